@@ -1,0 +1,3 @@
+//! A complete AMQP 0-9-1 broker. It does not know that chat exists.
+
+pub mod message;

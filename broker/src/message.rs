@@ -1,0 +1,103 @@
+//! One published message, shared by every queue that holds it.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// A message as it was published: one block of bytes, never decoded.
+///
+/// The block holds, one behind the other, the exchange name, the routing key, the content header's property
+/// flags and property list exactly as they came off the wire, and the body. A fanout to a thousand queues
+/// shares one `Arc<Message>`.
+#[derive(Debug)]
+pub struct Message {
+    data: Box<[u8]>,
+    properties_len: u32,
+    exchange_len: u8,
+    routing_key_len: u8,
+    /// delivery-mode 2 was set.
+    pub persistent: bool,
+    pub disk: DiskState,
+}
+
+/// What the store knows about a message. Written by the store and by the queues through it.
+#[derive(Debug, Default)]
+pub struct DiskState {
+    /// Durable queues that hold the message and have not seen it acked. At zero nothing needs to be written.
+    pub refs: AtomicU32,
+    /// The store's number of the message; 0 as long as it was never written.
+    pub id: AtomicU64,
+}
+
+impl DiskState {
+    pub fn is_written(&self) -> bool {
+        self.id.load(Ordering::Acquire) != 0
+    }
+}
+
+impl Message {
+    /// `exchange` and `routing_key` are at most 255 bytes (AMQP short strings).
+    pub fn new(
+        exchange: &str,
+        routing_key: &str,
+        properties: &[u8],
+        body: &[u8],
+        persistent: bool,
+    ) -> Message {
+        let mut data = Vec::with_capacity(exchange.len() + routing_key.len() + properties.len() + body.len());
+        data.extend_from_slice(exchange.as_bytes());
+        data.extend_from_slice(routing_key.as_bytes());
+        data.extend_from_slice(properties);
+        data.extend_from_slice(body);
+        Message::from_block(
+            data,
+            exchange.len() as u8,
+            routing_key.len() as u8,
+            properties.len() as u32,
+            persistent,
+        )
+    }
+
+    /// A message from its block; the lengths say where its parts end.
+    pub fn from_block(
+        data: Vec<u8>,
+        exchange_len: u8,
+        routing_key_len: u8,
+        properties_len: u32,
+        persistent: bool,
+    ) -> Message {
+        assert!(exchange_len as usize + routing_key_len as usize + properties_len as usize <= data.len());
+        Message {
+            data: data.into_boxed_slice(),
+            properties_len,
+            exchange_len,
+            routing_key_len,
+            persistent,
+            disk: DiskState::default(),
+        }
+    }
+
+    pub fn exchange(&self) -> &str {
+        // Checked to be UTF-8 where the message was published or recovered.
+        std::str::from_utf8(&self.data[..self.exchange_len as usize]).unwrap_or("")
+    }
+
+    pub fn routing_key(&self) -> &str {
+        let start = self.exchange_len as usize;
+        std::str::from_utf8(&self.data[start..start + self.routing_key_len as usize]).unwrap_or("")
+    }
+
+    /// Property flags and property list, as in the content header frame behind the body size.
+    pub fn properties(&self) -> &[u8] {
+        let start = self.exchange_len as usize + self.routing_key_len as usize;
+        &self.data[start..start + self.properties_len as usize]
+    }
+
+    pub fn body(&self) -> &[u8] {
+        &self.data
+            [self.exchange_len as usize + self.routing_key_len as usize + self.properties_len as usize..]
+    }
+
+    /// The whole block and the lengths of exchange name, routing key and properties in it.
+    pub fn block(&self) -> (&[u8], u8, u8, u32) {
+        (&self.data, self.exchange_len, self.routing_key_len, self.properties_len)
+    }
+}
