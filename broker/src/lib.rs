@@ -1,3 +1,4 @@
 //! A complete AMQP 0-9-1 broker. It does not know that chat exists.
 
+pub mod amqp;
 pub mod message;
