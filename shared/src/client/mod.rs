@@ -1,0 +1,1 @@
+//! AMQP over `lapin`.
