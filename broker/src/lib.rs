@@ -1,4 +1,5 @@
 //! A complete AMQP 0-9-1 broker. It does not know that chat exists.
 
 pub mod amqp;
+pub mod definitions;
 pub mod message;

@@ -1,0 +1,118 @@
+//! One change as SQL. The caller holds the transaction.
+
+use rusqlite::{Connection, params};
+
+use super::rows::*;
+
+/// Applies `change` whole, or returns an error and leaves the transaction as it was.
+pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
+    match change {
+        Change::PutVhost(row) => put_vhost(connection, row),
+        Change::DeleteVhost { name } => execute(connection, "DELETE FROM vhosts WHERE name = ?1", [name]),
+        Change::PutUser(row) => put_user(connection, row),
+        Change::DeleteUser { name } => execute(connection, "DELETE FROM users WHERE name = ?1", [name]),
+        Change::PutPermission(row) => put_permission(connection, row),
+        Change::DeletePermission { user, vhost } => {
+            execute(connection, "DELETE FROM permissions WHERE user = ?1 AND vhost = ?2", [user, vhost])
+        }
+        Change::PutExchange(row) => put_exchange(connection, row),
+        Change::DeleteExchange { vhost, name } => delete_exchange(connection, vhost, name),
+        Change::PutQueue(row) => put_queue(connection, row),
+        Change::DeleteQueue { id } => execute(connection, "DELETE FROM queues WHERE id = ?1", [id]),
+        Change::PutBinding(row) => put_binding(connection, row),
+        Change::DeleteBinding(row) => delete_binding(connection, row),
+        Change::Batch(changes) => batch(connection, changes),
+    }
+}
+
+fn execute(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute(params).map(|_| ())
+}
+
+fn put_vhost(connection: &Connection, row: &VhostRow) -> rusqlite::Result<()> {
+    execute(connection, "INSERT INTO vhosts (name) VALUES (?1) ON CONFLICT DO NOTHING", [&row.name])
+}
+
+// Never INSERT OR REPLACE where rows hang on the row: it deletes the old one first, and they go with it.
+fn put_user(connection: &Connection, row: &UserRow) -> rusqlite::Result<()> {
+    execute(
+        connection,
+        "INSERT INTO users (name, password_hash, tags) VALUES (?1, ?2, ?3)
+         ON CONFLICT (name) DO UPDATE SET password_hash = excluded.password_hash, tags = excluded.tags",
+        params![row.name, row.password_hash, serde_json::json!(row.tags).to_string()],
+    )
+}
+
+fn put_permission(connection: &Connection, row: &PermissionRow) -> rusqlite::Result<()> {
+    execute(
+        connection,
+        "INSERT OR REPLACE INTO permissions (user, vhost, configure, write, read, publish_keys)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![row.user, row.vhost, row.configure, row.write, row.read, row.publish_keys],
+    )
+}
+
+fn put_exchange(connection: &Connection, row: &ExchangeRow) -> rusqlite::Result<()> {
+    execute(
+        connection,
+        "INSERT OR REPLACE INTO exchanges (vhost, name, kind, auto_delete, internal, arguments)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![row.vhost, row.name, row.kind, row.auto_delete, row.internal, row.arguments],
+    )
+}
+
+fn delete_exchange(connection: &Connection, vhost: &str, name: &str) -> rusqlite::Result<()> {
+    for sql in [
+        "DELETE FROM bindings WHERE vhost = ?1 AND source = ?2",
+        "DELETE FROM bindings WHERE vhost = ?1 AND exchange = ?2",
+        "DELETE FROM exchanges WHERE vhost = ?1 AND name = ?2",
+    ] {
+        execute(connection, sql, [vhost, name])?;
+    }
+    Ok(())
+}
+
+fn put_queue(connection: &Connection, row: &QueueRow) -> rusqlite::Result<()> {
+    execute(
+        connection,
+        "INSERT INTO queues (id, vhost, name, auto_delete, owner, arguments) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (id) DO UPDATE SET vhost = excluded.vhost, name = excluded.name,
+         auto_delete = excluded.auto_delete, owner = excluded.owner, arguments = excluded.arguments",
+        params![row.id, row.vhost, row.name, row.auto_delete, row.owner, row.arguments],
+    )
+}
+
+fn put_binding(connection: &Connection, row: &BindingRow) -> rusqlite::Result<()> {
+    let (queue, exchange) = destination(row);
+    execute(
+        connection,
+        "INSERT INTO bindings (vhost, source, queue, exchange, routing_key, arguments)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+        params![row.vhost, row.source, queue, exchange, row.routing_key, row.arguments],
+    )
+}
+
+fn delete_binding(connection: &Connection, row: &BindingRow) -> rusqlite::Result<()> {
+    let sql = if row.destination_is_queue {
+        "DELETE FROM bindings WHERE vhost = ?1 AND queue = ?2 AND source = ?3 AND routing_key = ?4 AND arguments = ?5"
+    } else {
+        "DELETE FROM bindings WHERE vhost = ?1 AND exchange = ?2 AND source = ?3 AND routing_key = ?4 AND arguments = ?5"
+    };
+    execute(connection, sql, params![row.vhost, row.destination, row.source, row.routing_key, row.arguments])
+}
+
+fn destination(row: &BindingRow) -> (Option<&str>, Option<&str>) {
+    let name = Some(row.destination.as_str());
+    if row.destination_is_queue { (name, None) } else { (None, name) }
+}
+
+fn batch(connection: &Connection, changes: &[Change]) -> rusqlite::Result<()> {
+    connection.execute_batch("SAVEPOINT batch")?;
+    match changes.iter().try_for_each(|change| apply(connection, change)) {
+        Ok(()) => connection.execute_batch("RELEASE batch"),
+        Err(e) => {
+            connection.execute_batch("ROLLBACK TO batch; RELEASE batch")?;
+            Err(e)
+        }
+    }
+}
