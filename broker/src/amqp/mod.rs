@@ -18,6 +18,8 @@ mod properties;
 mod reader;
 mod reply_code;
 mod table;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use content::{CONTENT_HEADER_SIZE, ContentHeader, content_size, write_content};
