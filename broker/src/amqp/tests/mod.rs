@@ -1,5 +1,6 @@
 //! What the codec promises, and the generators the promises are tried with.
 
+mod arguments;
 mod content;
 mod frames;
 mod golden;
