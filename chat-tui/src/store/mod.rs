@@ -1,0 +1,142 @@
+//! Local state of one user at one broker: friends, requests, history, outbox. SQLite, one file.
+//!
+//! Several sessions of one user may have it open at once (the TUI, and a `send` in another terminal): they see each
+//! other's changes by [`Store::changed_elsewhere`]. Transactions are short and take the write lock up front.
+//!
+//! Each public method that writes is one transaction: on disk when it returns, or not done at all.
+
+mod actor;
+mod apply;
+mod folder;
+mod messages;
+mod outbox;
+mod peers;
+mod queues;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use thiserror::Error;
+
+pub use actor::StoreActor;
+pub use apply::{Arrival, Fate, Settled};
+pub use folder::{default_data_dir, state_dir};
+pub use messages::Change;
+pub use outbox::Waiting;
+pub use queues::{OwnedQueue, QueueState};
+
+const FILE: &str = "state.sqlite";
+/// Held by the session that talks to the broker.
+const LINK_LOCK: &str = "link.lock";
+/// How long to wait for another session's transaction; they take milliseconds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Error)]
+pub enum StoreError {
+    #[error("the local state cannot be read or written: {0} (is the disk full, or the folder read-only?)")]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("{what}: {source}")]
+    Io { what: String, source: io::Error },
+    #[error(
+        "the local state was written by a newer chat-tui (version {found}, this one knows {known}): update chat-tui, or give another folder with --data-dir"
+    )]
+    Newer { found: u32, known: u32 },
+    #[error("there is no home folder: say where to keep the local state with --data-dir")]
+    NoHome,
+    #[error("the broker's or the user's name is too long for a folder: use a shorter one")]
+    NameTooLong,
+    #[error("the local state holds what this version cannot read: {0}")]
+    Corrupt(String),
+    #[error("the message cannot be sent: {0}")]
+    Encode(#[from] shared::message::EncodeError),
+    #[error("the local state was closed")]
+    Closed,
+}
+
+/// The database. Not `Sync`; async code goes through [`StoreActor`].
+pub struct Store {
+    connection: Connection,
+    dir: PathBuf,
+    /// `data_version` as of the last look.
+    seen_version: i64,
+}
+
+impl Store {
+    /// Opens the state in `dir`, creating or migrating it.
+    pub fn open(dir: &Path) -> Result<Store, StoreError> {
+        folder::create_private(dir)
+            .map_err(|source| StoreError::Io { what: format!("cannot create {}", dir.display()), source })?;
+        let mut connection = Connection::open(dir.join(FILE))?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        // FULL: what we acknowledge to the broker must survive a power loss, for it is nowhere else.
+        connection.execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+             PRAGMA journal_size_limit = 16777216;",
+        )?;
+        schema::migrate(&mut connection)?;
+        let mut store = Store { connection, dir: dir.to_owned(), seen_version: 0 };
+        store.changed_elsewhere()?;
+        Ok(store)
+    }
+
+    /// Whether another session changed the state since the last call.
+    pub fn changed_elsewhere(&mut self) -> Result<bool, StoreError> {
+        let version = self
+            .connection
+            .prepare_cached("PRAGMA data_version")?
+            .query_row([], |row| row.get::<_, i64>(0))?;
+        Ok(std::mem::replace(&mut self.seen_version, version) != version)
+    }
+
+    /// Tries to become the one session that talks to the broker. The lock lasts as long as the returned file is open.
+    pub fn try_lock_link(&self) -> Result<Option<File>, StoreError> {
+        let path = self.dir.join(LINK_LOCK);
+        let failed =
+            |source| StoreError::Io { what: format!("cannot lock {}", path.display()), source };
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+            Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+
+    pub fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
+        let mut statement = self.connection.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
+        Ok(statement.query_row([key], |row| row.get(0)).optional()?)
+    }
+
+    pub fn set_meta(&self, key: &str, value: &str) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            )?
+            .execute(params![key, value])?;
+        Ok(())
+    }
+
+    fn transaction<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+        let result = work()?;
+        transaction.commit()?;
+        Ok(result)
+    }
+}
+
+fn millis(at: SystemTime) -> i64 {
+    let millis = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    i64::try_from(millis).unwrap_or(i64::MAX)
+}
+
+fn from_millis(millis: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+}

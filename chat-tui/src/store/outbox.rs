@@ -1,0 +1,125 @@
+//! What is to be published, in order. A row leaves when the broker has confirmed, returned or refused it.
+
+use rusqlite::{OptionalExtension, Row, params};
+use shared::message::{Body, Envelope, Lifetime};
+use shared::topology::{DEFAULT_EXCHANGE, FRIENDS_EXCHANGE};
+use uuid::Uuid;
+
+use super::{Store, StoreError, from_millis, millis};
+use crate::session::api::Delivery;
+use crate::session::protocol::Outgoing;
+
+/// One message that waits to be published.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Waiting {
+    /// Its place in the order.
+    pub seq: i64,
+    /// The user whom it concerns.
+    pub peer: String,
+    pub outgoing: Outgoing,
+}
+
+const SELECT: &str = "SELECT o.seq, p.name, o.exchange, o.routing_key, o.message_id, o.correlation_id, o.reply_to,
+    o.at, o.body FROM outbox o JOIN peer p ON p.id = o.peer";
+
+impl Store {
+    /// What waits behind `after`, in order, at most `limit`.
+    pub fn outbox(&self, after: i64, limit: usize) -> Result<Vec<Waiting>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached(&format!("{SELECT} WHERE o.seq > ?1 ORDER BY o.seq LIMIT ?2"))?;
+        let rows = statement.query_and_then(params![after, limit as i64], read_waiting)?;
+        rows.collect()
+    }
+
+    pub(super) fn waiting(&self, seq: i64) -> Result<Option<Waiting>, StoreError> {
+        let mut statement = self.connection.prepare_cached(&format!("{SELECT} WHERE o.seq = ?1"))?;
+        let mut rows = statement.query_and_then([seq], read_waiting)?;
+        rows.next().transpose()
+    }
+
+    pub(super) fn enqueue(&self, peer: i64, outgoing: &Outgoing) -> Result<(), StoreError> {
+        let envelope = &outgoing.envelope;
+        self.connection
+            .prepare_cached(
+                "INSERT INTO outbox (peer, exchange, routing_key, message_id, correlation_id, reply_to, at, body)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?
+            .execute(params![
+                peer,
+                outgoing.exchange,
+                outgoing.routing_key,
+                envelope.id,
+                envelope.correlation_id,
+                envelope.reply_to,
+                envelope.timestamp.map(millis),
+                envelope.body.encode()?,
+            ])?;
+        Ok(())
+    }
+
+    pub(super) fn dequeue(&self, seq: i64) -> Result<(), StoreError> {
+        self.connection.prepare_cached("DELETE FROM outbox WHERE seq = ?1")?.execute([seq])?;
+        Ok(())
+    }
+
+    pub(super) fn unpublish(&self, peer: i64, message_id: Uuid) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached("DELETE FROM outbox WHERE peer = ?1 AND message_id = ?2")?
+            .execute(params![peer, message_id])?;
+        Ok(())
+    }
+
+    pub(super) fn retarget(&self, peer: i64, old: &str, new: &str) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached("UPDATE outbox SET routing_key = ?3 WHERE peer = ?1 AND routing_key = ?2")?
+            .execute(params![peer, old, new])?;
+        Ok(())
+    }
+
+    /// Drops what waits for the peer's queue; messages among it end as `state`. What is for the friend servers stays.
+    pub(super) fn abandon(&self, peer: i64, state: &Delivery) -> Result<(), StoreError> {
+        let ids = self
+            .connection
+            .prepare_cached("DELETE FROM outbox WHERE peer = ?1 AND exchange = ?2 RETURNING message_id")?
+            .query_map(params![peer, DEFAULT_EXCHANGE], |row| row.get(0))?
+            .collect::<Result<Vec<Uuid>, _>>()?;
+        for id in ids {
+            self.advance_message(peer, id, state)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a message is still on its way to the broker.
+    pub fn is_waiting(&self, message_id: Uuid) -> Result<bool, StoreError> {
+        let found = self
+            .connection
+            .prepare_cached("SELECT 1 FROM outbox WHERE message_id = ?1")?
+            .query_row([message_id], |_| Ok(()))
+            .optional()?;
+        Ok(found.is_some())
+    }
+}
+
+fn read_waiting(row: &Row<'_>) -> Result<Waiting, StoreError> {
+    let body: Vec<u8> = row.get(8)?;
+    let body = Body::decode(&body).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    let exchange: String = row.get(2)?;
+    Ok(Waiting {
+        seq: row.get(0)?,
+        peer: row.get(1)?,
+        outgoing: Outgoing {
+            exchange: if exchange == FRIENDS_EXCHANGE { FRIENDS_EXCHANGE } else { DEFAULT_EXCHANGE },
+            routing_key: row.get(3)?,
+            envelope: Envelope {
+                id: row.get(4)?,
+                body,
+                user_id: None,
+                reply_to: row.get(6)?,
+                correlation_id: row.get(5)?,
+                timestamp: row.get::<_, Option<i64>>(7)?.map(from_millis),
+                lifetime: Lifetime::Persistent,
+            },
+        },
+    })
+}

@@ -1,0 +1,232 @@
+//! Other users: what the protocol knows of them, and what is shown of them.
+
+use rusqlite::{OptionalExtension, Row, params};
+use shared::message::PresenceState;
+use uuid::Uuid;
+
+use super::{Store, StoreError, from_millis, millis};
+use crate::session::api::{Direction, Friend, FriendStatus, Presence, Request, RequestState};
+use crate::session::protocol::{Asked, Asks, Bond, Peer};
+
+const COLUMNS: &str = "name, bond, ours, theirs, blocked, asked_id, asked_queue, asked_note, asked_at,
+    asked_state, asked_reason, asks_id, asks_reply_to, asks_note, asks_at, newest_ask";
+
+impl Store {
+    /// What we know of `name`; a stranger if nothing.
+    pub fn peer(&self, name: &str) -> Result<Peer, StoreError> {
+        let found = self
+            .connection
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM peer WHERE name = ?1"))?
+            .query_row([name], read_peer)
+            .optional()?;
+        Ok(found.unwrap_or_else(|| Peer::stranger(name)))
+    }
+
+    pub(super) fn peer_id(&self, name: &str) -> Result<Option<i64>, StoreError> {
+        let mut statement = self.connection.prepare_cached("SELECT id FROM peer WHERE name = ?1")?;
+        Ok(statement.query_row([name], |row| row.get(0)).optional()?)
+    }
+
+    pub(super) fn add_peer(&self, name: &str) -> Result<i64, StoreError> {
+        self.connection
+            .prepare_cached("INSERT INTO peer (name, bond) VALUES (?1, 0)")?
+            .execute([name])?;
+        Ok(self.connection.last_insert_rowid())
+    }
+
+    pub(super) fn save_peer(&self, id: i64, peer: &Peer) -> Result<(), StoreError> {
+        let (bond, ours, theirs) = match &peer.bond {
+            Bond::Stranger => (0, None, None),
+            Bond::Friend { ours, theirs } => (1, Some(ours), Some(theirs)),
+            Bond::Former { by_us: true } => (2, None, None),
+            Bond::Former { by_us: false } => (3, None, None),
+        };
+        let asked = peer.asked.as_ref();
+        let (state, reason) = asked.map(|asked| encode_request(&asked.state)).unzip();
+        let asks = peer.asks.as_ref();
+        self.connection
+            .prepare_cached(
+                "UPDATE peer SET bond = ?2, ours = ?3, theirs = ?4, blocked = ?5,
+                     asked_id = ?6, asked_queue = ?7, asked_note = ?8, asked_at = ?9, asked_state = ?10,
+                     asked_reason = ?11, asks_id = ?12, asks_reply_to = ?13, asks_note = ?14, asks_at = ?15,
+                     newest_ask = ?16, presence = iif(?2 = 1, presence, 0)
+                 WHERE id = ?1",
+            )?
+            .execute(params![
+                id,
+                bond,
+                ours,
+                theirs,
+                peer.blocked,
+                asked.map(|asked| asked.id),
+                asked.map(|asked| &asked.queue),
+                asked.map(|asked| &asked.note),
+                asked.map(|asked| millis(asked.at)),
+                state,
+                reason.flatten(),
+                asks.map(|asks| asks.id),
+                asks.map(|asks| &asks.reply_to),
+                asks.map(|asks| &asks.note),
+                asks.map(|asks| millis(asks.at)),
+                peer.newest_ask,
+            ])?;
+        Ok(())
+    }
+
+    /// Everybody we are or were friends with, or block, by name.
+    pub fn friends(&self) -> Result<Vec<Friend>, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT name, bond, blocked, presence, last_seen, unread, draft, last_row FROM peer
+             WHERE bond <> 0 OR blocked OR last_row IS NOT NULL ORDER BY name",
+        )?;
+        let mut rows = statement.query([])?;
+        let mut friends = Vec::new();
+        while let Some(row) = rows.next()? {
+            let last_row: Option<i64> = row.get(7)?;
+            let last_seen = row.get::<_, Option<i64>>(4)?.map(from_millis);
+            friends.push(Friend {
+                name: row.get(0)?,
+                status: match (row.get(1)?, row.get(2)?) {
+                    (_, true) => FriendStatus::Blocked,
+                    (1, _) => FriendStatus::Friend,
+                    _ => FriendStatus::Former,
+                },
+                presence: match row.get(3)? {
+                    1 => Presence::Online,
+                    2 => Presence::Away,
+                    _ => Presence::Offline { last_seen },
+                },
+                unread: row.get(5)?,
+                last_message: last_row.map(|row| self.message_by_row(row)).transpose()?.flatten(),
+                draft: row.get(6)?,
+            });
+        }
+        Ok(friends)
+    }
+
+    /// Requests in both directions, by name.
+    pub fn requests(&self) -> Result<Vec<Request>, StoreError> {
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM peer WHERE asked_id IS NOT NULL OR asks_id IS NOT NULL ORDER BY name"
+        ))?;
+        let mut requests = Vec::new();
+        for peer in statement.query_map([], read_peer)? {
+            let peer = peer?;
+            if let Some(asks) = peer.asks {
+                requests.push(Request {
+                    name: peer.name.clone(),
+                    note: asks.note,
+                    at: asks.at,
+                    direction: Direction::Incoming,
+                    state: RequestState::Pending,
+                });
+            }
+            if let Some(asked) = peer.asked {
+                requests.push(Request {
+                    name: peer.name,
+                    note: asked.note,
+                    at: asked.at,
+                    direction: Direction::Outgoing,
+                    state: asked.state,
+                });
+            }
+        }
+        Ok(requests)
+    }
+
+    /// Friends who ended the friendship: their names tell one session what another one found out.
+    pub fn ended_by_them(&self) -> Result<Vec<String>, StoreError> {
+        let mut statement = self.connection.prepare_cached("SELECT name FROM peer WHERE bond = 3")?;
+        let rows = statement.query_map([], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Name, our queue and their queue of every friend.
+    pub fn bonds(&self) -> Result<Vec<(String, String, String)>, StoreError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT name, ours, theirs FROM peer WHERE bond = 1")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    pub(super) fn set_draft(&self, id: i64, text: &str, unless_any: bool) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached("UPDATE peer SET draft = ?2 WHERE id = ?1 AND (NOT ?3 OR draft = '')")?
+            .execute(params![id, text, unless_any])?;
+        Ok(())
+    }
+
+    pub(super) fn set_presence(&self, id: i64, presence: PresenceState, at: i64) -> Result<(), StoreError> {
+        let code = match presence {
+            PresenceState::Offline => 0,
+            PresenceState::Online => 1,
+            PresenceState::Away => 2,
+        };
+        self.connection
+            .prepare_cached("UPDATE peer SET presence = ?2, last_seen = ?3 WHERE id = ?1 AND bond = 1")?
+            .execute(params![id, code, at])?;
+        Ok(())
+    }
+
+    /// Nobody's presence is known any more: the link is down, or only now coming up.
+    pub fn forget_presence(&self) -> Result<(), StoreError> {
+        self.connection.prepare_cached("UPDATE peer SET presence = 0 WHERE presence <> 0")?.execute([])?;
+        Ok(())
+    }
+
+    /// `friend` gave no sign of life for too long.
+    pub fn presence_lapsed(&self, friend: &str) -> Result<(), StoreError> {
+        self.connection.prepare_cached("UPDATE peer SET presence = 0 WHERE name = ?1")?.execute([friend])?;
+        Ok(())
+    }
+}
+
+fn read_peer(row: &Row<'_>) -> rusqlite::Result<Peer> {
+    let bond = match row.get(1)? {
+        1 => Bond::Friend { ours: row.get(2)?, theirs: row.get(3)? },
+        2 => Bond::Former { by_us: true },
+        3 => Bond::Former { by_us: false },
+        _ => Bond::Stranger,
+    };
+    let asked = match row.get::<_, Option<Uuid>>(5)? {
+        Some(id) => Some(Asked {
+            id,
+            queue: row.get(6)?,
+            note: row.get(7)?,
+            at: from_millis(row.get(8)?),
+            state: decode_request(row.get(9)?, row.get(10)?),
+        }),
+        None => None,
+    };
+    let asks = match row.get::<_, Option<Uuid>>(11)? {
+        Some(id) => Some(Asks {
+            id,
+            reply_to: row.get(12)?,
+            note: row.get(13)?,
+            at: from_millis(row.get(14)?),
+        }),
+        None => None,
+    };
+    let newest_ask = row.get(15)?;
+    Ok(Peer { name: row.get(0)?, bond, blocked: row.get(4)?, asked, asks, newest_ask })
+}
+
+fn encode_request(state: &RequestState) -> (i64, Option<&str>) {
+    match state {
+        RequestState::Queued => (0, None),
+        RequestState::Pending => (1, None),
+        RequestState::Forwarded => (2, None),
+        RequestState::Declined => (3, None),
+        RequestState::Failed(reason) => (4, Some(reason)),
+    }
+}
+
+fn decode_request(code: i64, reason: Option<String>) -> RequestState {
+    match code {
+        0 => RequestState::Queued,
+        1 => RequestState::Pending,
+        2 => RequestState::Forwarded,
+        3 => RequestState::Declined,
+        _ => RequestState::Failed(reason.unwrap_or_default()),
+    }
+}
