@@ -123,7 +123,12 @@ impl Store {
     }
 
     /// A message that is not kept (a sign of life, typing) came back from the queue `key` of `friend`.
-    pub fn beat_returned(&self, friend: &str, key: &str, envelope: &Envelope) -> Result<Vec<Event>, StoreError> {
+    pub fn beat_returned(
+        &self,
+        friend: &str,
+        key: &str,
+        envelope: &Envelope,
+    ) -> Result<Vec<Event>, StoreError> {
         self.transaction(|| {
             let effects = publishing::returned(&self.peer(friend)?, key, envelope);
             self.apply(friend, effects)
@@ -145,8 +150,7 @@ impl Store {
     fn write_receipts_to(&self, name: &str) -> Result<bool, StoreError> {
         let (peer, Some(id)) = (self.peer(name)?, self.peer_id(name)?) else { return Ok(false) };
         let mut more = false;
-        let kinds =
-            [(ReceiptState::Delivered, Delivery::Delivered), (ReceiptState::Read, Delivery::Read)];
+        let kinds = [(ReceiptState::Delivered, Delivery::Delivered), (ReceiptState::Read, Delivery::Read)];
         for (state, kind) in kinds {
             let ids = self.take_owed(id, &kind, RECEIPT_IDS_MAX)?;
             more |= ids.len() == RECEIPT_IDS_MAX;
@@ -208,8 +212,5 @@ impl Store {
 
 /// Whether the effect is about somebody we must remember from now on.
 fn needs_row(effect: &Effect) -> bool {
-    matches!(
-        effect,
-        Effect::Save(_) | Effect::OwnQueue(_) | Effect::Publish(_) | Effect::AddMessage { .. }
-    )
+    matches!(effect, Effect::Save(_) | Effect::OwnQueue(_) | Effect::Publish(_) | Effect::AddMessage { .. })
 }

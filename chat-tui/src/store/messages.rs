@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::{Store, StoreError, from_millis, millis};
+use super::{Store, StoreError, from_millis};
 use crate::session::api::{Delivery, Direction, Message};
 
 /// A page is at most this long, whatever was asked for.
@@ -32,8 +32,8 @@ impl Store {
              WHERE m.peer = (SELECT id FROM peer WHERE name = ?1) AND m.row < ?2
              ORDER BY m.row DESC LIMIT ?3"
         ))?;
-        let rows =
-            statement.query_map(params![friend, before.unwrap_or(i64::MAX), limit as i64 + 1], read_message)?;
+        let rows = statement
+            .query_map(params![friend, before.unwrap_or(i64::MAX), limit as i64 + 1], read_message)?;
         let mut messages = rows.collect::<Result<Vec<_>, _>>()?;
         let more = messages.len() > limit;
         messages.truncate(limit);
@@ -218,17 +218,4 @@ fn read_message(row: &Row<'_>) -> rusqlite::Result<Message> {
         at: from_millis(row.get(5)?),
         state: decode_delivery(row.get(6)?, row.get(7)?),
     })
-}
-
-/// Milliseconds since 1970, for `millis` and back.
-#[cfg(test)]
-mod times {
-    use super::*;
-
-    #[test]
-    fn times_survive_to_the_millisecond() {
-        for at in [0, 1, 1_764_000_000_123] {
-            assert_eq!(millis(from_millis(at)), at);
-        }
-    }
 }

@@ -100,8 +100,7 @@ impl Store {
     /// Tries to become the one session that talks to the broker. The lock lasts as long as the returned file is open.
     pub fn try_lock_link(&self) -> Result<Option<File>, StoreError> {
         let path = self.dir.join(LINK_LOCK);
-        let failed =
-            |source| StoreError::Io { what: format!("cannot lock {}", path.display()), source };
+        let failed = |source| StoreError::Io { what: format!("cannot lock {}", path.display()), source };
         let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),

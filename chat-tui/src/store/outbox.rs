@@ -19,15 +19,15 @@ pub struct Waiting {
     pub outgoing: Outgoing,
 }
 
-const SELECT: &str = "SELECT o.seq, p.name, o.exchange, o.routing_key, o.message_id, o.correlation_id, o.reply_to,
+const SELECT: &str =
+    "SELECT o.seq, p.name, o.exchange, o.routing_key, o.message_id, o.correlation_id, o.reply_to,
     o.at, o.body FROM outbox o JOIN peer p ON p.id = o.peer";
 
 impl Store {
     /// What waits behind `after`, in order, at most `limit`.
     pub fn outbox(&self, after: i64, limit: usize) -> Result<Vec<Waiting>, StoreError> {
-        let mut statement = self
-            .connection
-            .prepare_cached(&format!("{SELECT} WHERE o.seq > ?1 ORDER BY o.seq LIMIT ?2"))?;
+        let mut statement =
+            self.connection.prepare_cached(&format!("{SELECT} WHERE o.seq > ?1 ORDER BY o.seq LIMIT ?2"))?;
         let rows = statement.query_and_then(params![after, limit as i64], read_waiting)?;
         rows.collect()
     }

@@ -28,9 +28,7 @@ impl Store {
     }
 
     pub(super) fn add_peer(&self, name: &str) -> Result<i64, StoreError> {
-        self.connection
-            .prepare_cached("INSERT INTO peer (name, bond) VALUES (?1, 0)")?
-            .execute([name])?;
+        self.connection.prepare_cached("INSERT INTO peer (name, bond) VALUES (?1, 0)")?.execute([name])?;
         Ok(self.connection.last_insert_rowid())
     }
 
@@ -199,12 +197,9 @@ fn read_peer(row: &Row<'_>) -> rusqlite::Result<Peer> {
         None => None,
     };
     let asks = match row.get::<_, Option<Uuid>>(11)? {
-        Some(id) => Some(Asks {
-            id,
-            reply_to: row.get(12)?,
-            note: row.get(13)?,
-            at: from_millis(row.get(14)?),
-        }),
+        Some(id) => {
+            Some(Asks { id, reply_to: row.get(12)?, note: row.get(13)?, at: from_millis(row.get(14)?) })
+        }
         None => None,
     };
     let newest_ask = row.get(15)?;

@@ -65,7 +65,9 @@ impl Store {
 
     /// The broker no longer has the queue.
     pub fn queue_deleted(&self, name: &str) -> Result<(), StoreError> {
-        self.connection.prepare_cached("DELETE FROM queue WHERE name = ?1 AND state >= 2")?.execute([name])?;
+        self.connection
+            .prepare_cached("DELETE FROM queue WHERE name = ?1 AND state >= 2")?
+            .execute([name])?;
         Ok(())
     }
 

@@ -18,7 +18,9 @@ pub fn subject(command: &Command) -> Option<&str> {
         | Command::Unfriend { name } => Some(name),
         Command::Send { to, .. } => Some(to),
         Command::MarkRead { friend } | Command::SaveDraft { friend, .. } => Some(friend),
-        Command::LoadHistory { .. } | Command::Typing { .. } | Command::SetAway(_) | Command::Shutdown => None,
+        Command::LoadHistory { .. } | Command::Typing { .. } | Command::SetAway(_) | Command::Shutdown => {
+            None
+        }
     }
 }
 
@@ -52,7 +54,10 @@ fn befriend(me: &str, peer: &Peer, note: &str, now: &Now) -> Decision {
         return Err("that is you: give the name of somebody else".into());
     }
     if note.len() > NOTE_BYTES_MAX {
-        return Err(format!("the note is {} bytes long; at most {NOTE_BYTES_MAX} go with a request", note.len()));
+        return Err(format!(
+            "the note is {} bytes long; at most {NOTE_BYTES_MAX} go with a request",
+            note.len()
+        ));
     }
     if peer.blocked {
         return Err(format!("you block {name}: unblock {name} first"));

@@ -1,0 +1,302 @@
+use std::time::SystemTime;
+
+use shared::message::{Body, Envelope, ReceiptState};
+use shared::topology::friend_queue_name;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::*;
+use crate::session::api::{Command, Delivery, Direction, Event, FriendStatus};
+use crate::session::protocol::{Bond, Now};
+
+/// A user's store, with another session of the same user next to it.
+struct Bench {
+    store: Store,
+    dir: TempDir,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let dir = TempDir::new().unwrap();
+        Bench { store: Store::open(dir.path()).unwrap(), dir }
+    }
+
+    fn other_session(&self) -> Store {
+        Store::open(self.dir.path()).unwrap()
+    }
+
+    fn run(&self, command: Command) -> Vec<Event> {
+        self.store.command("alice", &command, &Now::new()).unwrap()
+    }
+
+    /// Makes `name` a friend; returns our queue for them and theirs for us.
+    fn befriend(&self, name: &str) -> (String, String) {
+        let theirs = friend_queue_name();
+        self.run(Command::Befriend { name: name.into(), note: String::new() });
+        let ours = self.store.peer(name).unwrap().asked.unwrap().queue;
+        self.arrive(&ours, name, Body::Accept {}, &theirs);
+        (ours, theirs)
+    }
+
+    fn arrive(&self, queue: &str, from: &str, body: Body, reply_to: &str) -> Uuid {
+        let envelope = Envelope { user_id: Some(from.into()), ..Envelope::new(body) }.with_reply_to(reply_to);
+        let id = envelope.id;
+        let events = self.store.arrived("alice", &[Arrival { queue: queue.into(), envelope }]).unwrap();
+        assert_eq!(events, []);
+        id
+    }
+
+    fn send(&self, to: &str, text: &str) -> Uuid {
+        assert_eq!(self.run(Command::Send { to: to.into(), text: text.into() }), []);
+        self.store.history(to, None, 1).unwrap().0[0].id
+    }
+
+    fn settle_all(&self, fate: Fate) {
+        let fates: Vec<_> = self
+            .store
+            .outbox(0, 100)
+            .unwrap()
+            .into_iter()
+            .map(|waiting| (waiting.seq, waiting.outgoing.routing_key, fate.clone()))
+            .collect();
+        self.store.settled(&fates).unwrap();
+    }
+
+    fn texts(&self, friend: &str) -> Vec<(String, Delivery)> {
+        let (messages, _) = self.store.history(friend, None, 100).unwrap();
+        messages.into_iter().map(|message| (message.text, message.state)).collect()
+    }
+}
+
+fn text(text: &str) -> Body {
+    Body::Message { text: text.into(), reply_to_id: None }
+}
+
+#[test]
+fn a_message_is_kept_once_however_often_it_arrives() {
+    let bench = Bench::new();
+    let (ours, theirs) = bench.befriend("bob");
+    let envelope =
+        Envelope { user_id: Some("bob".into()), ..Envelope::new(text("hi")) }.with_reply_to(&theirs);
+    let arrival = Arrival { queue: ours, envelope };
+    bench.store.arrived("alice", &[arrival.clone(), arrival.clone()]).unwrap();
+    bench.store.arrived("alice", &[arrival]).unwrap();
+    assert_eq!(bench.texts("bob"), [("hi".into(), Delivery::Delivered)]);
+    assert_eq!(bench.store.friends().unwrap()[0].unread, 1);
+}
+
+#[test]
+fn a_friend_cannot_pass_a_message_off_as_a_copy_of_ours() {
+    let bench = Bench::new();
+    let (ours, theirs) = bench.befriend("bob");
+    let id = bench.send("bob", "mine");
+    let envelope = Envelope { user_id: Some("bob".into()), ..Envelope::new(text("theirs")) }
+        .with_id(id)
+        .with_reply_to(&theirs);
+    bench.store.arrived("alice", &[Arrival { queue: ours, envelope }]).unwrap();
+    assert_eq!(bench.texts("bob").len(), 2);
+}
+
+#[test]
+fn the_outbox_keeps_its_order_across_sessions_and_restarts() {
+    let bench = Bench::new();
+    bench.befriend("bob");
+    bench.settle_all(Fate::Confirmed);
+    bench.send("bob", "one");
+    let other = bench.other_session();
+    other.command("alice", &Command::Send { to: "bob".into(), text: "two".into() }, &Now::new()).unwrap();
+    bench.send("bob", "three");
+    drop(other);
+    let reopened = bench.other_session();
+    let bodies: Vec<_> =
+        reopened.outbox(0, 10).unwrap().into_iter().map(|waiting| waiting.outgoing.envelope.body).collect();
+    assert_eq!(bodies, [text("one"), text("two"), text("three")]);
+    assert_eq!(reopened.pending().unwrap(), 4, "three messages, and a queue that was never declared");
+}
+
+#[test]
+fn confirmed_messages_leave_the_outbox_and_move_on_only_forward() {
+    let bench = Bench::new();
+    let (ours, theirs) = bench.befriend("bob");
+    let id = bench.send("bob", "hi");
+    let read = Body::Receipt { ids: vec![id], state: ReceiptState::Read };
+    bench.arrive(&ours, "bob", read, &theirs);
+    bench.settle_all(Fate::Confirmed);
+    let delivered = Body::Receipt { ids: vec![id], state: ReceiptState::Delivered };
+    bench.arrive(&ours, "bob", delivered, &theirs);
+    assert_eq!(bench.texts("bob"), [("hi".into(), Delivery::Read)], "a receipt may overtake the confirm");
+    assert_eq!(bench.store.outbox(0, 10).unwrap(), []);
+}
+
+#[test]
+fn a_return_ends_the_friendship_and_keeps_every_word() {
+    let bench = Bench::new();
+    let (ours, _) = bench.befriend("bob");
+    bench.settle_all(Fate::Confirmed);
+    bench.run(Command::SaveDraft { friend: "bob".into(), text: "half a thou".into() });
+    bench.send("bob", "one");
+    bench.send("bob", "two");
+    let first = bench.store.outbox(0, 1).unwrap().remove(0);
+    let fate = (first.seq, first.outgoing.routing_key, Fate::Returned);
+    bench.store.settled(&[fate]).unwrap();
+    let returned = |text: &str| (text.to_owned(), Delivery::Returned);
+    assert_eq!(bench.texts("bob"), [returned("one"), returned("two")]);
+    assert_eq!(bench.store.outbox(0, 10).unwrap(), []);
+    assert_eq!(bench.store.peer("bob").unwrap().bond, Bond::Former { by_us: false });
+    let friends = bench.store.friends().unwrap();
+    assert_eq!((friends[0].status, friends[0].draft.as_str()), (FriendStatus::Former, "half a thou"));
+    let queues = bench.store.queues().unwrap();
+    assert_eq!((queues[0].name.as_str(), queues[0].state), (ours.as_str(), QueueState::ToDrain));
+
+    let refused = bench.run(Command::Send { to: "bob".into(), text: "three".into() });
+    assert!(matches!(&refused[..], [Event::Failed { .. }]));
+    assert_eq!(bench.store.friends().unwrap()[0].draft, "half a thou", "an older draft is not overwritten");
+}
+
+#[test]
+fn a_message_returned_from_a_queue_that_the_friend_has_left_goes_to_the_new_one() {
+    let bench = Bench::new();
+    let (ours, old) = bench.befriend("bob");
+    bench.settle_all(Fate::Confirmed);
+    bench.send("bob", "hi");
+    let seq = bench.store.outbox(0, 1).unwrap()[0].seq;
+    let new = friend_queue_name();
+    bench.arrive(&ours, "bob", text("I moved"), &new);
+    let settled = bench.store.settled(&[(seq, old, Fate::Returned)]).unwrap();
+    assert!(settled.again);
+    let waiting = bench.store.outbox(0, 10).unwrap();
+    assert_eq!((waiting.len(), waiting[0].outgoing.routing_key.as_str()), (1, new.as_str()));
+    assert!(matches!(bench.store.peer("bob").unwrap().bond, Bond::Friend { .. }));
+}
+
+#[test]
+fn a_request_waits_for_the_first_friend_server() {
+    let bench = Bench::new();
+    bench.run(Command::Befriend { name: "bob".into(), note: String::new() });
+    let seq = bench.store.outbox(0, 1).unwrap()[0].seq;
+    let settled = bench.store.settled(&[(seq, String::new(), Fate::Returned)]).unwrap();
+    assert!(settled.no_friend_server);
+    assert_eq!(bench.store.outbox(0, 10).unwrap().len(), 1);
+}
+
+#[test]
+fn receipts_are_batched_and_owed_until_they_are_in_the_outbox() {
+    let bench = Bench::new();
+    let (ours, theirs) = bench.befriend("bob");
+    bench.settle_all(Fate::Confirmed);
+    let ids: Vec<_> = (0..300).map(|n| bench.arrive(&ours, "bob", text(&n.to_string()), &theirs)).collect();
+    assert!(bench.store.write_receipts().unwrap(), "more than one receipt holds");
+    assert!(!bench.store.write_receipts().unwrap());
+    bench.run(Command::MarkRead { friend: "bob".into() });
+    assert_eq!(bench.store.friends().unwrap()[0].unread, 0);
+    while bench.store.write_receipts().unwrap() {}
+    let mut told = [Vec::new(), Vec::new()];
+    for waiting in bench.store.outbox(0, 10).unwrap() {
+        assert_eq!(waiting.outgoing.routing_key, theirs);
+        match waiting.outgoing.envelope.body {
+            Body::Receipt { ids, state: ReceiptState::Delivered } => told[0].extend(ids),
+            Body::Receipt { ids, state: ReceiptState::Read } => told[1].extend(ids),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(told, [ids.clone(), ids]);
+}
+
+#[test]
+fn history_comes_in_pages() {
+    let bench = Bench::new();
+    bench.befriend("bob");
+    bench.befriend("carol");
+    for n in 0..25 {
+        bench.send("bob", &n.to_string());
+        bench.send("carol", "between");
+    }
+    let (mut seen, mut before, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let (page, more) = bench.store.history("bob", before, 10).unwrap();
+        before = page.first().map(|message| message.row);
+        seen.splice(0..0, page.into_iter().map(|message| message.text));
+        pages += 1;
+        if !more {
+            break;
+        }
+    }
+    assert_eq!((seen.len(), pages), (25, 3));
+    assert!(seen.iter().enumerate().all(|(n, text)| *text == n.to_string()));
+}
+
+#[test]
+fn sessions_follow_each_other() {
+    let bench = Bench::new();
+    bench.befriend("bob");
+    let mut other = bench.other_session();
+    let (change, _) = other.newest_change().unwrap();
+    assert!(!other.changed_elsewhere().unwrap());
+    let id = bench.send("bob", "hi");
+    assert!(other.changed_elsewhere().unwrap());
+    assert!(!other.changed_elsewhere().unwrap());
+    let changes = other.changes(change, 10).unwrap();
+    assert_eq!(changes.len(), 1);
+    assert_eq!((changes[0].message.id, changes[0].message.direction), (id, Direction::Outgoing));
+    bench.settle_all(Fate::Confirmed);
+    let changes = other.changes(changes[0].number, 10).unwrap();
+    assert_eq!((changes.len(), &changes[0].message.state), (1, &Delivery::Sent));
+}
+
+#[test]
+fn one_session_talks_to_the_broker() {
+    let bench = Bench::new();
+    let other = bench.other_session();
+    let held = bench.store.try_lock_link().unwrap().expect("nobody holds it");
+    assert!(other.try_lock_link().unwrap().is_none());
+    drop(held);
+    assert!(other.try_lock_link().unwrap().is_some());
+}
+
+#[test]
+fn a_state_from_the_future_is_refused_untouched() {
+    let bench = Bench::new();
+    bench.store.connection.execute_batch("PRAGMA user_version = 99").unwrap();
+    let Err(error) = Store::open(bench.dir.path()) else { panic!("opened") };
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 1 }));
+    assert!(error.to_string().contains("update chat-tui"));
+}
+
+#[test]
+fn a_new_inbox_replaces_the_old_one() {
+    let bench = Bench::new();
+    let names = |n: &str| format!("inbox.{}", n.repeat(52));
+    bench.store.welcome(&names("a"), "servers").unwrap();
+    bench.store.queue_declared(&names("a")).unwrap();
+    bench.store.welcome(&names("a"), "servers").unwrap();
+    assert_eq!(bench.store.queues().unwrap()[0].state, QueueState::Declared);
+    bench.store.welcome(&names("b"), "servers").unwrap();
+    let states: Vec<_> =
+        bench.store.queues().unwrap().into_iter().map(|queue| (queue.name, queue.state)).collect();
+    assert_eq!(states, [(names("a"), QueueState::ToDrain), (names("b"), QueueState::ToDeclare)]);
+}
+
+#[test]
+fn the_inbox_takes_nothing_from_strangers() {
+    let bench = Bench::new();
+    let inbox = format!("inbox.{}", "a".repeat(52));
+    bench.store.welcome(&inbox, "servers").unwrap();
+    let request = |sender: &str| {
+        let body = Body::IncomingRequest { from: "bob".into(), note: String::new() };
+        let envelope = Envelope { user_id: Some(sender.into()), ..Envelope::new(body) };
+        Arrival { queue: inbox.clone(), envelope: envelope.with_reply_to(friend_queue_name()) }
+    };
+    let events = bench.store.arrived("alice", &[request("eve")]).unwrap();
+    assert!(matches!(&events[..], [Event::Notice(text)] if text.contains("eve")));
+    assert_eq!(bench.store.requests().unwrap(), []);
+    bench.store.arrived("alice", &[request("servers")]).unwrap();
+    assert_eq!(bench.store.requests().unwrap()[0].name, "bob");
+}
+
+#[test]
+fn times_survive_to_the_millisecond() {
+    for at in [0, 1, 1_764_000_000_123] {
+        assert_eq!(millis(from_millis(at)), at);
+    }
+    assert_eq!(from_millis(-1), SystemTime::UNIX_EPOCH);
+}
