@@ -1,0 +1,173 @@
+//! Changes of users and permissions.
+//!
+//! Each is in force when its method returns, and durable once its ticket is committed.
+
+use super::*;
+use crate::definitions::{Ticket, UserRow};
+
+impl Authority {
+    /// A new user without permissions. No rule for names but the protocol's: this is for operators.
+    pub async fn add_user(&self, name: &str, password: &str, tags: Vec<String>) -> Result<Ticket, UserError> {
+        let is_long = name.len() > mechanism::USER_NAME_BYTES_MAX;
+        if name.is_empty() || is_long || name.contains(char::is_control) {
+            return Err(UserError::BadName);
+        }
+        if self.user(name).is_some() {
+            return Err(UserError::Exists(name.to_owned()));
+        }
+        let password_hash = self.hash(password).await?;
+        let row = UserRow { name: name.to_owned(), password_hash, tags };
+        let mut state = self.state.write();
+        // Again: the hash took its time.
+        if state.users.contains_key(name) {
+            return Err(UserError::Exists(name.to_owned()));
+        }
+        state.users.insert(name.to_owned(), Arc::new(User::new(row.clone())));
+        Ok(self.submit(Change::PutUser(row)))
+    }
+
+    /// The user's permissions go too. The user's queues are the caller's to delete: their rows go with this ticket.
+    pub fn delete_user(&self, name: &str) -> Result<Ticket, UserError> {
+        let mut state = self.state.write();
+        if state.users.remove(name).is_none() {
+            return Err(UserError::NoSuchUser(name.to_owned()));
+        }
+        state.permissions.remove(name);
+        Ok(self.submit(Change::DeleteUser { name: name.to_owned() }))
+    }
+
+    pub async fn change_password(&self, name: &str, password: &str) -> Result<Ticket, UserError> {
+        if self.user(name).is_none() {
+            return Err(UserError::NoSuchUser(name.to_owned()));
+        }
+        let password_hash = self.hash(password).await?;
+        self.replace_user(name, |row| row.password_hash = password_hash)
+    }
+
+    pub fn set_tags(&self, name: &str, tags: Vec<String>) -> Result<Ticket, UserError> {
+        self.replace_user(name, |row| row.tags = tags)
+    }
+
+    /// By name.
+    pub fn list_users(&self) -> Vec<Arc<User>> {
+        let mut users: Vec<_> = self.state.read().users.values().cloned().collect();
+        users.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+        users
+    }
+
+    /// Replaces what the user may do in the vhost, which has to exist.
+    pub fn set_permissions(
+        &self,
+        user: &str,
+        vhost: &str,
+        permission: Permission,
+    ) -> Result<Ticket, UserError> {
+        for (kind, pattern) in permission.unanchored() {
+            tracing::warn!(
+                "the {kind} pattern '{pattern}' of user '{user}' in vhost '{vhost}' is unanchored: it matches in the \
+                 middle of names too. Begin it with ^ if that is not meant"
+            );
+        }
+        let row = permission_row(user, vhost, &permission);
+        let mut state = self.state.write();
+        if !state.users.contains_key(user) {
+            return Err(UserError::NoSuchUser(user.to_owned()));
+        }
+        state.set_permission(user, vhost, Arc::new(permission));
+        Ok(self.submit(Change::PutPermission(row)))
+    }
+
+    /// The user cannot open the vhost any more.
+    pub fn clear_permissions(&self, user: &str, vhost: &str) -> Result<Ticket, UserError> {
+        let mut state = self.state.write();
+        if !state.users.contains_key(user) {
+            return Err(UserError::NoSuchUser(user.to_owned()));
+        }
+        state.remove_permission(user, vhost);
+        Ok(self.submit(Change::DeletePermission { user: user.to_owned(), vhost: vhost.to_owned() }))
+    }
+
+    /// By user and vhost.
+    pub fn list_permissions(&self) -> Vec<PermissionRow> {
+        let state = self.state.read();
+        let mut rows: Vec<_> = state
+            .permissions
+            .iter()
+            .flat_map(|(user, vhosts)| vhosts.iter().map(move |(vhost, p)| permission_row(user, vhost, p)))
+            .collect();
+        rows.sort_unstable();
+        rows
+    }
+
+    /// To be called when a vhost is deleted; the rows go with the vhost's.
+    pub fn forget_vhost(&self, vhost: &str) {
+        let mut state = self.state.write();
+        for vhosts in state.permissions.values_mut() {
+            vhosts.remove(vhost);
+        }
+        self.changed();
+    }
+
+    /// A user with the permissions of the profile. Returns when both are durable; takes them back if they cannot be.
+    pub(super) async fn create_from_profile(
+        &self,
+        name: String,
+        password_hash: String,
+    ) -> Result<Arc<User>, SignUpError> {
+        let row = UserRow { name: name.clone(), password_hash, tags: Vec::new() };
+        let user = Arc::new(User::new(row.clone()));
+        let permission = permission_row(&name, DEFAULT_VHOST, &self.profile);
+        let ticket = {
+            let mut state = self.state.write();
+            if state.users.contains_key(&name) {
+                return Err(SignUpError::NameTaken { name });
+            }
+            state.users.insert(name.clone(), user.clone());
+            state.set_permission(&name, DEFAULT_VHOST, Arc::new(self.profile.clone()));
+            self.submit(Change::Batch(vec![Change::PutUser(row), Change::PutPermission(permission)]))
+        };
+        if let Err(error) = self.definitions.wait(ticket).await {
+            self.take_back(&user);
+            return Err(error.into());
+        }
+        Ok(user)
+    }
+
+    fn take_back(&self, user: &Arc<User>) {
+        let mut state = self.state.write();
+        if state.users.get(user.name()).is_some_and(|current| Arc::ptr_eq(current, user)) {
+            state.users.remove(user.name());
+            state.permissions.remove(user.name());
+            self.changed();
+        }
+    }
+
+    async fn hash(&self, password: &str) -> Result<String, UserError> {
+        if password.is_empty() {
+            return Err(UserError::EmptyPassword);
+        }
+        let slot = self.passwords.slot().await;
+        Ok(self.passwords.hash(slot, password.into()).await?)
+    }
+
+    fn replace_user(&self, name: &str, change: impl FnOnce(&mut UserRow)) -> Result<Ticket, UserError> {
+        let mut state = self.state.write();
+        let Some(user) = state.users.get_mut(name) else {
+            return Err(UserError::NoSuchUser(name.to_owned()));
+        };
+        let mut row = user.row();
+        change(&mut row);
+        *user = Arc::new(User::new(row.clone()));
+        Ok(self.submit(Change::PutUser(row)))
+    }
+
+    /// Called with the state locked for writing, so that the rows change in the order memory does.
+    fn submit(&self, change: Change) -> Ticket {
+        self.changed();
+        self.definitions.submit(change)
+    }
+
+    fn changed(&self) {
+        self.revision.fetch_add(1, Ordering::Release);
+    }
+}

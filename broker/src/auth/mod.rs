@@ -1,0 +1,303 @@
+//! Who may log in, and what they may do: users, permissions, sign-up.
+//!
+//! `mechanism`, `permission`, `sign_up` and `throttle` are pure. [`Authority`] holds the users in memory and writes
+//! changes through [`Definitions`].
+//!
+//! Against guessing:
+//! - A password check is slow on purpose, and only so many run at once. A user that does not exist costs the same.
+//! - Five failures of one address with one user name are free; after that each further one doubles a pause from one
+//!   second to a minute. During the pause that address cannot log in with that name, not even with the right
+//!   password. Fifteen minutes without a failure forget it.
+//! - Fifty failures of one address, whatever the names, do the same to the whole address. Loopback is exempt from
+//!   this one: all services of the machine share it.
+//! - Sign-up attempts have an hourly quota for each address. A wrong invite token counts as a failed login.
+//!
+//! An address is an IPv4 address or an IPv6 /64.
+
+mod admin;
+mod error;
+pub mod mechanism;
+mod options;
+mod password;
+pub mod permission;
+mod seed;
+pub mod sign_up;
+#[cfg(test)]
+mod tests;
+mod throttle;
+mod user;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, RwLock};
+
+pub use error::{AuthError, LoadError, RefusedReason, UserError};
+pub use mechanism::MECHANISMS;
+pub use options::{AuthOptions, OpenFor, Profile, SignUpMode, SignUpOptions};
+pub use password::{Cost, PasswordError};
+pub use permission::{Access, Pattern, PatternError, Permission};
+pub use sign_up::{SignUp, SignUpError, TokenError};
+pub use user::{ADMINISTRATOR, User};
+
+use crate::definitions::{Change, Definitions, PermissionRow, Snapshot};
+use mechanism::Credentials;
+use password::Passwords;
+use sign_up::SignUpRules;
+use throttle::{Backoff, BackoffPolicy, PeerKey, Quota};
+
+/// The vhost whose permissions a new user gets.
+pub const DEFAULT_VHOST: &str = "/";
+
+const LOGIN_BACKOFF: BackoffPolicy = BackoffPolicy {
+    free: 5,
+    first: Duration::from_secs(1),
+    longest: Duration::from_secs(60),
+    forget: Duration::from_secs(15 * 60),
+    keys_max: 10_000,
+};
+
+const PEER_BACKOFF: BackoffPolicy = BackoffPolicy { free: 50, ..LOGIN_BACKOFF };
+
+/// The users and their permissions.
+pub struct Authority {
+    definitions: Definitions,
+    options: AuthOptions,
+    profile: Permission,
+    sign_up_rules: SignUpRules,
+    passwords: Passwords,
+    /// Held for a look-up, or for a change and its submission to the definitions; no other lock of ours is taken
+    /// under it.
+    state: RwLock<State>,
+    /// Counts changes of `state`.
+    revision: AtomicU64,
+    /// Held for a look-up.
+    limits: Mutex<Limits>,
+}
+
+#[derive(Default)]
+struct State {
+    users: HashMap<String, Arc<User>>,
+    /// By user, then vhost.
+    permissions: HashMap<String, HashMap<String, Arc<Permission>>>,
+}
+
+struct Limits {
+    logins: Backoff<(PeerKey, String)>,
+    peers: Backoff<PeerKey>,
+    sign_ups: Quota<PeerKey>,
+}
+
+impl Authority {
+    /// The users of the snapshot. Where there is neither a user nor a vhost yet, first makes vhost `/` and the user
+    /// `guest` with password `guest`, tag administrator and all permissions, and adds them to `snapshot`.
+    ///
+    /// Blocks while that password is hashed.
+    pub fn load(
+        snapshot: &mut Snapshot,
+        definitions: Definitions,
+        options: AuthOptions,
+    ) -> Result<Authority, LoadError> {
+        let profile = &options.sign_up.profile;
+        let profile =
+            Permission::new(&profile.configure, &profile.write, &profile.read, Some(&profile.publish_keys))?;
+        let passwords = Passwords::new(options.password_cost, options.password_checks_at_once_max)?;
+        if snapshot.vhosts.is_empty() && snapshot.users.is_empty() {
+            seed::seed(snapshot, &definitions, &passwords)?;
+        }
+        let limits = Limits {
+            logins: Backoff::new(LOGIN_BACKOFF),
+            peers: Backoff::new(PEER_BACKOFF),
+            sign_ups: Quota::new(options.sign_up.per_hour_max, LOGIN_BACKOFF.keys_max),
+        };
+        Ok(Authority {
+            definitions,
+            profile,
+            sign_up_rules: SignUpRules::new(&options.sign_up)?,
+            options,
+            passwords,
+            state: RwLock::new(State::from_rows(snapshot)),
+            revision: AtomicU64::new(1),
+            limits: Mutex::new(limits),
+        })
+    }
+
+    /// Changes with every change of a user or permission. Read it before what is cached under it.
+    pub fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    pub fn user(&self, name: &str) -> Option<Arc<User>> {
+        self.state.read().users.get(name).cloned()
+    }
+
+    /// What the user may do in the vhost; `None`: not even open it.
+    pub fn permission(&self, user: &str, vhost: &str) -> Option<Arc<Permission>> {
+        self.state.read().permissions.get(user)?.get(vhost).cloned()
+    }
+
+    /// Decides a login: the `response` to a SASL mechanism, from a peer. With `sign_up` it makes the account first,
+    /// and returns only when it is durable.
+    ///
+    /// Cancel safe. May wait for the password checks of others: put a timeout on it.
+    pub async fn authenticate(
+        &self,
+        mechanism: &str,
+        response: &[u8],
+        peer: IpAddr,
+        sign_up: Option<SignUp>,
+    ) -> Result<Arc<User>, AuthError> {
+        let credentials = mechanism::credentials(mechanism, response)?;
+        match sign_up {
+            None => self.log_in(credentials, peer).await,
+            Some(wish) => self.sign_up(credentials, peer, wish).await,
+        }
+    }
+
+    async fn log_in(&self, credentials: Credentials, peer: IpAddr) -> Result<Arc<User>, AuthError> {
+        self.refuse_if_paused(&credentials.user, peer)?;
+        let user = match self.proven(&credentials) {
+            Some(user) => user,
+            None => self.check_password(credentials, peer).await?,
+        };
+        self.refuse_if_not_loopback(&user, peer)?;
+        Ok(user)
+    }
+
+    fn proven(&self, credentials: &Credentials) -> Option<Arc<User>> {
+        self.user(&credentials.user).filter(|user| user.is_proven(&self.passwords, &credentials.password))
+    }
+
+    async fn check_password(
+        &self,
+        Credentials { user: name, password }: Credentials,
+        peer: IpAddr,
+    ) -> Result<Arc<User>, AuthError> {
+        let slot = self.passwords.slot().await;
+        // While it waited for its turn others may have failed, or have proven the same password: a thousand
+        // connections of one user cost one check, and a thousand guesses at once are no more than one by one.
+        self.refuse_if_paused(&name, peer)?;
+        let user = self.user(&name);
+        if let Some(user) = &user
+            && user.is_proven(&self.passwords, &password)
+        {
+            return Ok(user.clone());
+        }
+        let hash = user.as_ref().and_then(|user| user.password_hash()).cloned();
+        let has_password = hash.is_some();
+        let is_right = self.passwords.verify(slot, password.clone(), hash).await?;
+        let reason = match user {
+            Some(user) if is_right => {
+                user.set_proven(&self.passwords, &password);
+                self.limits.lock().logins.succeeded(&(peer.into(), name));
+                return Ok(user);
+            }
+            None => RefusedReason::NoSuchUser,
+            Some(_) if has_password => RefusedReason::WrongPassword,
+            Some(_) => RefusedReason::NoPassword,
+        };
+        self.count_failure(&name, peer);
+        Err(AuthError::Refused { user: name, reason })
+    }
+
+    fn refuse_if_not_loopback(&self, user: &User, peer: IpAddr) -> Result<(), AuthError> {
+        let loopback_only = self.options.loopback_users.iter().any(|name| name == user.name());
+        if loopback_only && !peer.to_canonical().is_loopback() {
+            let user = user.name().to_owned();
+            return Err(AuthError::Refused { user, reason: RefusedReason::NotLoopback });
+        }
+        Ok(())
+    }
+
+    fn refuse_if_paused(&self, user: &str, peer: IpAddr) -> Result<(), AuthError> {
+        let now = Instant::now();
+        let limits = self.limits.lock();
+        let key = (PeerKey::from(peer), user.to_owned());
+        match limits.logins.pause(&key, now).max(limits.peers.pause(&key.0, now)) {
+            None => Ok(()),
+            Some(retry_after) => Err(AuthError::Throttled { user: key.1, retry_after }),
+        }
+    }
+
+    fn count_failure(&self, user: &str, peer: IpAddr) {
+        let now = Instant::now();
+        let mut limits = self.limits.lock();
+        limits.logins.failed((peer.into(), user.to_owned()), now);
+        if !peer.to_canonical().is_loopback() {
+            limits.peers.failed(peer.into(), now);
+        }
+    }
+
+    async fn sign_up(
+        &self,
+        Credentials { user: name, password }: Credentials,
+        peer: IpAddr,
+        wish: SignUp,
+    ) -> Result<Arc<User>, AuthError> {
+        self.refuse_if_paused(&name, peer)?;
+        if let Err(error) = self.sign_up_rules.admit(&wish, peer) {
+            if matches!(error, SignUpError::BadToken) {
+                self.count_failure(&name, peer);
+            }
+            return Err(error.into());
+        }
+        sign_up::check_name(&name)?;
+        sign_up::check_password(&name, &password)?;
+        let quota = self.limits.lock().sign_ups.take(peer.into(), Instant::now());
+        quota.map_err(|retry_after| SignUpError::TooMany { retry_after })?;
+        if self.user(&name).is_some() {
+            return Err(SignUpError::NameTaken { name }.into());
+        }
+        let slot = self.passwords.slot().await;
+        let password_hash = self.passwords.hash(slot, password.clone()).await?;
+        let user = self.create_from_profile(name, password_hash).await?;
+        user.set_proven(&self.passwords, &password);
+        Ok(user)
+    }
+}
+
+impl State {
+    fn from_rows(snapshot: &Snapshot) -> State {
+        let users = snapshot.users.iter().map(|row| (row.name.clone(), Arc::new(User::new(row.clone()))));
+        let mut state = State { users: users.collect(), ..State::default() };
+        for row in &snapshot.permissions {
+            match permission_of(row) {
+                Ok(permission) => state.set_permission(&row.user, &row.vhost, Arc::new(permission)),
+                Err(e) => tracing::error!(
+                    "user '{}' has no permissions in vhost '{}' until they are set again: {e}",
+                    row.user,
+                    row.vhost
+                ),
+            }
+        }
+        state
+    }
+
+    fn set_permission(&mut self, user: &str, vhost: &str, permission: Arc<Permission>) {
+        self.permissions.entry(user.to_owned()).or_default().insert(vhost.to_owned(), permission);
+    }
+
+    fn remove_permission(&mut self, user: &str, vhost: &str) {
+        if let Some(vhosts) = self.permissions.get_mut(user) {
+            vhosts.remove(vhost);
+        }
+    }
+}
+
+fn permission_of(row: &PermissionRow) -> Result<Permission, PatternError> {
+    Permission::new(&row.configure, &row.write, &row.read, row.publish_keys.as_deref())
+}
+
+fn permission_row(user: &str, vhost: &str, permission: &Permission) -> PermissionRow {
+    PermissionRow {
+        user: user.to_owned(),
+        vhost: vhost.to_owned(),
+        configure: permission.configure.text().to_owned(),
+        write: permission.write.text().to_owned(),
+        read: permission.read.text().to_owned(),
+        publish_keys: permission.publish_keys.as_ref().map(|pattern| pattern.text().to_owned()),
+    }
+}

@@ -1,0 +1,74 @@
+//! One user, as a connection holds it.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::password::{Passwords, Proof};
+use crate::definitions::UserRow;
+
+/// The tag of users that may do everything, also to what is not theirs.
+pub const ADMINISTRATOR: &str = "administrator";
+
+/// A user at one moment: a change of password or tags makes a new `User`, and the proof of the old password goes with
+/// the old one.
+pub struct User {
+    name: String,
+    /// Empty: no login with a password.
+    password_hash: Arc<str>,
+    tags: Vec<String>,
+    /// Set by the last login with the right password. Held for a copy; a leaf in the lock order.
+    proof: Mutex<Option<Proof>>,
+}
+
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("User").field("name", &self.name).field("tags", &self.tags).finish_non_exhaustive()
+    }
+}
+
+impl User {
+    pub fn new(row: UserRow) -> User {
+        User {
+            name: row.name,
+            password_hash: row.password_hash.into(),
+            tags: row.tags,
+            proof: Mutex::new(None),
+        }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn tags(&self) -> &[String] {
+        &self.tags
+    }
+
+    pub fn is_administrator(&self) -> bool {
+        self.tags.iter().any(|tag| tag == ADMINISTRATOR)
+    }
+
+    pub(super) fn password_hash(&self) -> Option<&Arc<str>> {
+        (!self.password_hash.is_empty()).then_some(&self.password_hash)
+    }
+
+    pub(super) fn row(&self) -> UserRow {
+        UserRow {
+            name: self.name.clone(),
+            password_hash: self.password_hash.to_string(),
+            tags: self.tags.clone(),
+        }
+    }
+
+    /// Whether this password was found right before. Microseconds; `false` says nothing.
+    pub(super) fn is_proven(&self, passwords: &Passwords, password: &[u8]) -> bool {
+        let proof = *self.proof.lock();
+        proof.is_some_and(|proof| passwords.proves(&proof, &self.name, password, &self.password_hash))
+    }
+
+    pub(super) fn set_proven(&self, passwords: &Passwords, password: &[u8]) {
+        let proof = passwords.proof(&self.name, password, &self.password_hash);
+        *self.proof.lock() = Some(proof);
+    }
+}
