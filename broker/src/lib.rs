@@ -2,5 +2,6 @@
 
 pub mod amqp;
 pub mod auth;
+pub mod config;
 pub mod definitions;
 pub mod message;
