@@ -44,8 +44,8 @@ pub enum Ignored {
     Unknown { sender: String, kind: String, version: u32 },
     #[error("a message of the kind {kind:?} from {sender}, which is not for friend servers")]
     NotForUs { sender: String, kind: String },
-    #[error("what is not a chat message: {0}")]
-    Undecodable(DecodeError),
+    #[error("what is not a chat message, from {}: {error}", .sender.as_deref().unwrap_or("nobody"))]
+    Undecodable { sender: Option<String>, error: DecodeError },
 }
 
 pub fn decide(request: Request<'_>, now: Instant, limits: &mut Limits) -> Decision {
@@ -87,7 +87,10 @@ pub fn decide_undecodable(
         {
             reject(sender, "", format!("the request cannot be read: {error}"), None)
         }
-        _ => Decision::Ignore(Ignored::Undecodable(error)),
+        _ => {
+            let sender = sender.map(str::to_owned);
+            Decision::Ignore(Ignored::Undecodable { sender, error })
+        }
     }
 }
 
@@ -359,13 +362,16 @@ mod tests {
             let id = Some(Uuid::new_v4());
             decide_undecodable(error.clone(), sender, kind, id, now, &mut limits)
         };
-        let ignored = Decision::Ignore(Ignored::Undecodable(error.clone()));
-        assert_eq!(decide(None, Some("friend-request")), ignored);
-        assert_eq!(decide(Some("alice"), Some("message")), ignored);
-        assert_eq!(decide(Some("alice"), None), ignored);
+        let ignored = |sender: Option<&str>| {
+            let sender = sender.map(str::to_owned);
+            Decision::Ignore(Ignored::Undecodable { sender, error: error.clone() })
+        };
+        assert_eq!(decide(None, Some("friend-request")), ignored(None));
+        assert_eq!(decide(Some("alice"), Some("message")), ignored(Some("alice")));
+        assert_eq!(decide(Some("alice"), None), ignored(Some("alice")));
         assert!(rejection(decide(Some("alice"), Some("friend-request"))).0.contains("EOF"));
         rejection(decide(Some("alice"), Some("withdraw")));
-        assert_eq!(decide(Some("alice"), Some("withdraw")), ignored, "too many");
+        assert_eq!(decide(Some("alice"), Some("withdraw")), ignored(Some("alice")), "too many");
 
         let long = DecodeError::Json("é".repeat(REASON_BYTES_MAX));
         let id = Some(Uuid::new_v4());

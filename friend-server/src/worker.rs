@@ -13,7 +13,7 @@ use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Consumer, ExchangeKind};
 use shared::client::{Failure, Link, Outcome, Pending, PublishError, Publisher};
 use shared::message::{Body, Envelope};
-use shared::topology::{self, DEFAULT_EXCHANGE, FRIENDS_EXCHANGE, inbox_name};
+use shared::topology::{self, DEFAULT_EXCHANGE, FRIENDS_EXCHANGE, Ownership, inbox_name};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
@@ -75,7 +75,7 @@ impl Worker {
         mut shutdown: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), Failure> {
         let channel = link.channel().await?;
-        self.declare(&channel).await?;
+        self.declare(&channel, link.ownership()).await?;
         // Every request sends two messages, so publishing never waits for room.
         let publisher = link.publisher(usize::from(self.prefetch) * 2).await?;
         let mut requests = self.consume(&channel).await?;
@@ -99,12 +99,14 @@ impl Worker {
         finish(&channel, in_hand).await
     }
 
-    async fn declare(&self, channel: &Channel) -> Result<(), Failure> {
+    async fn declare(&self, channel: &Channel, ownership: Ownership) -> Result<(), Failure> {
         let queue = ShortString::from(self.secret.request_queue().as_str());
         let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
         let none = FieldTable::default;
         channel.exchange_declare(FRIENDS_EXCHANGE.into(), ExchangeKind::Fanout, durable, none()).await?;
-        channel.queue_declare(queue.clone(), topology::request_queue_options(), none()).await?;
+        let options = topology::request_queue_options();
+        let arguments = topology::request_queue_arguments(ownership);
+        channel.queue_declare(queue.clone(), options, arguments).await?;
         let bind = QueueBindOptions::default();
         channel.queue_bind(queue, FRIENDS_EXCHANGE.into(), "".into(), bind, none()).await?;
         Ok(())
@@ -158,7 +160,7 @@ impl Worker {
     async fn start(&self, id: Uuid, decision: Decision, publisher: &Publisher) -> Result<Job, Failure> {
         match decision {
             Decision::Ignore(ignored) => {
-                warn!("dropped {ignored}");
+                warn!("dropped {}", one_line(&ignored.to_string()));
                 Ok(Job::Done)
             }
             Decision::Welcome { sender, reply_to } => {
@@ -170,7 +172,7 @@ impl Worker {
             }
             Decision::Reject { sender, body } => {
                 if let Body::RequestRejected { to, reason, .. } = &body {
-                    info!("rejected a request of {sender} to {to:?}: {reason}");
+                    info!("rejected a request of {sender} to {to:?}: {}", one_line(reason));
                 }
                 let pending = self.answer(&sender, id, body, publisher).await?;
                 Ok(pending.map_or(Job::Done, |pending| Job::Answer { to: sender, pending }))
@@ -266,6 +268,11 @@ fn refused() -> Failure {
 
 fn consumer_cancelled() -> Failure {
     Failure::Lost("it ended the consumer; was the request queue deleted?".to_owned())
+}
+
+/// Without line breaks and escape sequences: senders must not write lines of their own into the log.
+fn one_line(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 fn joined(finished: Result<Result<(), Failure>, tokio::task::JoinError>) -> Result<(), Failure> {

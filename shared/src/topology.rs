@@ -162,6 +162,15 @@ pub fn request_queue_options() -> QueueDeclareOptions {
     QueueDeclareOptions::durable()
 }
 
+/// Arguments for declaring the request queue: on a RabbitMQ cluster it survives the loss of a node.
+pub fn request_queue_arguments(ownership: Ownership) -> FieldTable {
+    let mut arguments = FieldTable::default();
+    if ownership == Ownership::Permissions {
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    }
+    arguments
+}
+
 /// Why a string is not a user name. The text is for the person who typed it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum UserNameError {

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::failure::Failure;
 use super::link::Link;
-use super::server::{Announced, Server, open, tapped_runtime};
+use super::server::{Server, Shared, StreamGuard, open, tapped_runtime};
 use super::uri::BrokerUri;
 use crate::topology::PROPERTY_SIGN_UP;
 
@@ -87,29 +87,27 @@ impl ConnectError {
     }
 }
 
-/// Connects and signs in, once. Must be called within a multi-threaded tokio runtime.
+/// Connects and signs in, once. Must be called within a multi-threaded tokio runtime. When dropped, the
+/// attempt ends.
 pub async fn connect(uri: &BrokerUri, options: &Options) -> Result<Link, ConnectError> {
-    let announced = Announced::default();
-    let connecting = connect_lapin(uri.to_lapin(options.heartbeat_s), properties(options), &announced);
-    let connected = timeout(options.timeout, connecting).await;
-    let address = uri.address();
-    let connection = match connected {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return Err(explain(&error, uri, options, announced.get())),
-        Err(_) => return Err(ConnectError::Timeout { address, after: options.timeout }),
-    };
-    let server = announced.get().cloned().unwrap_or_default();
-    Ok(Link::new(connection, server, uri.user().to_owned()))
+    let guard = StreamGuard(Arc::default());
+    let connecting = connect_lapin(uri.to_lapin(options.heartbeat_s), options, &guard.0);
+    match timeout(options.timeout, connecting).await {
+        Ok(Ok(connection)) => Ok(Link::new(connection, guard, uri.user().to_owned())),
+        Ok(Err(error)) => Err(explain(&error, uri, options, guard.0.server())),
+        Err(_) => Err(ConnectError::Timeout { address: uri.address(), after: options.timeout }),
+    }
 }
 
-async fn connect_lapin(
-    uri: AMQPUri,
-    properties: ConnectionProperties,
-    announced: &Announced,
-) -> lapin::Result<Connection> {
-    let tap = Arc::clone(announced);
-    let open = async move |uri: AMQPUri, _| Ok(open(&uri, Arc::clone(&tap)).await?);
-    Connection::connector(uri, tapped_runtime(Arc::clone(announced)), open, properties).await
+async fn connect_lapin(uri: AMQPUri, options: &Options, shared: &Arc<Shared>) -> lapin::Result<Connection> {
+    let (tap, patience) = (Arc::clone(shared), options.timeout);
+    let open = async move |uri: AMQPUri, _| {
+        // `lapin` does this on a thread of its own, which would outlive our patience.
+        let opened = timeout(patience, open(&uri, Arc::clone(&tap))).await;
+        Ok(opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?)
+    };
+    let runtime = tapped_runtime(Arc::clone(shared));
+    Connection::connector(uri, runtime, open, properties(options)).await
 }
 
 fn properties(options: &Options) -> ConnectionProperties {
@@ -162,6 +160,9 @@ fn explain(
 #[cfg(test)]
 mod tests {
     use lapin::protocol::{AMQPError, AMQPErrorKind, AMQPHardError, AMQPSoftError};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::task::JoinHandle;
 
     use super::*;
 
@@ -201,33 +202,33 @@ mod tests {
         assert!(error.to_string().contains("cargo run --release -p broker"), "{error}");
     }
 
-    /// Answers one connection with `bytes`, and keeps it open.
-    async fn answering(bytes: &'static [u8]) -> BrokerUri {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    /// Answers one connection with `bytes`; tells when the peer has gone.
+    async fn answering(bytes: &'static [u8]) -> (BrokerUri, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        tokio::spawn(async move {
+        let gone = tokio::spawn(async move {
             let (mut socket, _) = listener.accept().await.unwrap();
             socket.write_all(bytes).await.unwrap();
             while socket.read(&mut [0; 64]).await.is_ok_and(|count| count > 0) {}
         });
-        format!("amqp://127.0.0.1:{port}").parse().unwrap()
+        (format!("amqp://127.0.0.1:{port}").parse().unwrap(), gone)
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn other_protocols_are_named_as_such() {
         for greeting in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"AMQP\0\x01\0\0"] {
-            let uri = answering(greeting).await;
+            let (uri, _) = answering(greeting).await;
             let error = connect(&uri, &Options::new("test", "0")).await.unwrap_err();
             assert!(matches!(error, ConnectError::NotAmqp { .. }), "{error:?}");
         }
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn silence_times_out() {
-        let uri = answering(b"").await;
+    async fn silence_times_out_and_leaves_nothing_behind() {
+        let (uri, gone) = answering(b"").await;
         let options = Options { timeout: Duration::from_millis(50), ..Options::new("test", "0") };
         let error = connect(&uri, &options).await.unwrap_err();
         assert!(matches!(error, ConnectError::Timeout { .. }), "{error:?}");
+        timeout(Duration::from_secs(10), gone).await.expect("the connection is still open").unwrap();
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::{interval, timeout};
 
 use super::failure::Failure;
 use super::publisher::Publisher;
-use super::server::Server;
+use super::server::{Server, StreamGuard};
 use crate::topology::Ownership;
 
 /// `lapin` announces every end of a connection but one: `connection.close` with a code that it does not
@@ -19,8 +19,8 @@ use crate::topology::Ownership;
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An open connection. It ends when dropped together with its publishers and channels, or by
-/// [`close`](Self::close).
+/// An open connection. It ends by [`close`](Self::close), or without a goodbye when dropped; its
+/// publishers and channels end with it.
 #[derive(Debug)]
 pub struct Link {
     connection: Connection,
@@ -28,6 +28,7 @@ pub struct Link {
     user: String,
     state: watch::Receiver<LinkState>,
     watcher: AbortHandle,
+    _stream: StreamGuard,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,11 +43,13 @@ pub enum LinkState {
 }
 
 impl Link {
-    pub(super) fn new(connection: Connection, server: Server, user: String) -> Self {
+    pub(super) fn new(connection: Connection, stream: StreamGuard, user: String) -> Self {
         let (sender, state) = watch::channel(LinkState::Up);
         let events = connection.events_listener();
         let watcher = tokio::spawn(watch_over(events, connection.status().clone(), sender));
-        Self { connection, server, user, state, watcher: watcher.abort_handle() }
+        let server = stream.0.server().cloned().unwrap_or_default();
+        let watcher = watcher.abort_handle();
+        Self { connection, server, user, state, watcher, _stream: stream }
     }
 
     /// The account that is signed in.

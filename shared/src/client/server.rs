@@ -1,15 +1,17 @@
 //! What the broker says about itself in `connection.start` (AMQP 0-9-1 §1.4.2.1).
 //!
 //! `lapin` reads the server properties and forgets them, so the stream it reads from is tapped: the
-//! first frame is looked at as it passes, under TLS too.
+//! first frame is looked at as it passes, under TLS too. The tap also lets go of a peer that is silent,
+//! for which `lapin` would keep a thread and a socket for ever.
 
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use async_rs::traits::Reactor;
@@ -75,29 +77,71 @@ impl fmt::Display for Server {
     }
 }
 
-/// Filled in when `connection.start` has passed.
-pub(super) type Announced = Arc<OnceLock<Server>>;
+/// What connects a tap with those who made it.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// Filled in when `connection.start` has passed.
+    server: OnceLock<Server>,
+    dropped: AtomicBool,
+    /// Guards nothing but the handover; held for no longer than that.
+    reader: Mutex<Option<Waker>>,
+}
+
+impl Shared {
+    pub fn server(&self) -> Option<&Server> {
+        self.server.get()
+    }
+
+    fn check_dropped(&self) -> io::Result<()> {
+        match self.dropped.load(Ordering::Acquire) {
+            true => Err(io::ErrorKind::ConnectionAborted.into()),
+            false => Ok(()),
+        }
+    }
+
+    fn wait(&self, waker: &Waker) {
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *reader {
+            Some(reader) => reader.clone_from(waker),
+            None => *reader = Some(waker.clone()),
+        }
+    }
+}
+
+/// Ends the stream when dropped, whatever `lapin` still waits for.
+#[derive(Debug)]
+pub(super) struct StreamGuard(pub Arc<Shared>);
+
+impl Drop for StreamGuard {
+    fn drop(&mut self) {
+        self.0.dropped.store(true, Ordering::Release);
+        let reader = self.0.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+}
 
 type TcpStream = AsyncTcpStream<<Tokio as Reactor>::TcpStream>;
 pub(super) type TappedRuntime = Runtime<RuntimeParts<Tokio, TappedReactor>>;
 
 /// A runtime for `lapin` on the current tokio runtime, whose streams are tapped.
-pub(super) fn tapped_runtime(announced: Announced) -> TappedRuntime {
+pub(super) fn tapped_runtime(shared: Arc<Shared>) -> TappedRuntime {
     let tokio = Tokio::current();
-    Runtime::new(RuntimeParts::new(tokio.clone(), TappedReactor { tokio, announced }))
+    Runtime::new(RuntimeParts::new(tokio.clone(), TappedReactor { tokio, shared }))
 }
 
-pub(super) async fn open(uri: &AMQPUri, announced: Announced) -> io::Result<AsyncTcpStream<Tap>> {
+pub(super) async fn open(uri: &AMQPUri, shared: Arc<Shared>) -> io::Result<AsyncTcpStream<Tap>> {
     let tls = OwnedTLSConfig::default();
     let stream = uri.connect_with_config_async(tls.as_ref(), &Runtime::new(Tokio::current())).await?;
-    Ok(AsyncTcpStream::Plain(Tap::new(stream, announced)))
+    Ok(AsyncTcpStream::Plain(Tap::new(stream, shared)))
 }
 
 /// Like tokio's reactor in all but the type of its streams.
 #[derive(Debug, Clone)]
 pub(super) struct TappedReactor {
     tokio: Tokio,
-    announced: Announced,
+    shared: Arc<Shared>,
 }
 
 impl Reactor for TappedReactor {
@@ -123,8 +167,8 @@ impl Reactor for TappedReactor {
         &self,
         addr: SocketAddr,
     ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
-        let (connecting, announced) = (self.tokio.tcp_connect_addr(addr), self.announced.clone());
-        async move { Ok(Tap::new(AsyncTcpStream::Plain(connecting.await?), announced)) }
+        let (connecting, shared) = (self.tokio.tcp_connect_addr(addr), Arc::clone(&self.shared));
+        async move { Ok(Tap::new(AsyncTcpStream::Plain(connecting.await?), shared)) }
     }
 }
 
@@ -133,12 +177,12 @@ pub(super) struct Tap {
     stream: TcpStream,
     /// What was read so far, until the first frame is complete.
     first_frame: Option<Vec<u8>>,
-    announced: Announced,
+    shared: Arc<Shared>,
 }
 
 impl Tap {
-    fn new(stream: TcpStream, announced: Announced) -> Self {
-        Self { stream, first_frame: Some(Vec::new()), announced }
+    fn new(stream: TcpStream, shared: Arc<Shared>) -> Self {
+        Self { stream, first_frame: Some(Vec::new()), shared }
     }
 
     fn note(&mut self, bytes: &[u8]) {
@@ -149,7 +193,7 @@ impl Tap {
             Parsed::Other => self.first_frame = None,
             Parsed::Start(server) => {
                 // Filled only once: a stream begins once.
-                let _ = self.announced.set(server);
+                let _ = self.shared.server.set(server);
                 self.first_frame = None;
             }
         }
@@ -158,6 +202,9 @@ impl Tap {
 
 impl AsyncRead for Tap {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        // In this order, or a guard that is dropped in between would wake nobody.
+        self.shared.wait(cx.waker());
+        self.shared.check_dropped()?;
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if let Poll::Ready(Ok(count)) = read {
             self.note(&buf[..count]);
@@ -168,6 +215,7 @@ impl AsyncRead for Tap {
 
 impl AsyncWrite for Tap {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.shared.check_dropped()?;
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -176,6 +224,7 @@ impl AsyncWrite for Tap {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.shared.check_dropped()?;
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
