@@ -26,7 +26,8 @@ impl Authority {
         Ok(self.submit(Change::PutUser(row)))
     }
 
-    /// The user's permissions go too. The user's queues are the caller's to delete: their rows go with this ticket.
+    /// The user's permissions go too. The caller deletes the user's queues, whose rows go with this ticket, and
+    /// closes the user's connections ([`Authority::is_current`]).
     pub fn delete_user(&self, name: &str) -> Result<Ticket, UserError> {
         let mut state = self.state.write();
         if state.users.remove(name).is_none() {
@@ -62,12 +63,7 @@ impl Authority {
         vhost: &str,
         permission: Permission,
     ) -> Result<Ticket, UserError> {
-        for (kind, pattern) in permission.unanchored() {
-            tracing::warn!(
-                "the {kind} pattern '{pattern}' of user '{user}' in vhost '{vhost}' is unanchored: it matches in the \
-                 middle of names too. Begin it with ^ if that is not meant"
-            );
-        }
+        warn_of_unanchored(&permission, &format!("of user '{user}' in vhost '{vhost}'"));
         let row = permission_row(user, vhost, &permission);
         let mut state = self.state.write();
         if !state.users.contains_key(user) {
@@ -157,7 +153,7 @@ impl Authority {
         };
         let mut row = user.row();
         change(&mut row);
-        *user = Arc::new(User::new(row.clone()));
+        *user = Arc::new(user.changed(row.clone()));
         Ok(self.submit(Change::PutUser(row)))
     }
 

@@ -55,6 +55,9 @@ impl AuthError {
                 MechanismError::Unknown(mechanism.clone()).to_string()
             }
             AuthError::Malformed(e) => e.to_string(),
+            AuthError::SignUp(SignUpError::NotStored(_)) => {
+                "the account could not be stored; the operator finds the reason in the broker's log".into()
+            }
             AuthError::SignUp(e) => e.to_string(),
         }
     }

@@ -104,6 +104,7 @@ impl Authority {
         let profile = &options.sign_up.profile;
         let profile =
             Permission::new(&profile.configure, &profile.write, &profile.read, Some(&profile.publish_keys))?;
+        warn_of_unanchored(&profile, "of auth.sign_up.profile");
         let passwords = Passwords::new(options.password_cost, options.password_checks_at_once_max)?;
         if snapshot.vhosts.is_empty() && snapshot.users.is_empty() {
             seed::seed(snapshot, &definitions, &passwords)?;
@@ -134,6 +135,17 @@ impl Authority {
         self.state.read().users.get(name).cloned()
     }
 
+    /// Whether the account a connection logged in to still exists. A new account of the same name is another one:
+    /// a connection of the old one must not reach the new one's queues.
+    pub fn is_current(&self, user: &User) -> bool {
+        self.state.read().users.get(user.name()).is_some_and(|current| current.is_same_account(user))
+    }
+
+    /// Password checks and hashes done since the start, each of them slow.
+    pub fn password_checks(&self) -> u64 {
+        self.passwords.done()
+    }
+
     /// What the user may do in the vhost; `None`: not even open it.
     pub fn permission(&self, user: &str, vhost: &str) -> Option<Arc<Permission>> {
         self.state.read().permissions.get(user)?.get(vhost).cloned()
@@ -142,7 +154,8 @@ impl Authority {
     /// Decides a login: the `response` to a SASL mechanism, from a peer. With `sign_up` it makes the account first,
     /// and returns only when it is durable.
     ///
-    /// Cancel safe. May wait for the password checks of others: put a timeout on it.
+    /// May wait for the password checks of others: put a timeout on it. Dropped half-way it leaves nothing behind,
+    /// except that a sign-up may have made its account.
     pub async fn authenticate(
         &self,
         mechanism: &str,
@@ -188,16 +201,17 @@ impl Authority {
         }
         let hash = user.as_ref().and_then(|user| user.password_hash()).cloned();
         let has_password = hash.is_some();
-        let is_right = self.passwords.verify(slot, password.clone(), hash).await?;
+        let (is_right, _slot) = self.passwords.verify(slot, password.clone(), hash).await?;
         let reason = match user {
-            Some(user) if is_right => {
+            // Not if it was deleted meanwhile: the name may be somebody else's by now.
+            Some(user) if is_right && self.is_current(&user) => {
                 user.set_proven(&self.passwords, &password);
                 self.limits.lock().logins.succeeded(&(peer.into(), name));
                 return Ok(user);
             }
-            None => RefusedReason::NoSuchUser,
-            Some(_) if has_password => RefusedReason::WrongPassword,
-            Some(_) => RefusedReason::NoPassword,
+            Some(_) if !has_password => RefusedReason::NoPassword,
+            Some(_) if !is_right => RefusedReason::WrongPassword,
+            _ => RefusedReason::NoSuchUser,
         };
         self.count_failure(&name, peer);
         Err(AuthError::Refused { user: name, reason })
@@ -284,6 +298,15 @@ impl State {
         if let Some(vhosts) = self.permissions.get_mut(user) {
             vhosts.remove(vhost);
         }
+    }
+}
+
+fn warn_of_unanchored(permission: &Permission, of: &str) {
+    for (kind, pattern) in permission.unanchored() {
+        tracing::warn!(
+            "the {kind} pattern '{pattern}' {of} is unanchored: it matches in the middle of names too. Begin it with \
+             ^ if that is not meant"
+        );
     }
 }
 

@@ -4,6 +4,7 @@
 //! ([`Passwords::slot`]), and a password that was right is remembered as a [`Proof`].
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{self, PasswordHasher, PasswordVerifier};
@@ -47,9 +48,11 @@ pub struct Passwords {
     /// Of this process alone.
     proof_key: Hmac<Sha256>,
     slots: Arc<Semaphore>,
+    done: Arc<AtomicU64>,
 }
 
-/// Permission to run one hash or check. Held until the blocking thread is done, also when nobody waits any more.
+/// Permission to run one hash or check. Held until the blocking thread is done, also when nobody waits any more, and
+/// then by whoever waited, so that the next in the queue finds the outcome recorded.
 pub struct Slot(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
 
 /// That a password was found right: a keyed hash of user, password and stored hash. Worthless outside this process.
@@ -81,7 +84,13 @@ impl Passwords {
             nobody: nobody.into(),
             proof_key,
             slots: Arc::new(Semaphore::new(slots)),
+            done: Arc::default(),
         })
+    }
+
+    /// Hashes and checks done.
+    pub fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
     }
 
     /// Waits for its turn, in the order of asking. Cancel safe.
@@ -96,10 +105,12 @@ impl Passwords {
     /// The PHC string of a password, with a new salt.
     pub async fn hash(&self, slot: Slot, password: Vec<u8>) -> Result<String, PasswordError> {
         let this = self.clone();
-        blocking(slot, move || this.hash_blocking(&password)).await
+        let (hash, _) = blocking(slot, move || this.hash_blocking(&password)).await?;
+        Ok(hash)
     }
 
     pub fn hash_blocking(&self, password: &[u8]) -> Result<String, PasswordError> {
+        self.done.fetch_add(1, Ordering::Relaxed);
         let hash: PasswordHash = self.argon2.hash_password(password).map_err(PasswordError::Hash)?;
         Ok(hash.to_string())
     }
@@ -111,7 +122,7 @@ impl Passwords {
         slot: Slot,
         password: Vec<u8>,
         hash: Option<Arc<str>>,
-    ) -> Result<bool, PasswordError> {
+    ) -> Result<(bool, Slot), PasswordError> {
         let this = self.clone();
         blocking(slot, move || {
             let right = this.verify_blocking(&password, hash.as_ref().unwrap_or(&this.nobody))?;
@@ -121,6 +132,7 @@ impl Passwords {
     }
 
     fn verify_blocking(&self, password: &[u8], hash: &str) -> Result<bool, PasswordError> {
+        self.done.fetch_add(1, Ordering::Relaxed);
         let hash = PasswordHash::new(hash).map_err(|e| PasswordError::BadHash(e.into()))?;
         match self.argon2.verify_password(password, &hash) {
             Ok(()) => Ok(true),
@@ -152,11 +164,8 @@ impl Passwords {
 async fn blocking<T: Send + 'static>(
     slot: Slot,
     work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
-) -> Result<T, PasswordError> {
-    let task = tokio::task::spawn_blocking(move || {
-        let _slot = slot;
-        work()
-    });
+) -> Result<(T, Slot), PasswordError> {
+    let task = tokio::task::spawn_blocking(move || Ok((work()?, slot)));
     task.await.unwrap_or(Err(PasswordError::Aborted))
 }
 
@@ -171,7 +180,7 @@ mod tests {
     }
 
     async fn verify(passwords: &Passwords, password: &[u8], hash: Option<&str>) -> bool {
-        passwords.verify(passwords.slot().await, password.to_vec(), hash.map(Into::into)).await.unwrap()
+        passwords.verify(passwords.slot().await, password.to_vec(), hash.map(Into::into)).await.unwrap().0
     }
 
     #[tokio::test]
@@ -219,7 +228,7 @@ mod tests {
             ["", "plain text", "$argon2id$v=19$m=8,t=1,p=1", "$scrypt$ln=1,r=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2g"]
         {
             let result = passwords.verify(passwords.slot().await, b"x".to_vec(), Some(broken.into())).await;
-            assert!(!matches!(result, Ok(true)), "{broken}");
+            assert!(!matches!(result, Ok((true, _))), "{broken}");
         }
         let result = passwords.verify(passwords.slot().await, b"x".to_vec(), Some("plain".into())).await;
         assert!(matches!(result, Err(PasswordError::BadHash(_))));

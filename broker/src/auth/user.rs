@@ -17,6 +17,8 @@ pub struct User {
     /// Empty: no login with a password.
     password_hash: Arc<str>,
     tags: Vec<String>,
+    /// The same for all versions of one account, and no other: a name may be deleted and made again.
+    account: Arc<()>,
     /// Set by the last login with the right password. Held for a copy; a leaf in the lock order.
     proof: Mutex<Option<Proof>>,
 }
@@ -33,8 +35,19 @@ impl User {
             name: row.name,
             password_hash: row.password_hash.into(),
             tags: row.tags,
+            account: Arc::default(),
             proof: Mutex::new(None),
         }
+    }
+
+    /// The account with another password or other tags.
+    pub(super) fn changed(&self, row: UserRow) -> User {
+        User { account: self.account.clone(), ..User::new(row) }
+    }
+
+    /// Whether both are versions of one account, and not only of the same name.
+    pub fn is_same_account(&self, other: &User) -> bool {
+        Arc::ptr_eq(&self.account, &other.account)
     }
 
     pub fn name(&self) -> &str {

@@ -25,6 +25,9 @@ use parking_lot::Mutex;
 pub use rows::*;
 use writer::Shared;
 
+/// The name of the database in a data folder.
+pub const FILE_NAME: &str = "definitions.sqlite";
+
 /// The number of a submitted change. Tickets count up from 1 in the order of submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
@@ -134,6 +137,12 @@ impl Definitions {
     /// if it never will be.
     pub async fn wait(&self, ticket: Ticket) -> Result<(), DefinitionsError> {
         self.handle.shared.wait(ticket).await
+    }
+
+    /// Keeps the writer at the end of its first transaction from now on, until the guard is dropped.
+    #[cfg(test)]
+    pub(crate) fn hold(&self) -> impl Drop + '_ {
+        self.handle.shared.hold()
     }
 
     /// Why nothing can be written any more, if that is so.

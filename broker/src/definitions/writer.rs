@@ -129,6 +129,11 @@ impl Shared {
         Some((std::mem::take(&mut pending.changes), pending.ticket))
     }
 
+    #[cfg(test)]
+    pub fn hold(&self) -> impl Drop + '_ {
+        self.rejections.lock()
+    }
+
     fn advance(&self, committed: u64) {
         self.transactions.fetch_add(1, Ordering::Relaxed);
         self.committed.store(committed, Ordering::Release);
