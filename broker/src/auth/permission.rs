@@ -199,6 +199,8 @@ pub fn resource_name(name: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn matches(pattern: &str, name: &str) -> bool {
@@ -330,5 +332,43 @@ mod tests {
         let permission = Permission::new("", "^x$", "", None).unwrap();
         assert!(!permission.may_publish("", "a"), "the write permission is needed too");
         assert!(Permission::full().may_publish("", "anything"));
+    }
+
+    /// Texts with many of the characters that mean something in a pattern.
+    fn pattern_text() -> impl Strategy<Value = String> {
+        prop_oneof!["[a-c.*+?^$|(){}\\[\\]\\\\é-]{0,12}", ".{0,12}"]
+    }
+
+    proptest! {
+        #[test]
+        fn no_pattern_panics_and_an_error_points_into_it(text in pattern_text(), name in ".{0,12}") {
+            match Pattern::new(&text) {
+                Ok(pattern) => {
+                    let _ = (pattern.is_unanchored(), pattern.matches(&name));
+                    prop_assert_eq!(pattern.text(), text);
+                }
+                Err(PatternError::Syntax { position, .. }) => {
+                    prop_assert!((1..=text.chars().count() + 1).contains(&position));
+                    prop_assert!(Regex::new(&text).is_err());
+                }
+                Err(PatternError::TooLarge { .. }) => {}
+            }
+        }
+
+        /// The shortcuts change nothing: they agree with the expression they stand for.
+        #[test]
+        fn shortcuts_agree_with_the_expression(name in "(?s).{0,12}") {
+            for text in [".*", "^.*"] {
+                prop_assert_eq!(matches(text, &name), Regex::new(text).unwrap().is_match(&name));
+            }
+            prop_assert_eq!(matches("", &name), Regex::new("^$").unwrap().is_match(&name));
+        }
+
+        #[test]
+        fn an_anchored_literal_is_a_prefix(prefix in "[a-z]{1,4}", name in "[a-z]{0,8}") {
+            prop_assert_eq!(matches(&format!("^{prefix}"), &name), name.starts_with(&prefix));
+            prop_assert_eq!(matches(&prefix, &name), name.contains(&prefix));
+            prop_assert_eq!(matches(&format!("^{prefix}$"), &name), name == prefix);
+        }
     }
 }

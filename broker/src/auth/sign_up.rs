@@ -323,6 +323,8 @@ mod tests {
     #[test]
     fn a_token_does_not_reach_a_log() {
         assert_eq!(format!("{:?}", SignUp::Invite(b"secret".to_vec())), "Invite(..)");
+        let options = SignUpOptions { tokens: vec!["secret".into()], ..SignUpOptions::default() };
+        assert!(!format!("{options:?}").contains("secret"));
     }
 
     #[test]

@@ -258,3 +258,22 @@ fn highest_queue_id(change: &Change) -> u64 {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rejection_that_had_to_be_forgotten_is_never_taken_for_a_success() {
+        let mut rejections = Rejections::default();
+        let last = REJECTIONS_MAX as u64 + 10;
+        for ticket in 1..=last {
+            rejections.add(ticket, "no such vhost".into());
+        }
+        assert_eq!(rejections.reasons.len(), REJECTIONS_MAX);
+        for ticket in 1..=last {
+            assert!(matches!(rejections.outcome(ticket), Err(DefinitionsError::Rejected { .. })), "{ticket}");
+        }
+        assert!(rejections.outcome(last + 1).is_ok());
+    }
+}

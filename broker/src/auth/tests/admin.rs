@@ -31,7 +31,10 @@ async fn changes_are_in_force_at_once_and_after_a_restart() {
     authority.set_permissions("bob", "/", permission("^c")).unwrap();
     authority.clear_permissions("bob", "/").unwrap();
     authority.add_user("carol", "carol's password", vec![]).await.unwrap();
+    authority.set_permissions("carol", "/", permission("^d")).unwrap();
     let last = authority.delete_user("carol").unwrap();
+    // Or the next carol would have them.
+    assert!(authority.permission("carol", "/").is_none());
     broker.definitions.wait(last).await.unwrap();
 
     async fn check(broker: &Broker) {

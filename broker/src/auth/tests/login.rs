@@ -194,6 +194,23 @@ async fn a_user_deleted_during_the_check_is_not_let_in() {
 }
 
 #[tokio::test]
+async fn a_name_that_changes_hands_during_the_check_is_not_let_in() {
+    // Slow enough that the check still runs when the name changes hands.
+    let cost = Cost { memory_kib: 16 * 1024, iterations: 20, lanes: 1 };
+    let broker = Arc::new(Broker::with(|options| options.password_cost = cost));
+    broker.authority.add_user("alice", "correct horse", vec![]).await.unwrap();
+    let before = broker.authority.password_checks();
+    let login = tokio::spawn({
+        let broker = broker.clone();
+        async move { broker.log_in("alice", "correct horse", NEAR).await }
+    });
+    eventually(|| broker.authority.password_checks() > before).await;
+    broker.authority.delete_user("alice").unwrap();
+    broker.sign_up("alice", "battery staple", NEAR).await.unwrap();
+    assert_eq!(refused_for(login.await.unwrap()), RefusedReason::NoSuchUser);
+}
+
+#[tokio::test]
 async fn a_user_without_a_password_cannot_log_in() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(crate::definitions::FILE_NAME);
