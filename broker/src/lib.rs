@@ -5,3 +5,4 @@ pub mod auth;
 pub mod config;
 pub mod definitions;
 pub mod message;
+pub mod store;

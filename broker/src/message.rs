@@ -23,13 +23,20 @@ pub struct Message {
 pub struct DiskState {
     /// Durable queues that hold the message and have not seen it acked. At zero nothing needs to be written.
     pub refs: AtomicU32,
-    /// The store's number of the message; 0 as long as it was never written.
+    /// Where the store's index holds the message, if `id` is still its place in the log.
+    pub slot: AtomicU32,
+    /// The message's place in the log; 0 as long as it was never written.
     pub id: AtomicU64,
 }
 
 impl DiskState {
     pub fn is_written(&self) -> bool {
         self.id.load(Ordering::Acquire) != 0
+    }
+
+    /// One durable queue gave the message up.
+    pub fn release(&self) {
+        self.refs.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -1,0 +1,556 @@
+//! The commit thread: one round after the other from the intake into the log.
+//!
+//! [`Committer::run_round`] is the whole of it; the thread only calls it in a loop, and tests and the
+//! simulation call it by hand.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use parking_lot::MutexGuard;
+
+use super::batch::{BATCH_BYTES, Batch, SEGMENT_OVERHEAD_BYTES};
+use super::compaction::Cleaning;
+use super::fs::write_full;
+use super::index::Index;
+use super::intake::Op;
+use super::record::{self, ACK_RUN_BYTES, AckRun, BATCH_HEADER_BYTES, Location};
+use super::segment::{Segment, Supply};
+use super::{BLOCK_BYTES_MAX, Entry, QueueId, Round, Shared, StoreError, StoreFailure, StoreOptions, clean};
+use crate::message::Message;
+
+/// Entries in one record; the rest of a larger fanout follows in ref records.
+const RECORD_ENTRIES_MAX: usize = 4096;
+/// Runs in one acks record.
+const RECORD_ACK_RUNS_MAX: usize = 4096;
+/// How often a blocked store looks whether space came back.
+const BLOCKED_LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// What a round did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Something: run another.
+    Worked,
+    /// Nothing to do until more is handed in.
+    Idle,
+    /// Nothing that can be done until disk space comes back.
+    Blocked,
+    /// The store has failed; what is handed in is thrown away.
+    Failed,
+}
+
+pub(super) struct Active {
+    pub segment: Arc<Segment>,
+    /// Where the next batch goes.
+    pub end: u32,
+    pub capacity: u32,
+    /// For the segment header, as long as that is not written.
+    pub header: Option<(u32, bool)>,
+}
+
+/// Where a committer starts: what recovery found.
+pub(super) struct Start {
+    pub active: Option<Active>,
+    /// The newest segment's id and end.
+    pub last: Location,
+    pub batch_sequence: u64,
+    pub supply: Supply,
+}
+
+pub struct Committer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) options: StoreOptions,
+    pub(super) active: Option<Active>,
+    last: Location,
+    pub(super) supply: Supply,
+    pub(super) batch: Batch,
+    batch_sequence: u64,
+    durable: Location,
+    /// Files written to since the last sync, oldest first.
+    dirty: Vec<Arc<Segment>>,
+    /// Something in this round may only be called durable after a sync.
+    pub(super) needs_sync: bool,
+    /// Acks taken out of the index and not written yet.
+    acks: Vec<AckRun>,
+    pub(super) entries: Vec<Entry>,
+    /// The emptied buffer of the last round.
+    used: Vec<Op>,
+    /// What found no space, in order, and the first round it belongs to.
+    stalled: Vec<Op>,
+    stalled_since: Round,
+    latest: Round,
+    synced: Round,
+    pub(super) cleaning: Option<Cleaning>,
+    round_bytes: usize,
+}
+
+impl Committer {
+    pub(super) fn new(shared: Arc<Shared>, options: StoreOptions, start: Start) -> Committer {
+        Committer {
+            shared,
+            options,
+            active: start.active,
+            last: start.last,
+            supply: start.supply,
+            batch: Batch::default(),
+            batch_sequence: start.batch_sequence,
+            durable: start.last,
+            dirty: Vec::new(),
+            needs_sync: false,
+            acks: Vec::new(),
+            entries: Vec::new(),
+            used: Vec::new(),
+            stalled: Vec::new(),
+            stalled_since: 0,
+            latest: 0,
+            synced: 0,
+            cleaning: None,
+            round_bytes: 0,
+        }
+    }
+
+    /// Runs rounds until the intake is stopped and empty.
+    pub(super) fn run(&mut self) {
+        loop {
+            let wait = match self.run_round() {
+                // Compaction can go on another day.
+                Progress::Worked if self.shared.intake.is_finished() => return,
+                Progress::Worked => continue,
+                Progress::Idle | Progress::Failed => None,
+                Progress::Blocked => Some(BLOCKED_LOOK_INTERVAL),
+            };
+            if !self.shared.intake.sleep(wait) {
+                return;
+            }
+        }
+    }
+
+    /// Takes the next round through to disk, or a slice of compaction if there is none.
+    pub fn run_round(&mut self) -> Progress {
+        if self.shared.intake.has_failed() {
+            // Nobody will be told that these are durable; only their memory is given back.
+            self.used = self.shared.intake.take(std::mem::take(&mut self.used)).map_or(Vec::new(), |t| t.ops);
+            self.stalled = Vec::new();
+            return Progress::Failed;
+        }
+        match self.try_round() {
+            Ok(progress) => progress,
+            Err(failure) => {
+                self.fail(failure);
+                Progress::Failed
+            }
+        }
+    }
+
+    /// The last round that a successful sync covers. Behind [`super::Store::durable_round`] by rounds that
+    /// hold acks alone.
+    pub fn synced_round(&self) -> Round {
+        self.synced
+    }
+
+    /// Does one pending file job of a store without threads. Says whether there was one.
+    pub fn run_file_job(&mut self) -> bool {
+        self.supply.step()
+    }
+
+    fn try_round(&mut self) -> Result<Progress, StoreFailure> {
+        self.supply.poll().map_err(|e| self.failure("preparing a segment in", &e))?;
+        self.round_bytes = 0;
+        let taken = self.shared.intake.take(std::mem::take(&mut self.used));
+        let shared = self.shared.clone();
+        let mut index = shared.index.lock();
+        let retried = self.retry_stalled(&mut index)?;
+        let had_round = taken.is_some();
+        if let Some(taken) = taken {
+            self.latest = taken.round;
+            self.process(&mut index, taken.round, &taken.ops)?;
+            self.used = taken.ops;
+        }
+        self.write_acks(&mut index)?;
+        let compacted = self.compact(&mut index)?;
+        self.flush(&mut index)?;
+        drop(index);
+        // Here, outside the lock, messages that nobody else holds are freed.
+        self.used.clear();
+        if self.needs_sync {
+            self.sync()?;
+        }
+        let finished = self.finish_cleaning()?;
+        self.publish();
+        self.look_after_space();
+        if had_round {
+            shared.counters.rounds.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(match had_round || retried || compacted || finished {
+            true => Progress::Worked,
+            false if self.is_blocked() => Progress::Blocked,
+            false => Progress::Idle,
+        })
+    }
+
+    fn process(
+        &mut self,
+        index: &mut MutexGuard<'_, Index>,
+        round: Round,
+        ops: &[Op],
+    ) -> Result<(), StoreFailure> {
+        let mut at = 0;
+        while let Some(op) = ops.get(at) {
+            match op {
+                Op::Enqueue { message, .. } => {
+                    let end = self.gather(ops, at, message);
+                    if !self.enqueue(index, message)? {
+                        self.stall(round, &ops[at..end]);
+                    }
+                    at = end;
+                    continue;
+                }
+                Op::Ack { queue, seq } => {
+                    if index.ack(*queue, *seq) {
+                        self.push_ack(*queue, *seq);
+                    } else if !self.stalled.is_empty() {
+                        // Its entry may be among those that wait for space.
+                        self.stall(round, &ops[at..at + 1]);
+                    }
+                }
+                Op::Purge { queue, up_to } => {
+                    index.purge(*queue, *up_to);
+                    if !self.write_purge(index, *queue, *up_to)? || !self.stalled.is_empty() {
+                        self.stall(round, &ops[at..at + 1]);
+                    }
+                }
+                Op::DeleteQueue { queue } => {
+                    index.purge(*queue, u64::MAX);
+                    if !self.stalled.is_empty() {
+                        self.stall(round, &ops[at..at + 1]);
+                    }
+                }
+            }
+            at += 1;
+        }
+        Ok(())
+    }
+
+    /// Collects the entries of consecutive enqueues of one message; where they end.
+    fn gather(&mut self, ops: &[Op], start: usize, message: &Arc<Message>) -> usize {
+        self.entries.clear();
+        let same = ops[start..].iter().take(RECORD_ENTRIES_MAX).map_while(|op| match op {
+            Op::Enqueue { entry, message: other } if Arc::ptr_eq(other, message) => Some(*entry),
+            _ => None,
+        });
+        self.entries.extend(same);
+        start + self.entries.len()
+    }
+
+    /// Writes the message, or a reference to it, for the gathered entries. False when there is no space.
+    fn enqueue(
+        &mut self,
+        index: &mut MutexGuard<'_, Index>,
+        message: &Arc<Message>,
+    ) -> Result<bool, StoreFailure> {
+        // Every enqueue so far was counted before it was handed in, so zero means that all of them were
+        // acked since: the acks come behind and find nothing.
+        if message.disk.refs.load(Ordering::Acquire) == 0 {
+            self.shared.counters.elided.fetch_add(1, Ordering::Relaxed);
+            return Ok(true);
+        }
+        let (id, slot) = (message.disk.id.load(Ordering::Relaxed), message.disk.slot.load(Ordering::Relaxed));
+        if id != 0 && index.stored_at(slot, id) {
+            if !self.make_room(index, record::ref_size(&self.entries), true)? {
+                return Ok(false);
+            }
+            let target = Location::new((id >> 32) as u32, id as u32);
+            self.batch.reference(target, &self.entries);
+            for entry in &self.entries {
+                index.add_ref_entry(*entry, slot);
+            }
+        } else {
+            let block = message.block();
+            if block.0.len() > BLOCK_BYTES_MAX {
+                return Err(too_large(block.0.len()));
+            }
+            if !self.make_room(index, record::message_size(&self.entries, block.0.len()), true)? {
+                return Ok(false);
+            }
+            let (location, len) = self.batch.message(&self.entries, block);
+            let slot = index.insert_message(location, len);
+            for entry in &self.entries {
+                index.add_entry(entry.queue, entry.seq, slot);
+            }
+            message.disk.slot.store(slot, Ordering::Relaxed);
+            message.disk.id.store(location.to_u64(), Ordering::Release);
+        }
+        self.needs_sync = true;
+        Ok(true)
+    }
+
+    fn write_purge(
+        &mut self,
+        index: &mut MutexGuard<'_, Index>,
+        queue: QueueId,
+        up_to: u64,
+    ) -> Result<bool, StoreFailure> {
+        if !self.make_room(index, record::purge_size(), false)? {
+            return Ok(false);
+        }
+        self.batch.purge(queue, up_to);
+        self.needs_sync = true;
+        Ok(true)
+    }
+
+    fn push_ack(&mut self, queue: QueueId, seq: u64) {
+        if let Some(last) = self.acks.last_mut()
+            && last.queue == queue
+            && last.first + u64::from(last.count) == seq
+            && last.count < u32::MAX
+        {
+            last.count += 1;
+            return;
+        }
+        self.acks.push(AckRun { queue, first: seq, count: 1 });
+    }
+
+    /// Writes the acks taken so far. They come last in the round: an ack may lie anywhere behind its entry.
+    fn write_acks(&mut self, index: &mut MutexGuard<'_, Index>) -> Result<(), StoreFailure> {
+        let mut written = 0;
+        while written < self.acks.len() {
+            let count = (self.acks.len() - written).min(RECORD_ACK_RUNS_MAX);
+            if !self.make_room(index, record::acks_size(count), false)? {
+                break;
+            }
+            self.batch.acks(&self.acks[written..written + count]);
+            written += count;
+        }
+        // Those without space stay; until they are written a crash would only deliver them again.
+        self.acks.drain(..written);
+        if self.acks.is_empty() {
+            self.acks.shrink_to(self.options.commit_bytes_max / ACK_RUN_BYTES);
+        }
+        Ok(())
+    }
+
+    /// Makes the batch ready to take a record of `bytes`. False when there is no space for it.
+    pub(super) fn make_room(
+        &mut self,
+        index: &mut MutexGuard<'_, Index>,
+        bytes: usize,
+        enqueue: bool,
+    ) -> Result<bool, StoreFailure> {
+        if enqueue && (!self.stalled.is_empty() || self.must_keep_reserve()) {
+            return Ok(false);
+        }
+        if self.batch.len() >= BATCH_BYTES {
+            self.flush(index)?;
+        }
+        if let Some(active) = &self.active {
+            let begun = if self.batch.is_empty() { BATCH_HEADER_BYTES } else { self.batch.len() };
+            if active.end as usize + begun + bytes <= active.capacity as usize {
+                if self.batch.is_empty() {
+                    self.batch.begin(active.segment.id, active.end, active.header);
+                }
+                return Ok(true);
+            }
+        }
+        self.roll(index, bytes)
+    }
+
+    /// Without a next segment the rest of this one is for acks and copies: they are what makes space again.
+    fn must_keep_reserve(&self) -> bool {
+        self.active.is_some() && !self.supply.is_ready() && self.supply.shortage().is_some()
+    }
+
+    /// Goes on to the next segment, which shall have room for a record of `bytes`.
+    fn roll(&mut self, index: &mut MutexGuard<'_, Index>, bytes: usize) -> Result<bool, StoreFailure> {
+        self.flush(index)?;
+        let id = self.next_id()?;
+        self.supply.request(id);
+        let needed = (SEGMENT_OVERHEAD_BYTES + bytes) as u32;
+        let taken = MutexGuard::unlocked(index, || self.supply.take(needed));
+        let Some(prepared) = taken.map_err(|e| self.failure("preparing a segment in", &e))? else {
+            return Ok(false);
+        };
+        if let Some(full) = self.active.take() {
+            self.seal(index, &full)?;
+        }
+        let segment = Arc::new(prepared.segment);
+        index.push_segment(segment.clone(), prepared.bytes, 0);
+        let header = Some((self.last.offset, prepared.recycled));
+        self.last = Location::new(id, 0);
+        self.batch.begin(id, 0, header);
+        self.active = Some(Active { segment, end: 0, capacity: prepared.bytes, header });
+        Ok(true)
+    }
+
+    /// A large message that did not fit may leave much of a segment unused: that space is given back.
+    fn seal(&mut self, index: &mut MutexGuard<'_, Index>, full: &Active) -> Result<(), StoreFailure> {
+        if full.capacity - full.end <= full.capacity / 16 {
+            return Ok(());
+        }
+        let cut = full.segment.file.set_len(u64::from(full.end));
+        cut.map_err(|e| StoreFailure::io("truncating", &full.segment.path, &e))?;
+        index.set_file_bytes(full.segment.id, full.end);
+        Ok(())
+    }
+
+    /// Writes the batch.
+    pub(super) fn flush(&mut self, index: &mut MutexGuard<'_, Index>) -> Result<(), StoreFailure> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let Some(active) = &mut self.active else { return Ok(()) };
+        self.batch.finish(self.batch_sequence, self.durable);
+        self.batch_sequence += 1;
+        let segment = active.segment.clone();
+        let (buffer, offset) = (&self.batch.buffer, u64::from(active.end));
+        MutexGuard::unlocked(index, || write_full(&*segment.file, buffer, offset))
+            .map_err(|e| StoreFailure::io("writing", &segment.path, &e))?;
+        active.end += buffer.len() as u32;
+        active.header = None;
+        self.last = Location::new(segment.id, active.end);
+        self.round_bytes += buffer.len();
+        self.shared.counters.bytes_written.fetch_add(buffer.len() as u64, Ordering::Relaxed);
+        self.batch.clear();
+        index.written = self.last;
+        if let Some(state) = index.segment_mut(segment.id) {
+            state.end = self.last.offset;
+        }
+        self.shared.written.notify_all();
+        if self.dirty.last().is_none_or(|last| last.id != segment.id) {
+            self.dirty.push(segment);
+        }
+        Ok(())
+    }
+
+    pub(super) fn sync(&mut self) -> Result<(), StoreFailure> {
+        for segment in &self.dirty {
+            // Never tried again: after a failed sync the pages may be gone and a second one succeed.
+            segment.file.sync_data().map_err(|e| StoreFailure::io("syncing", &segment.path, &e))?;
+            self.shared.counters.syncs.fetch_add(1, Ordering::Relaxed);
+        }
+        self.dirty.clear();
+        self.durable = self.last;
+        self.needs_sync = false;
+        self.synced = self.settled();
+        Ok(())
+    }
+
+    /// The last round without anything that waits for space.
+    fn settled(&self) -> Round {
+        if self.stalled.is_empty() { self.latest } else { self.stalled_since - 1 }
+    }
+
+    fn publish(&mut self) {
+        self.shared.intake.advance(self.settled());
+    }
+
+    fn stall(&mut self, round: Round, ops: &[Op]) {
+        if self.stalled.is_empty() {
+            self.stalled_since = round;
+        }
+        self.stalled.extend_from_slice(ops);
+    }
+
+    /// Tries again what found no space. Says whether some of it did now.
+    fn retry_stalled(&mut self, index: &mut MutexGuard<'_, Index>) -> Result<bool, StoreFailure> {
+        if self.stalled.is_empty() || self.must_keep_reserve() {
+            return Ok(false);
+        }
+        let (ops, since) = (std::mem::take(&mut self.stalled), self.stalled_since);
+        let before = ops.len();
+        self.process(index, since, &ops)?;
+        Ok(self.stalled.len() < before)
+    }
+
+    /// Asks for the next segment in time, and tells the broker when space runs out or returns.
+    fn look_after_space(&mut self) {
+        let half_full = self.active.as_ref().is_none_or(|a| a.end > a.capacity / 2);
+        let free = self.shared.fs.free_bytes(&self.shared.dir);
+        if let (true, Ok(id)) = (half_full, self.next_id()) {
+            let enough = free.as_ref().is_ok_and(|&free| free >= u64::from(self.options.segment_bytes));
+            if self.supply.shortage().is_none() || enough {
+                self.supply.request(id);
+            }
+        }
+        self.shared.counters.prepared_bytes.store(self.supply.next_bytes(), Ordering::Relaxed);
+        let low = free.as_ref().is_ok_and(|&free| free < self.options.disk_free_min_bytes);
+        let blocked = low || self.is_blocked();
+        self.shared.blocked.send_if_modified(|now| {
+            if *now != blocked {
+                self.log_blocked(blocked, free.as_ref().ok().copied());
+            }
+            std::mem::replace(now, blocked) != blocked
+        });
+    }
+
+    fn is_blocked(&self) -> bool {
+        !self.stalled.is_empty() || !self.acks.is_empty() || self.must_keep_reserve()
+    }
+
+    fn log_blocked(&self, blocked: bool, free: Option<u64>) {
+        let dir = self.shared.dir.display();
+        if !blocked {
+            tracing::info!("there is disk space again in {dir}: publishers may go on");
+            return;
+        }
+        let why = match self.supply.shortage() {
+            Some(error) => format!("cannot make another log segment: {error}"),
+            None => format!(
+                "{} MiB free, the limit is {} MiB",
+                free.unwrap_or(0) >> 20,
+                self.options.disk_free_min_bytes >> 20
+            ),
+        };
+        tracing::error!("disk space is low in {dir} ({why}): publishers are held. Free some space");
+    }
+
+    pub(super) fn next_id(&self) -> Result<u32, StoreFailure> {
+        self.last.segment.checked_add(1).ok_or_else(|| StoreFailure {
+            reason: "the log has used up all its segment numbers".into(),
+            advice: "Drain the queues, then start with an empty data folder.",
+        })
+    }
+
+    pub(super) fn failure(&self, what: &str, error: &io::Error) -> StoreFailure {
+        StoreFailure::io(what, &self.shared.dir, error)
+    }
+
+    fn fail(&mut self, failure: StoreFailure) {
+        tracing::error!("{failure}");
+        self.batch.clear();
+        self.shared.intake.fail(failure);
+        // With the lock, or a reader could look and then miss this before it waits.
+        let _index = self.shared.index.lock();
+        self.shared.written.notify_all();
+    }
+
+    /// Syncs what is written and notes the clean shutdown.
+    pub fn close(mut self, delivered: impl Iterator<Item = (QueueId, u64)>) -> Result<(), StoreError> {
+        self.shared.intake.stop();
+        while !self.shared.intake.is_finished() {
+            self.run_round();
+        }
+        if let Some(failure) = self.shared.intake.failure() {
+            return Err(failure.into());
+        }
+        let result = self.sync().map_err(StoreError::from).and_then(|()| {
+            if self.is_blocked() {
+                // Acks or messages are not in the log yet: the next start must not trust it to be complete.
+                tracing::warn!("no disk space for the last acks: messages may be delivered again");
+                return Ok(());
+            }
+            clean::write(&*self.shared.fs, &self.shared.dir, self.last, delivered)
+        });
+        self.shared
+            .intake
+            .fail(StoreFailure { reason: "it was closed".into(), advice: "Nothing needs to be done." });
+        result
+    }
+}
+
+fn too_large(bytes: usize) -> StoreFailure {
+    StoreFailure {
+        reason: format!("a message of {bytes} bytes exceeds the store's limit of {BLOCK_BYTES_MAX}"),
+        advice: "Lower the broker's message size limit.",
+    }
+}

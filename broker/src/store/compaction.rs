@@ -1,0 +1,206 @@
+//! Keeps the log at most about twice as large as what is alive in it, by emptying the oldest segment.
+//!
+//! Live messages of the oldest segment are copied to the newest segment's end a slice per round, so that no
+//! round waits long. When the copies are synced the segment goes. Segments with nothing alive go at once.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::MutexGuard;
+
+use super::StoreFailure;
+use super::commit::Committer;
+use super::fs::read_full;
+use super::index::Index;
+use super::record::{self, Location, MessageRecord, Record, SEGMENT_HEADER_BYTES};
+use super::scan::{next_batch_header, skip_bad_record};
+use super::segment::{Segment, aside_path};
+
+/// Compaction begins when full segments take more than this many times (in quarters) what is alive. Less
+/// than the promised 2, so that it is done before the promise is at stake.
+const LIVE_FACTOR_QUARTERS: u64 = 7;
+/// Bytes looked through per byte written in the same round: enough to win against any load.
+const PACE: usize = 4;
+
+/// The oldest segment while it is being emptied.
+pub struct Cleaning {
+    segment: Arc<Segment>,
+    /// Where to go on reading, and where to stop.
+    next: u32,
+    end: u32,
+    buffer: Vec<u8>,
+    /// No space for the copies: nothing to do before that changes.
+    stuck: bool,
+}
+
+impl Cleaning {
+    fn is_done(&self) -> bool {
+        self.next >= self.end
+    }
+}
+
+impl Committer {
+    /// One slice. Says whether it did something.
+    pub(super) fn compact(&mut self, index: &mut MutexGuard<'_, Index>) -> Result<bool, StoreFailure> {
+        let removed = self.remove_dead(index)?;
+        if self.cleaning.is_none() {
+            self.begin_cleaning(index);
+        }
+        let Some(mut cleaning) = self.cleaning.take() else { return Ok(removed) };
+        let budget = self.options.compaction_slice_bytes.max(PACE * self.batch.len());
+        let before = cleaning.next;
+        let result = self.clean_slice(index, &mut cleaning, budget);
+        let advanced = cleaning.next > before;
+        if cleaning.is_done() {
+            // Only with its copies synced may the segment go.
+            self.needs_sync = true;
+        }
+        self.cleaning = Some(cleaning);
+        result.map(|()| removed || advanced)
+    }
+
+    /// Removes the segment whose copies were synced. Says whether there was one.
+    pub(super) fn finish_cleaning(&mut self) -> Result<bool, StoreFailure> {
+        let Some(cleaning) = self.cleaning.take_if(|c| c.is_done()) else { return Ok(false) };
+        let shared = self.shared.clone();
+        let mut index = shared.index.lock();
+        let left = index.segments().front().map_or(0, |oldest| oldest.live_messages);
+        if left > 0 {
+            let path = &cleaning.segment.path;
+            tracing::error!(
+                "{left} messages in {} cannot be read any more: the disk lost them. The file is kept as {} (see \
+                 `broker store dump`)",
+                path.display(),
+                aside_path(path).display()
+            );
+            if let Some(oldest) = index.forget_oldest() {
+                self.supply.set_aside(oldest.segment);
+            }
+        }
+        drop(cleaning);
+        self.remove_dead(&mut index)
+    }
+
+    /// Removes the oldest segments while nothing in them is alive.
+    fn remove_dead(&mut self, index: &mut MutexGuard<'_, Index>) -> Result<bool, StoreFailure> {
+        let mut removed = false;
+        while index.segments().len() > 1 && index.segments()[0].live_messages == 0 {
+            let id = index.segments()[0].segment.id;
+            self.cleaning.take_if(|cleaning| cleaning.segment.id == id);
+            let Some(dead) = index.pop_segment() else { break };
+            let next_id = self.next_id()?;
+            self.supply.retire(dead.segment, dead.file_bytes, next_id);
+            removed = true;
+        }
+        Ok(removed)
+    }
+
+    fn begin_cleaning(&mut self, index: &Index) {
+        let (Some(oldest), Some(active)) = (index.segments().front(), index.segments().back()) else {
+            return;
+        };
+        let full_bytes = index.file_bytes() - u64::from(active.file_bytes);
+        if full_bytes == 0 || full_bytes * 4 <= index.live_bytes() * LIVE_FACTOR_QUARTERS {
+            return;
+        }
+        oldest.segment.file.will_read_sequentially();
+        self.cleaning = Some(Cleaning {
+            segment: oldest.segment.clone(),
+            next: SEGMENT_HEADER_BYTES as u32,
+            end: oldest.end,
+            buffer: Vec::new(),
+            stuck: false,
+        });
+    }
+
+    fn clean_slice(
+        &mut self,
+        index: &mut MutexGuard<'_, Index>,
+        cleaning: &mut Cleaning,
+        budget: usize,
+    ) -> Result<(), StoreFailure> {
+        let mut want = budget;
+        loop {
+            let left = (cleaning.end - cleaning.next) as usize;
+            cleaning.buffer.resize(want.min(left), 0);
+            let Cleaning { segment, next, buffer, .. } = cleaning;
+            let got = MutexGuard::unlocked(index, || read_full(&*segment.file, buffer, u64::from(*next)))
+                .map_err(|e| StoreFailure::io("reading", &segment.path, &e))?;
+            cleaning.buffer.truncate(got);
+            let buffer = std::mem::take(&mut cleaning.buffer);
+            let used = self.clean_records(index, cleaning, &buffer);
+            cleaning.buffer = buffer;
+            let used = used?;
+            cleaning.next += used as u32;
+            if used > 0 || cleaning.stuck || cleaning.is_done() {
+                break;
+            }
+            if got >= left {
+                // What is here is no record, whatever length it claims.
+                cleaning.next = match next_batch_header(&cleaning.buffer, 8, cleaning.segment.id) {
+                    Some((at, _)) => cleaning.next + at as u32,
+                    None => cleaning.end,
+                };
+                break;
+            }
+            // One record larger than the slice.
+            want = want.max(record::claimed_size(&cleaning.buffer).unwrap_or(0)).max(want * 2);
+        }
+        cleaning.buffer.clear();
+        cleaning.buffer.shrink_to(2 * budget);
+        Ok(())
+    }
+
+    /// Copies what is alive among the records in `bytes`; how many bytes are done with.
+    fn clean_records(
+        &mut self,
+        index: &mut MutexGuard<'_, Index>,
+        cleaning: &mut Cleaning,
+        bytes: &[u8],
+    ) -> Result<usize, StoreFailure> {
+        let id = cleaning.segment.id;
+        let mut at = 0;
+        while at < bytes.len() {
+            match record::decode(&bytes[at..], id) {
+                Ok((Record::Message(message), size)) => {
+                    let location = Location::new(id, cleaning.next + at as u32);
+                    cleaning.stuck = !self.copy(index, location, message)?;
+                    if cleaning.stuck {
+                        return Ok(at);
+                    }
+                    at += size;
+                }
+                Ok((_, size)) => at += size,
+                Err(record::Invalid::Short) => return Ok(at),
+                Err(_) => match skip_bad_record(bytes, at, id) {
+                    Some(next) => at = next,
+                    None => return Ok(bytes.len() & !7),
+                },
+            }
+        }
+        Ok(at)
+    }
+
+    /// Copies the message if anything still holds it. False when there is no space.
+    fn copy(
+        &mut self,
+        index: &mut MutexGuard<'_, Index>,
+        location: Location,
+        message: MessageRecord<'_>,
+    ) -> Result<bool, StoreFailure> {
+        self.entries.clear();
+        let Some(slot) = index.live_at(location, message.entries.iter(), &mut self.entries) else {
+            return Ok(true);
+        };
+        let size = record::message_size(&self.entries, message.block.len());
+        if !self.make_room(index, size, false)? {
+            return Ok(false);
+        }
+        let lens = (message.exchange_len, message.routing_key_len, message.properties_len);
+        let (to, len) = self.batch.message(&self.entries, (message.block, lens.0, lens.1, lens.2));
+        index.moved(slot, to, len);
+        self.needs_sync = true;
+        self.shared.counters.compaction_bytes.fetch_add(u64::from(len), Ordering::Relaxed);
+        Ok(true)
+    }
+}

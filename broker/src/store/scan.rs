@@ -1,0 +1,151 @@
+//! Reading a segment from front to back, a batch at a time, and finding the way again where bytes are bad.
+
+use std::io;
+use std::sync::Arc;
+
+use super::fs::{FsFile, read_full};
+use super::record::{
+    self, BATCH_HEADER_BYTES, BatchHeader, Invalid, Record, SEGMENT_HEADER_BYTES, SegmentHeader,
+};
+
+/// Bytes read at once.
+const WINDOW_BYTES: usize = 1 << 20;
+
+/// The next valid batch header in `bytes` at or behind `from`; both count from an 8-byte boundary.
+pub fn next_batch_header(bytes: &[u8], from: usize, segment: u32) -> Option<(usize, BatchHeader)> {
+    (from..bytes.len().saturating_sub(BATCH_HEADER_BYTES - 1))
+        .step_by(8)
+        .find_map(|at| Some((at, record::decode_batch_header(&bytes[at..], segment).ok()?)))
+}
+
+/// Where to go on behind the bad record at `at`: at the next record if the length can be trusted because
+/// something valid is there, else at the next batch.
+pub fn skip_bad_record(bytes: &[u8], at: usize, segment: u32) -> Option<usize> {
+    if let Ok(size) = record::claimed_size(&bytes[at..])
+        && let Some(rest) = bytes.get(at + size..)
+        && (rest.is_empty() || record::decode(rest, segment).is_ok())
+    {
+        return Some(at + size);
+    }
+    next_batch_header(bytes, at + 8, segment).map(|(next, _)| next)
+}
+
+/// What is at a place in a segment.
+#[derive(Debug)]
+pub enum Found {
+    /// A whole batch; all its records verify.
+    Batch { header: BatchHeader, bytes: u32 },
+    /// A batch header that verifies, but not all its records do.
+    BadBatch { header: BatchHeader, bytes: u32 },
+    /// Something else than a batch header.
+    BadHeader,
+    /// Nothing but zeros until the end of the file.
+    End,
+}
+
+pub struct SegmentReader {
+    pub id: u32,
+    pub file: Arc<dyn FsFile>,
+    pub len: u32,
+    window: Vec<u8>,
+    window_at: u32,
+}
+
+impl SegmentReader {
+    pub fn new(id: u32, file: Arc<dyn FsFile>) -> io::Result<SegmentReader> {
+        let len = file.len()?.min(u64::from(u32::MAX)) as u32;
+        file.will_read_sequentially();
+        Ok(SegmentReader { id, file, len, window: Vec::new(), window_at: 0 })
+    }
+
+    /// The segment header, or why there is none.
+    pub fn header(&mut self) -> io::Result<Result<SegmentHeader, Invalid>> {
+        let id = self.id;
+        let bytes = self.bytes(0, SEGMENT_HEADER_BYTES)?;
+        Ok(match record::decode(bytes, id) {
+            Ok((Record::Segment(header), _)) if header.id == id => Ok(header),
+            Ok(_) => Err(Invalid::Contents),
+            Err(invalid) => Err(invalid),
+        })
+    }
+
+    /// What begins at `offset`. A batch's bytes can then be had from [`SegmentReader::bytes`].
+    pub fn find(&mut self, offset: u32) -> io::Result<Found> {
+        let id = self.id;
+        let Ok(header) = record::decode_batch_header(self.bytes(offset, BATCH_HEADER_BYTES)?, id) else {
+            return Ok(if self.is_zero_from(offset)? { Found::End } else { Found::BadHeader });
+        };
+        let bytes = BATCH_HEADER_BYTES as u64 + u64::from(header.payload_bytes);
+        if bytes > u64::from(self.len - offset) {
+            return Ok(Found::BadBatch { header, bytes: self.len - offset });
+        }
+        let batch = self.bytes(offset, bytes as usize)?;
+        let verified = count_valid(&batch[BATCH_HEADER_BYTES..], id) == Some(header.records);
+        let bytes = bytes as u32;
+        Ok(if verified { Found::Batch { header, bytes } } else { Found::BadBatch { header, bytes } })
+    }
+
+    /// The next valid batch header at or behind `offset`, and where it is.
+    pub fn search(&mut self, offset: u32) -> io::Result<Option<(u32, BatchHeader)>> {
+        let mut at = offset;
+        loop {
+            let id = self.id;
+            let bytes = self.bytes(at, WINDOW_BYTES)?;
+            if let Some((found, header)) = next_batch_header(bytes, 0, id) {
+                return Ok(Some((at + found as u32, header)));
+            }
+            if bytes.len() < WINDOW_BYTES {
+                return Ok(None);
+            }
+            // A header may begin in the last bytes of this window.
+            at += (WINDOW_BYTES - BATCH_HEADER_BYTES) as u32;
+        }
+    }
+
+    /// Up to `want` bytes from `offset` on; fewer at the end of the file.
+    pub fn bytes(&mut self, offset: u32, want: usize) -> io::Result<&[u8]> {
+        let want = want.min(self.len.saturating_sub(offset) as usize);
+        let start = offset.wrapping_sub(self.window_at) as usize;
+        if offset < self.window_at || start + want > self.window.len() {
+            let read = want.max(WINDOW_BYTES).min((self.len - offset.min(self.len)) as usize);
+            self.window.resize(read, 0);
+            // A window that one huge batch needed is not kept.
+            self.window.shrink_to(WINDOW_BYTES);
+            let got = read_full(&*self.file, &mut self.window, u64::from(offset))?;
+            self.window.truncate(got);
+            self.window_at = offset;
+        }
+        let start = (offset - self.window_at) as usize;
+        let end = (start + want).min(self.window.len());
+        Ok(&self.window[start..end])
+    }
+
+    pub fn is_zero_from(&mut self, offset: u32) -> io::Result<bool> {
+        let mut at = offset;
+        while at < self.len {
+            let bytes = self.bytes(at, WINDOW_BYTES)?;
+            if bytes.is_empty() {
+                break;
+            }
+            if bytes.iter().any(|&b| b != 0) {
+                return Ok(false);
+            }
+            at += bytes.len() as u32;
+        }
+        Ok(true)
+    }
+}
+
+/// How many records there are, if all of them verify and nothing else is there.
+fn count_valid(mut bytes: &[u8], segment: u32) -> Option<u32> {
+    let mut count = 0;
+    while !bytes.is_empty() {
+        let (record, size) = record::decode(bytes, segment).ok()?;
+        if matches!(record, Record::Batch(_) | Record::Segment(_)) {
+            return None;
+        }
+        count += 1;
+        bytes = &bytes[size..];
+    }
+    Some(count)
+}
