@@ -1,2 +1,3 @@
 pub mod session;
 pub mod store;
+pub mod tui;

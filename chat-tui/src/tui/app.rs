@@ -1,0 +1,295 @@
+//! The loop: input, the session's events, the clock and signals go in as messages; effects come out.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use crossterm::event::{Event as Input, EventStream};
+use futures_lite::{Stream, StreamExt, future};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tokio::sync::mpsc::{Receiver, Sender};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::model::Model;
+use super::terminal::{OwnTerminal, Screen};
+use super::theme::Theme;
+use super::update::{Effect, Msg, next_wake, update};
+use crate::session::api::{Command, Event};
+
+/// The session may take that long to send what still waits.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Messages taken between two drawings, so that a flood of them cannot keep the screen from changing.
+const DRAIN_MESSAGES_MAX: usize = 512;
+
+/// How the TUI looks and behaves.
+#[derive(Debug, Clone)]
+pub struct TuiOptions {
+    pub user: String,
+    /// The broker, as the person knows it.
+    pub broker: String,
+    pub zone: TimeZone,
+    /// The wheel scrolls and clicks select; the terminal's own selection then needs Shift.
+    pub mouse: bool,
+    /// Rings the terminal's bell for messages that are not being watched.
+    pub bell: bool,
+    pub colours: bool,
+}
+
+impl TuiOptions {
+    /// The system's time zone, with mouse and bell, and colours unless `NO_COLOR` is set.
+    pub fn new(user: impl Into<String>, broker: impl Into<String>) -> Self {
+        TuiOptions {
+            user: user.into(),
+            broker: broker.into(),
+            zone: TimeZone::system(),
+            mouse: true,
+            bell: true,
+            colours: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TuiError {
+    #[error("cannot use the terminal: {0}; run chat-tui in a terminal, or use its commands (see --help)")]
+    Terminal(#[from] io::Error),
+    #[error("{0}")]
+    Ended(String),
+}
+
+/// Runs the TUI until the person leaves or the session ends. Takes the terminal over and gives it back,
+/// also on a panic and on SIGTERM, SIGHUP and SIGINT.
+///
+/// # Errors
+///
+/// When there is no terminal or it fails, and when the session ends by itself, with its reason.
+pub async fn run(
+    commands: Sender<Command>,
+    events: Receiver<Event>,
+    options: TuiOptions,
+) -> Result<(), TuiError> {
+    let screen = OwnTerminal::enter(options.mouse)?;
+    let signals = signals()?;
+    App::new(commands, events, EventStream::new(), signals, screen, options)?.run().await
+}
+
+/// A stream with an item for each signal that asks to end.
+#[cfg(unix)]
+fn signals() -> io::Result<impl Stream<Item = ()> + Unpin> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut kinds = Vec::new();
+    for kind in [SignalKind::terminate(), SignalKind::hangup(), SignalKind::interrupt()] {
+        kinds.push(signal(kind)?);
+    }
+    Ok(futures_lite::stream::poll_fn(move |context| {
+        for signal in &mut kinds {
+            if signal.poll_recv(context).is_ready() {
+                return std::task::Poll::Ready(Some(()));
+            }
+        }
+        std::task::Poll::Pending
+    }))
+}
+
+#[cfg(not(unix))]
+fn signals() -> io::Result<impl Stream<Item = ()> + Unpin> {
+    Ok(futures_lite::stream::pending())
+}
+
+pub(super) struct App<I, G, S> {
+    commands: Sender<Command>,
+    events: Receiver<Event>,
+    input: I,
+    signals: G,
+    screen: S,
+    model: Model,
+    theme: Theme,
+    /// Commands that the session has not taken yet, in order.
+    waiting: VecDeque<Command>,
+    /// When leaving: until when the session is waited for.
+    deadline: Option<Instant>,
+}
+
+/// Why the loop ends.
+#[derive(Debug)]
+enum End {
+    Ended(Option<String>),
+    /// The session takes too long, or the person does not want to wait for it.
+    Abandoned,
+    Failed(io::Error),
+}
+
+impl<I, G, S> App<I, G, S>
+where
+    I: Stream<Item = io::Result<Input>> + Unpin,
+    G: Stream<Item = ()> + Unpin,
+    S: Screen,
+{
+    pub(super) fn new(
+        commands: Sender<Command>,
+        events: Receiver<Event>,
+        input: I,
+        signals: G,
+        screen: S,
+        options: TuiOptions,
+    ) -> Result<Self, TuiError> {
+        let mut model = Model::new(&options.user, &options.broker, options.zone, screen.size()?);
+        model.mouse = options.mouse;
+        model.bell = options.bell;
+        let theme = if options.colours { Theme::colourful() } else { Theme::plain() };
+        let waiting = VecDeque::new();
+        Ok(App { commands, events, input, signals, screen, model, theme, waiting, deadline: None })
+    }
+
+    pub(super) async fn run(mut self) -> Result<(), TuiError> {
+        let end = self.turn_until_end().await;
+        let App { commands, events, screen, waiting, model, .. } = self;
+        // From here on there is a normal terminal again.
+        drop(screen);
+        match end {
+            End::Ended(None) => Ok(()),
+            End::Abandoned => {
+                // As much as the session takes without being waited for: the draft, the word to end.
+                for command in waiting {
+                    if commands.try_send(command).is_err() {
+                        break;
+                    }
+                }
+                Ok(())
+            }
+            End::Ended(Some(reason)) => Err(TuiError::Ended(reason)),
+            End::Failed(error) => {
+                let told = if model.leaving { None } else { Some(Command::Shutdown) };
+                wind_down(commands, events, waiting.into_iter().chain(told)).await;
+                Err(TuiError::Terminal(error))
+            }
+        }
+    }
+
+    async fn turn_until_end(&mut self) -> End {
+        if let Err(end) = self.draw() {
+            return end;
+        }
+        loop {
+            if let Err(end) = self.turn().await {
+                return end;
+            }
+        }
+    }
+
+    /// Waits for something to happen, takes in all that has happened, draws once.
+    async fn turn(&mut self) -> Result<(), End> {
+        let Some(first) = self.next().await? else { return Ok(()) };
+        self.apply(first)?;
+        for _ in 0..DRAIN_MESSAGES_MAX {
+            let Some(msg) = self.poll_next().await? else { break };
+            self.apply(msg)?;
+        }
+        self.draw()
+    }
+
+    /// The next message, or `None` when only a command was handed over.
+    async fn next(&mut self) -> Result<Option<Msg>, End> {
+        let now = Timestamp::now();
+        let wake = next_wake(&self.model, now)
+            .map(|at| Duration::try_from(now.duration_until(at)).unwrap_or_default());
+        tokio::select! {
+            biased;
+            permit = self.commands.reserve(), if !self.waiting.is_empty() => {
+                match (permit, self.waiting.pop_front()) {
+                    (Ok(permit), Some(command)) => permit.send(command),
+                    // Nobody takes commands any more: what the session said last is still in its events.
+                    _ => self.waiting.clear(),
+                }
+                Ok(None)
+            }
+            signal = self.signals.next() => Ok(signal.map(|()| Msg::Terminate)),
+            input = self.input.next() => message_of(input),
+            event = self.events.recv() => match event {
+                Some(event) => Ok(Some(Msg::Session(event))),
+                None => Err(session_vanished(self.model.leaving)),
+            },
+            () = sleep(wake.unwrap_or_default()), if wake.is_some() => Ok(Some(Msg::Tick)),
+            () = sleep_until(self.deadline.unwrap_or_else(Instant::now)), if self.deadline.is_some() => Err(End::Abandoned),
+        }
+    }
+
+    /// The next message that is there already.
+    async fn poll_next(&mut self) -> Result<Option<Msg>, End> {
+        if let Ok(event) = self.events.try_recv() {
+            return Ok(Some(Msg::Session(event)));
+        }
+        match future::poll_once(self.input.next()).await {
+            Some(input) => message_of(input),
+            None => Ok(None),
+        }
+    }
+
+    fn apply(&mut self, msg: Msg) -> Result<(), End> {
+        for effect in update(&mut self.model, msg, Timestamp::now()) {
+            match effect {
+                Effect::Session(command) => self.waiting.push_back(command),
+                Effect::Leave => self.deadline = Some(Instant::now() + LEAVE_TIMEOUT),
+                Effect::Abandon => return Err(End::Abandoned),
+                Effect::Exit(reason) => return Err(End::Ended(reason)),
+                effect => self.screen.carry_out(&effect).map_err(End::Failed)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn draw(&mut self) -> Result<(), End> {
+        let (width, height) = self.screen.size().map_err(End::Failed)?;
+        if self.model.size != (width, height) {
+            self.apply(Msg::Resize(width, height))?;
+        }
+        self.screen.draw(&self.model, &self.theme, Timestamp::now()).map_err(End::Failed)
+    }
+}
+
+fn message_of(input: Option<io::Result<Input>>) -> Result<Option<Msg>, End> {
+    match input {
+        Some(Ok(Input::Key(key))) => Ok(Some(Msg::Key(key))),
+        Some(Ok(Input::Paste(text))) => Ok(Some(Msg::Paste(text))),
+        Some(Ok(Input::Mouse(mouse))) => Ok(Some(Msg::Mouse(mouse))),
+        Some(Ok(Input::FocusGained)) => Ok(Some(Msg::Focus(true))),
+        Some(Ok(Input::FocusLost)) => Ok(Some(Msg::Focus(false))),
+        Some(Ok(Input::Resize(width, height))) => Ok(Some(Msg::Resize(width, height))),
+        Some(Err(error)) => Err(End::Failed(error)),
+        None => Err(End::Failed(io::Error::new(io::ErrorKind::UnexpectedEof, "its input has ended"))),
+    }
+}
+
+fn session_vanished(leaving: bool) -> End {
+    match leaving {
+        true => End::Ended(None),
+        false => End::Ended(Some(
+            "the connection to Warren has stopped unexpectedly; please start again".to_owned(),
+        )),
+    }
+}
+
+/// Without a terminal: hands over what waits, and gives the session its time to end.
+async fn wind_down(
+    commands: Sender<Command>,
+    mut events: Receiver<Event>,
+    waiting: impl Iterator<Item = Command>,
+) {
+    let wait = async {
+        // The session may be blocked on its events: take those while handing over.
+        let hand_over = async {
+            for command in waiting {
+                if commands.send(command).await.is_err() {
+                    break;
+                }
+            }
+        };
+        let ended = async { while !matches!(events.recv().await, None | Some(Event::Ended { .. })) {} };
+        tokio::join!(hand_over, ended);
+    };
+    if timeout(LEAVE_TIMEOUT, wait).await.is_err() {
+        tracing::warn!("the session did not end within {} s", LEAVE_TIMEOUT.as_secs());
+    }
+}

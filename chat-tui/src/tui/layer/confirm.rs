@@ -1,0 +1,64 @@
+//! ★ A question before something that cannot simply be undone.
+
+use crossterm::event::KeyCode;
+
+use super::{Input, Intent, Reply, passes_through};
+use crate::session::api::Command;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Confirm {
+    pub question: String,
+    pub explanation: String,
+    /// The button that does it.
+    pub yes: &'static str,
+    /// The button that does not; it is the one chosen at first.
+    pub no: &'static str,
+    pub yes_chosen: bool,
+    command: Command,
+}
+
+impl Confirm {
+    pub fn unfriend(name: &str) -> Self {
+        Confirm {
+            question: format!("Stop being friends with {name}?"),
+            explanation: "Neither of you can write to the other any more. What you wrote stays here."
+                .to_owned(),
+            yes: "Unfriend",
+            no: "Stay friends",
+            yes_chosen: false,
+            command: Command::Unfriend { name: name.to_owned() },
+        }
+    }
+
+    pub fn block(name: &str) -> Self {
+        Confirm {
+            question: format!("Block {name}?"),
+            explanation: format!(
+                "You hear nothing from {name} any more, and {name} is not told. /unblock lifts it."
+            ),
+            yes: "Block",
+            no: "Do not block",
+            yes_chosen: false,
+            command: Command::Block { name: name.to_owned() },
+        }
+    }
+
+    pub(super) fn handle(&mut self, input: Input<'_>) -> Reply {
+        let Input::Key(chord, action) = input else { return Reply::Consumed };
+        if passes_through(action) {
+            return Reply::Ignored;
+        }
+        let yes = chord.typed() == Some('y') || (chord.is(KeyCode::Enter) && self.yes_chosen);
+        let no = chord.typed() == Some('n') || chord.is(KeyCode::Esc) || chord.is(KeyCode::Enter);
+        let other = [KeyCode::Left, KeyCode::Right, KeyCode::Up, KeyCode::Down, KeyCode::Tab];
+        match () {
+            _ if yes => Reply::CloseAnd(Intent::Session(self.command.clone())),
+            _ if no => Reply::Close,
+            _ if other.into_iter().any(|key| chord.is(key)) => {
+                self.yes_chosen = !self.yes_chosen;
+                Reply::Consumed
+            }
+            _ => Reply::Consumed,
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! ★ What lies over the chat: help, questions, dialogs. Layers get input first, the topmost before the
+//! others, and say whether they used it.
+
+pub mod befriend;
+pub mod command;
+pub mod confirm;
+pub mod help;
+pub mod switcher;
+
+use super::action::Action;
+use super::editor::Editor;
+use super::keymap::{Chord, Keymap};
+use super::model::{Entry, Model};
+use crate::session::api::{self, Direction, FriendStatus};
+
+#[derive(Debug, Clone)]
+pub enum Layer {
+    Help(help::Help),
+    Confirm(confirm::Confirm),
+    Befriend(befriend::Befriend),
+    Switcher(switcher::Switcher),
+    Command(command::CommandLine),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum Input<'a> {
+    /// A key, and what the keymap says it means.
+    Key(Chord, Option<Action>),
+    Paste(&'a str),
+    /// The mouse wheel, in rows; up is negative.
+    Wheel(isize),
+}
+
+/// What a layer made of an input.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    Ignored,
+    Consumed,
+    Close,
+    CloseAnd(Intent),
+}
+
+/// What the person decided in a layer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Intent {
+    Session(api::Command),
+    Select(Entry),
+    /// A slash command, with its name and note where given.
+    Perform {
+        action: Action,
+        name: Option<String>,
+        note: String,
+    },
+    /// Begin a message with a slash.
+    TypeSlash,
+}
+
+/// What layers need to know of the model.
+#[derive(Debug, Clone)]
+pub struct Context {
+    pub user: String,
+    pub people: Vec<Person>,
+    pub selected: Option<Entry>,
+    pub keymap: Keymap,
+    pub size: (u16, u16),
+}
+
+/// Somebody in the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    pub entry: Entry,
+    /// For entries of friends.
+    pub status: Option<FriendStatus>,
+}
+
+impl Context {
+    pub fn of(model: &Model) -> Self {
+        let person = |entry: Entry| {
+            let status = match &entry {
+                Entry::Friend(name) => model.friend(name).map(|f| f.status),
+                _ => None,
+            };
+            Person { entry, status }
+        };
+        Context {
+            user: model.user.clone(),
+            people: model.entries().into_iter().map(person).collect(),
+            selected: model.selected.clone(),
+            keymap: model.keymap.clone(),
+            size: model.size,
+        }
+    }
+
+    fn is_friend(&self, name: &str) -> bool {
+        self.people.iter().any(|p| p.entry.name() == name && p.status == Some(FriendStatus::Friend))
+    }
+}
+
+impl Layer {
+    pub fn handle(&mut self, input: Input<'_>, context: &Context, kills: &mut String) -> Reply {
+        match self {
+            Layer::Help(help) => help.handle(input, context),
+            Layer::Confirm(confirm) => confirm.handle(input),
+            Layer::Befriend(befriend) => befriend.handle(input, context, kills),
+            Layer::Switcher(switcher) => switcher.handle(input, context, kills),
+            Layer::Command(command) => command.handle(input, context, kills),
+        }
+    }
+}
+
+/// Lets a one-line input take what edits text; true when it did.
+fn edit_line(editor: &mut Editor, input: Input<'_>, kills: &mut String) -> bool {
+    match input {
+        Input::Key(_, Some(Action::Edit(edit))) => {
+            editor.apply(edit, kills);
+        }
+        Input::Key(chord, _) => match chord.typed() {
+            Some(c) => editor.type_char(c),
+            None => return false,
+        },
+        Input::Paste(text) => editor.paste(&text.split_whitespace().collect::<Vec<_>>().join(" ")),
+        Input::Wheel(_) => return false,
+    }
+    true
+}
+
+/// Actions that reach through every layer.
+fn passes_through(action: Option<Action>) -> bool {
+    matches!(action, Some(Action::Quit | Action::Interrupt | Action::Redraw))
+}
+
+impl Person {
+    pub fn is_request(&self, direction: Direction) -> bool {
+        matches!(
+            (&self.entry, direction),
+            (Entry::Incoming(_), Direction::Incoming) | (Entry::Outgoing(_), Direction::Outgoing)
+        )
+    }
+}

@@ -1,0 +1,30 @@
+//! The terminal user interface.
+//!
+//! ```text
+//!   app (the loop) → terminal
+//!    ├─ update ★ ──→ layer ★ ──→ model ★ → timeline ★, composer ★ → editor ★ → text ★
+//!    └─ view ★ ────→ theme ★, layout ★, list ★, marks ★
+//!              keymap ★ → action ★ (what can be done; the keys, the help and the commands come from it)
+//! ```
+//!
+//! ★ = pure: no terminal, no tasks, no clock (time comes in as `now`). `update` changes the model and returns
+//! what is to be done outside; `view` shows the model and changes nothing; `app` alone awaits.
+
+mod action;
+mod app;
+mod composer;
+mod editor;
+mod keymap;
+mod layer;
+mod layout;
+mod list;
+mod marks;
+mod model;
+mod terminal;
+mod text;
+mod theme;
+mod timeline;
+mod update;
+mod view;
+
+pub use app::{TuiError, TuiOptions, run};

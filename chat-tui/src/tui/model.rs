@@ -1,0 +1,317 @@
+//! ★ Everything the TUI knows. Changed by `update` only, shown by `view`.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+use super::action::Action;
+use super::composer::Composer;
+use super::keymap::{Keymap, Situation};
+use super::layer::Layer;
+use super::layout::{self, Areas, Pane, Shape};
+use super::text;
+use super::timeline::{Timeline, Viewport};
+use crate::session::api::{Connection, Direction, Friend, FriendStatus, Request, RequestState};
+
+/// Bytes of text in one message.
+pub const MESSAGE_BYTES_MAX: usize = 16 * 1024;
+
+/// From here on the room that is left is shown.
+const MESSAGE_BYTES_WARN: usize = MESSAGE_BYTES_MAX / 8 * 7;
+
+const NOTICE_ROWS_MAX: usize = 3;
+
+/// One line of the list.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Entry {
+    Incoming(String),
+    Outgoing(String),
+    Friend(String),
+}
+
+impl Entry {
+    pub fn name(&self) -> &str {
+        match self {
+            Entry::Incoming(name) | Entry::Outgoing(name) | Entry::Friend(name) => name,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoticeKind {
+    Info,
+    Error,
+}
+
+#[derive(Debug, Clone)]
+pub struct Notice {
+    pub kind: NoticeKind,
+    pub text: String,
+    pub until: Timestamp,
+}
+
+/// One friend's messages, and what is being written to them.
+#[derive(Debug, Clone)]
+pub struct Conversation {
+    pub timeline: Timeline,
+    pub composer: Composer,
+    pub typing_until: Option<Timestamp>,
+    /// The newest row that the session was told is seen.
+    pub marked: Option<i64>,
+}
+
+/// Why nothing can be written to the friend shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closed {
+    Former,
+    Blocked,
+}
+
+#[derive(Debug, Clone)]
+pub struct Model {
+    pub user: String,
+    /// For display.
+    pub broker: String,
+    pub zone: TimeZone,
+    pub keymap: Keymap,
+    pub size: (u16, u16),
+    pub connection: Connection,
+    pub friends: Vec<Friend>,
+    pub requests: Vec<Request>,
+    /// The session has told whether there are friends.
+    pub friends_known: bool,
+    pub conversations: BTreeMap<String, Conversation>,
+    pub selected: Option<Entry>,
+    /// Whose request was just accepted: the conversation is shown as soon as it is there.
+    pub expected: Option<String>,
+    pub pane: Pane,
+    pub layers: Vec<Layer>,
+    pub notice: Option<Notice>,
+    /// What was cut last, in whichever input.
+    pub kills: String,
+    pub terminal_focused: bool,
+    pub mouse: bool,
+    pub bell: bool,
+    pub away: bool,
+    pub draft_due: Option<Timestamp>,
+    pub typing_told: Option<Timestamp>,
+    /// Until then a second Ctrl-C leaves.
+    pub interrupt_until: Option<Timestamp>,
+    /// The session was told to end.
+    pub leaving: bool,
+    /// The terminal's title as it was last set.
+    pub title: String,
+}
+
+impl Model {
+    pub fn new(user: &str, broker: &str, zone: TimeZone, size: (u16, u16)) -> Self {
+        Model {
+            user: user.to_owned(),
+            broker: broker.to_owned(),
+            zone,
+            keymap: Keymap::default(),
+            size,
+            connection: Connection::Connecting { attempt: 1 },
+            friends: Vec::new(),
+            requests: Vec::new(),
+            friends_known: false,
+            conversations: BTreeMap::new(),
+            selected: None,
+            expected: None,
+            pane: Pane::List,
+            layers: Vec::new(),
+            notice: None,
+            kills: String::new(),
+            terminal_focused: true,
+            mouse: false,
+            bell: true,
+            away: false,
+            draft_due: None,
+            typing_told: None,
+            interrupt_until: None,
+            leaving: false,
+            title: String::new(),
+        }
+    }
+
+    /// The list from the top: requests, friends, then those who no longer are.
+    pub fn entries(&self) -> Vec<Entry> {
+        let requests = |direction: Direction| self.requests.iter().filter(move |r| r.direction == direction);
+        let friends = |status: FriendStatus| self.friends.iter().filter(move |f| f.status == status);
+        let mut entries: Vec<Entry> = Vec::new();
+        entries.extend(
+            requests(Direction::Incoming).filter(|r| is_open(r)).map(|r| Entry::Incoming(r.name.clone())),
+        );
+        entries.extend(requests(Direction::Outgoing).map(|r| Entry::Outgoing(r.name.clone())));
+        for status in [FriendStatus::Friend, FriendStatus::Former, FriendStatus::Blocked] {
+            entries.extend(friends(status).map(|f| Entry::Friend(f.name.clone())));
+        }
+        entries
+    }
+
+    pub fn friend(&self, name: &str) -> Option<&Friend> {
+        self.friends.iter().find(|f| f.name == name)
+    }
+
+    pub fn request(&self, name: &str, direction: Direction) -> Option<&Request> {
+        self.requests.iter().find(|r| r.name == name && r.direction == direction)
+    }
+
+    pub fn shown_request(&self) -> Option<&Request> {
+        match self.selected.as_ref()? {
+            Entry::Incoming(name) => self.request(name, Direction::Incoming),
+            Entry::Outgoing(name) => self.request(name, Direction::Outgoing),
+            Entry::Friend(_) => None,
+        }
+    }
+
+    /// The name of the friend whose conversation is selected.
+    pub fn shown_friend(&self) -> Option<&str> {
+        match self.selected.as_ref()? {
+            Entry::Friend(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    pub fn conversation(&self) -> Option<&Conversation> {
+        self.conversations.get(self.shown_friend()?)
+    }
+
+    pub fn conversation_mut(&mut self) -> Option<&mut Conversation> {
+        let Some(Entry::Friend(name)) = &self.selected else { return None };
+        self.conversations.get_mut(name)
+    }
+
+    /// The conversation with `name`, opened with the kept draft when this is the first time.
+    pub fn open(&mut self, name: &str) -> &mut Conversation {
+        let draft = self.friend(name).map_or(String::new(), |f| f.draft.clone());
+        let zone = self.zone.clone();
+        self.conversations.entry(name.to_owned()).or_insert_with(|| Conversation {
+            timeline: Timeline::new(zone),
+            composer: Composer::with_draft(&draft),
+            typing_until: None,
+            marked: None,
+        })
+    }
+
+    /// Why nothing can be written in the conversation shown, if so.
+    pub fn closed(&self) -> Option<Closed> {
+        match self.friend(self.shown_friend()?)?.status {
+            FriendStatus::Friend => None,
+            FriendStatus::Former => Some(Closed::Former),
+            FriendStatus::Blocked => Some(Closed::Blocked),
+        }
+    }
+
+    pub fn can_write(&self) -> bool {
+        self.shown_friend().is_some() && self.closed().is_none() && self.conversation_is_visible()
+    }
+
+    pub fn conversation_is_visible(&self) -> bool {
+        layout::has_two_panes(self.size.0) || self.pane == Pane::Conversation
+    }
+
+    /// Whether the person has the newest messages of the conversation before their eyes.
+    pub fn sees_newest(&self) -> bool {
+        self.terminal_focused
+            && self.layers.is_empty()
+            && self.conversation_is_visible()
+            && self.areas().timeline.height > 0
+            && self.conversation().is_some_and(|c| c.timeline.is_at_newest())
+    }
+
+    pub fn unread(&self) -> u32 {
+        self.friends.iter().filter(|f| f.status == FriendStatus::Friend).map(|f| f.unread).sum()
+    }
+
+    /// Requests that wait for an answer of this person.
+    pub fn open_requests(&self) -> usize {
+        self.requests.iter().filter(|r| r.direction == Direction::Incoming && is_open(r)).count()
+    }
+
+    pub fn situation(&self) -> Situation {
+        let editor = self.conversation().map(|c| c.composer.editor());
+        let writes = self.can_write();
+        Situation {
+            layer_open: !self.layers.is_empty(),
+            incoming_shown: matches!(self.selected, Some(Entry::Incoming(_))),
+            outgoing_shown: matches!(self.selected, Some(Entry::Outgoing(_))),
+            list_only: !layout::has_two_panes(self.size.0) && self.pane == Pane::List,
+            nothing_typed: !writes || editor.is_none_or(|e| e.is_empty()),
+            cursor_at_end: !writes || editor.is_none_or(|e| e.at_end()),
+        }
+    }
+
+    /// How the key for `action` is called.
+    pub fn key(&self, action: Action) -> String {
+        self.keymap.key(action).map_or(String::new(), |chord| chord.to_string())
+    }
+
+    /// Bytes of the message being written that are still free, when that is worth showing; negative when
+    /// it is too long.
+    pub fn bytes_left(&self) -> Option<i64> {
+        let used = self.conversation()?.composer.text().len();
+        (used >= MESSAGE_BYTES_WARN).then_some(MESSAGE_BYTES_MAX as i64 - used as i64)
+    }
+
+    pub fn local(&self, at: Timestamp) -> DateTime {
+        self.zone.to_datetime(at)
+    }
+
+    pub fn areas(&self) -> Areas {
+        let (width, height) = self.size;
+        let composer_rows = self.conversation().map_or(1, |c| {
+            let columns = layout::composer_columns(width);
+            c.composer.editor().layout(columns).0.len()
+        });
+        layout::areas(Shape {
+            width,
+            height,
+            pane: self.pane,
+            composer_rows: u16::try_from(composer_rows).unwrap_or(u16::MAX),
+            notice_rows: self.notice_rows().len() as u16,
+        })
+    }
+
+    /// The notice, broken into the rows that show it.
+    pub fn notice_rows(&self) -> Vec<String> {
+        let Some(notice) = &self.notice else { return Vec::new() };
+        let width = usize::from(layout::conversation_columns(self.size.0).saturating_sub(4)).max(1);
+        let rows = text::wrap(&notice.text, width);
+        let mut shown: Vec<String> = rows
+            .iter()
+            .take(NOTICE_ROWS_MAX)
+            .map(|r| notice.text[r.start..r.end].trim_end().to_owned())
+            .collect();
+        if let (true, Some(last)) = (rows.len() > NOTICE_ROWS_MAX, shown.last_mut()) {
+            *last = text::fit(&format!("{last} …"), width);
+        }
+        shown
+    }
+
+    /// The columns of the messages shown.
+    pub fn message_columns(&self) -> layout::MessageColumns {
+        let name = self.shown_friend().map_or(0, text::columns).max(text::columns("you"));
+        layout::message_columns(self.areas().timeline.width, name)
+    }
+
+    /// Lays out the conversation shown.
+    pub fn lay_out(&mut self) {
+        let columns = self.message_columns();
+        let height = usize::from(self.areas().timeline.height);
+        if let Some(conversation) = self.conversation_mut() {
+            conversation.timeline.lay_out(Viewport {
+                width: usize::from(columns.text_width),
+                height,
+                stacked: columns.stacked,
+            });
+        }
+    }
+}
+
+/// Whether an incoming request still waits for an answer.
+fn is_open(request: &Request) -> bool {
+    !matches!(request.state, RequestState::Declined | RequestState::Failed(_))
+}

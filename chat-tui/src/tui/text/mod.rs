@@ -1,0 +1,9 @@
+//! ★ Text as terminal cells: what a grapheme is drawn as, how wide it is, how lines break.
+
+mod fuzzy;
+mod glyph;
+mod wrap;
+
+pub use fuzzy::score;
+pub use glyph::{columns, drawn, fit, glyph, graphemes};
+pub use wrap::{Row, wrap};

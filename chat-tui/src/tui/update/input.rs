@@ -1,0 +1,87 @@
+//! ★ Keys, pastes and the mouse: first to the layers, then to the chat.
+
+use crossterm::event::{KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
+use jiff::Timestamp;
+use ratatui::layout::Position;
+
+use super::{Effect, act};
+use crate::tui::keymap::Chord;
+use crate::tui::layer::{Context, Input, Reply};
+use crate::tui::layout::Pane;
+use crate::tui::list::{self, Row};
+use crate::tui::model::Model;
+
+/// Rows that one notch of the wheel scrolls.
+const WHEEL_ROWS: isize = 3;
+
+pub fn key(model: &mut Model, key: KeyEvent, now: Timestamp, effects: &mut Vec<Effect>) {
+    if key.kind == KeyEventKind::Release {
+        return;
+    }
+    let chord = Chord::of(key);
+    let action = model.keymap.resolve(chord, model.situation());
+    if offer_to_layer(model, Input::Key(chord, action), now, effects) {
+        return;
+    }
+    match (action, chord.typed()) {
+        (Some(action), _) => act::perform(model, action, now, effects),
+        (None, Some(c)) => act::type_char(model, c, now, effects),
+        (None, None) => {}
+    }
+}
+
+pub fn paste(model: &mut Model, text: &str, now: Timestamp, effects: &mut Vec<Effect>) {
+    if !offer_to_layer(model, Input::Paste(text), now, effects) {
+        act::paste(model, text, now, effects);
+    }
+}
+
+pub fn mouse(model: &mut Model, mouse: MouseEvent, now: Timestamp, effects: &mut Vec<Effect>) {
+    let wheel = match mouse.kind {
+        MouseEventKind::ScrollUp => -WHEEL_ROWS,
+        MouseEventKind::ScrollDown => WHEEL_ROWS,
+        MouseEventKind::Down(MouseButton::Left) if model.layers.is_empty() => {
+            return click(model, Position::new(mouse.column, mouse.row), effects);
+        }
+        _ => return,
+    };
+    if !offer_to_layer(model, Input::Wheel(wheel), now, effects)
+        && let Some(conversation) = model.conversation_mut()
+    {
+        conversation.timeline.scroll(wheel);
+    }
+}
+
+fn click(model: &mut Model, at: Position, effects: &mut Vec<Effect>) {
+    let areas = model.areas();
+    if !areas.list.contains(at) {
+        return;
+    }
+    let rows = list::rows(model);
+    let first = list::offset(&rows, model.selected.as_ref(), usize::from(areas.list.height));
+    if let Some(Row::Entry(entry)) = rows.get(first + usize::from(at.y - areas.list.y)) {
+        act::select(model, entry.clone(), effects);
+        model.pane = Pane::Conversation;
+    }
+}
+
+/// Gives the input to the topmost layer; true when that was the end of it.
+fn offer_to_layer(model: &mut Model, input: Input<'_>, now: Timestamp, effects: &mut Vec<Effect>) -> bool {
+    if model.layers.is_empty() {
+        return false;
+    }
+    let context = Context::of(model);
+    let Some(layer) = model.layers.last_mut() else { return false };
+    match layer.handle(input, &context, &mut model.kills) {
+        Reply::Ignored => return false,
+        Reply::Consumed => {}
+        Reply::Close => {
+            model.layers.pop();
+        }
+        Reply::CloseAnd(intent) => {
+            model.layers.pop();
+            act::intend(model, intent, now, effects);
+        }
+    }
+    true
+}

@@ -1,0 +1,107 @@
+//! ★ What happens next: the model changes by messages, and says what is to be done outside.
+
+mod act;
+mod input;
+mod session;
+mod settle;
+
+use crossterm::event::{KeyEvent, MouseEvent};
+use jiff::{SignedDuration, Timestamp};
+
+use super::model::{Model, Notice, NoticeKind};
+use crate::session::api::{Command, Connection, Event};
+
+#[derive(Debug, Clone)]
+pub enum Msg {
+    Key(KeyEvent),
+    Paste(String),
+    Mouse(MouseEvent),
+    Focus(bool),
+    Resize(u16, u16),
+    Session(Event),
+    /// A moment that `next_wake` named has come.
+    Tick,
+    /// The system asks us to end.
+    Terminate,
+}
+
+/// What the shell is to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    Session(Command),
+    /// The session was told to end: wait for it, but not forever.
+    Leave,
+    /// End without waiting for the session any longer.
+    Abandon,
+    /// The session has ended; with the reason if it did so by itself.
+    Exit(Option<String>),
+    Bell,
+    /// To the clipboard.
+    Copy(String),
+    /// The terminal's title.
+    Title(String),
+    Mouse(bool),
+    /// Draw everything anew.
+    Redraw,
+}
+
+const INFO_SECONDS: i64 = 6;
+const ERROR_SECONDS: i64 = 15;
+
+/// Applies `msg` at the time `now`.
+pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    match msg {
+        Msg::Key(key) => input::key(model, key, now, &mut effects),
+        Msg::Paste(text) => input::paste(model, &text, now, &mut effects),
+        Msg::Mouse(mouse) => input::mouse(model, mouse, now, &mut effects),
+        Msg::Focus(focused) => model.terminal_focused = focused,
+        Msg::Resize(width, height) => model.size = (width, height),
+        Msg::Session(event) => session::event(model, event, now, &mut effects),
+        Msg::Tick => {}
+        Msg::Terminate => act::leave(model, &mut effects),
+    }
+    settle::settle(model, now, &mut effects);
+    effects
+}
+
+/// When the screen changes by itself or something is due; `None` when everything waits for input.
+pub fn next_wake(model: &Model, now: Timestamp) -> Option<Timestamp> {
+    let retry = match &model.connection {
+        Connection::Offline { retry_at, .. } if model.areas().status.height > 0 => {
+            Timestamp::try_from(*retry_at).ok().and_then(|at| next_second(at, now))
+        }
+        _ => None,
+    };
+    let typing = model.conversation().and_then(|c| c.typing_until);
+    [retry, typing, model.notice.as_ref().map(|n| n.until), model.draft_due, model.interrupt_until]
+        .into_iter()
+        .flatten()
+        .min()
+}
+
+/// Whole seconds from `now` until `at`, rounded up.
+pub fn seconds_until(at: Timestamp, now: Timestamp) -> i64 {
+    let millis = now.duration_until(at).as_millis().clamp(0, i64::MAX.into()) as i64;
+    millis.div_euclid(1000) + i64::from(millis % 1000 > 0)
+}
+
+/// When `seconds_until(at, …)` falls next, if it is not 0 yet.
+fn next_second(at: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    let left = seconds_until(at, now);
+    (left > 0).then(|| after(at, -(left - 1)))
+}
+
+fn after(at: Timestamp, seconds: i64) -> Timestamp {
+    at.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(at)
+}
+
+fn inform(model: &mut Model, text: impl Into<String>, now: Timestamp) {
+    let notice = Notice { kind: NoticeKind::Info, text: text.into(), until: after(now, INFO_SECONDS) };
+    model.notice = Some(notice);
+}
+
+fn complain(model: &mut Model, text: impl Into<String>, now: Timestamp) {
+    let notice = Notice { kind: NoticeKind::Error, text: text.into(), until: after(now, ERROR_SECONDS) };
+    model.notice = Some(notice);
+}

@@ -1,0 +1,109 @@
+//! ★ What the session reports.
+
+use std::cmp::Reverse;
+
+use jiff::Timestamp;
+
+use super::{Effect, after, complain, inform};
+use crate::session::api::{Command, Direction, Event, Friend, FriendStatus, Message};
+use crate::tui::model::{Model, NoticeKind};
+
+/// Shown that long after the last sign of typing.
+const TYPING_SECONDS: i64 = 6;
+
+/// Older messages, arriving after a time offline, do not ring.
+const BELL_SECONDS_MAX: i64 = 120;
+
+pub fn event(model: &mut Model, event: Event, now: Timestamp, effects: &mut Vec<Effect>) {
+    match event {
+        Event::Connection(connection) => model.connection = connection,
+        Event::Friends(friends) => set_friends(model, friends),
+        Event::Requests(mut requests) => {
+            requests.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.name.cmp(&b.name)));
+            model.requests = requests;
+        }
+        Event::History { friend, messages, more } => add_history(model, &friend, messages, more),
+        Event::Message(message) => add_message(model, message, now, effects),
+        Event::MessageState { friend, id, state } => {
+            if let Some(conversation) = model.conversations.get_mut(&friend) {
+                conversation.timeline.set_state(id, state);
+            }
+        }
+        Event::Typing { friend } => {
+            if let Some(conversation) = model.conversations.get_mut(&friend) {
+                conversation.typing_until = Some(after(now, TYPING_SECONDS));
+            }
+        }
+        Event::Unfriended { by } => unfriended(model, &by, now),
+        Event::Failed { command, reason } => failed(model, command, reason, now),
+        Event::Notice(text) => {
+            // What went wrong stays readable.
+            if model.notice.as_ref().is_none_or(|n| n.kind == NoticeKind::Info) {
+                inform(model, text, now);
+            }
+        }
+        Event::Ended { reason } => effects.push(Effect::Exit(reason)),
+    }
+}
+
+/// Those with the newest messages come first.
+fn set_friends(model: &mut Model, mut friends: Vec<Friend>) {
+    friends.sort_by_key(|f| (Reverse(f.last_message.as_ref().map(|m| m.at)), f.name.clone()));
+    for friend in &friends {
+        if let Some(conversation) = model.conversations.get_mut(&friend.name) {
+            conversation.composer.offer_draft(&friend.draft);
+        }
+    }
+    model.friends = friends;
+    model.friends_known = true;
+}
+
+fn add_history(model: &mut Model, friend: &str, messages: Vec<Message>, more: bool) {
+    let conversation = model.open(friend);
+    if conversation.composer.recalls_nothing() {
+        let sent = messages.iter().filter(|m| m.direction == Direction::Outgoing);
+        sent.for_each(|m| conversation.composer.remember(m.text.clone()));
+    }
+    conversation.timeline.add_page(messages, more);
+}
+
+fn add_message(model: &mut Model, message: Message, now: Timestamp, effects: &mut Vec<Effect>) {
+    let incoming = message.direction == Direction::Incoming;
+    let watched = model.shown_friend() == Some(&message.friend) && model.sees_newest();
+    let (friend, row, at) = (message.friend.clone(), message.row, message.at);
+    let conversation = model.open(&friend);
+    let is_new = conversation.timeline.add(message);
+    if !(incoming && is_new) {
+        return;
+    }
+    conversation.typing_until = None;
+    if watched {
+        // Seen as it came: no line is drawn above it.
+        conversation.timeline.mark_seen(row);
+        conversation.marked = Some(row);
+        effects.push(Effect::Session(Command::MarkRead { friend }));
+    } else if model.bell
+        && !model.away
+        && Timestamp::try_from(at).is_ok_and(|at| after(at, BELL_SECONDS_MAX) > now)
+    {
+        effects.push(Effect::Bell);
+    }
+}
+
+fn unfriended(model: &mut Model, by: &str, now: Timestamp) {
+    if let Some(friend) = model.friends.iter_mut().find(|f| f.name == by) {
+        friend.status = FriendStatus::Former;
+    }
+    if model.shown_friend() != Some(by) {
+        inform(model, format!("{by} is no longer your friend."), now);
+    }
+}
+
+fn failed(model: &mut Model, command: Command, reason: String, now: Timestamp) {
+    match command {
+        Command::Send { to, text } => model.open(&to).composer.give_back(&text),
+        Command::LoadHistory { friend, .. } => model.open(&friend).timeline.page_failed(),
+        _ => {}
+    }
+    complain(model, reason, now);
+}

@@ -1,0 +1,130 @@
+//! ★ What follows from the state, whatever brought it about: run after every message.
+
+use jiff::Timestamp;
+
+use super::Effect;
+use super::act;
+use crate::session::api::{Command, FriendStatus};
+use crate::tui::layout;
+use crate::tui::model::{Closed, Entry, Model};
+
+/// Messages of history asked for at once.
+const PAGE_MESSAGES: usize = 100;
+
+pub fn settle(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
+    expire(model, now);
+    keep_selection(model, effects);
+    if !model.leaving {
+        save_due_draft(model, now, effects);
+    }
+    set_remark(model);
+    model.lay_out();
+    if !model.leaving {
+        ask_for_history(model, effects);
+        see(model, effects);
+    }
+    set_title(model, effects);
+}
+
+fn expire(model: &mut Model, now: Timestamp) {
+    let expired = |until: Option<Timestamp>| until.is_some_and(|until| until <= now);
+    if expired(model.notice.as_ref().map(|n| n.until)) {
+        model.notice = None;
+    }
+    if expired(model.interrupt_until) {
+        model.interrupt_until = None;
+    }
+    if let Some(conversation) = model.conversation_mut()
+        && expired(conversation.typing_until)
+    {
+        conversation.typing_until = None;
+    }
+}
+
+/// Somebody is selected as long as there is anybody to select.
+fn keep_selection(model: &mut Model, effects: &mut Vec<Effect>) {
+    if let Some(name) = model.expected.clone()
+        && model.friend(&name).is_some_and(|f| f.status == FriendStatus::Friend)
+    {
+        model.expected = None;
+        act::select(model, Entry::Friend(name), effects);
+    }
+    let entries = model.entries();
+    if model.selected.as_ref().is_some_and(|selected| entries.contains(selected)) {
+        return;
+    }
+    let same_name = model.selected.as_ref().map(|old| Entry::Friend(old.name().to_owned()));
+    let next = match same_name.filter(|entry| entries.contains(entry)) {
+        Some(entry) => Some(entry),
+        None if model.friends_known => {
+            entries.iter().find(|e| matches!(e, Entry::Friend(_))).or(entries.first()).cloned()
+        }
+        None => None,
+    };
+    match next {
+        Some(entry) => act::select(model, entry, effects),
+        None => model.selected = None,
+    }
+    if model.selected.is_none() && !layout::has_two_panes(model.size.0) {
+        model.pane = layout::Pane::List;
+    }
+}
+
+fn save_due_draft(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
+    if model.draft_due.is_some_and(|due| due <= now) {
+        act::save_draft(model, effects);
+    }
+}
+
+fn set_remark(model: &mut Model) {
+    let remark = match (model.closed(), model.shown_friend()) {
+        (Some(Closed::Former), Some(name)) => Some(format!("{name} is no longer your friend.")),
+        (Some(Closed::Blocked), Some(name)) => Some(format!("You have blocked {name}.")),
+        _ => None,
+    };
+    if let Some(conversation) = model.conversation_mut() {
+        conversation.timeline.set_remark(remark);
+    }
+}
+
+fn ask_for_history(model: &mut Model, effects: &mut Vec<Effect>) {
+    let Some(friend) = model.shown_friend().map(str::to_owned) else { return };
+    let Some(before) = model.open(&friend).timeline.page_to_ask() else { return };
+    effects.push(Effect::Session(Command::LoadHistory { friend, before, limit: PAGE_MESSAGES }));
+}
+
+/// Tells the session what was seen: only what the person has before their eyes.
+fn see(model: &mut Model, effects: &mut Vec<Effect>) {
+    if !model.conversation_is_visible() {
+        return;
+    }
+    if let Some(conversation) = model.conversation_mut() {
+        conversation.timeline.note_unseen();
+    }
+    if !model.sees_newest() {
+        return;
+    }
+    let Some(name) = model.shown_friend().map(str::to_owned) else { return };
+    let unread = model.friend(&name).map_or(0, |f| f.unread);
+    let Some(conversation) = model.conversation_mut() else { return };
+    let Some(newest) = conversation.timeline.newest_incoming() else { return };
+    let unseen = conversation.timeline.first_unseen().is_some();
+    if !unseen && (unread == 0 || conversation.marked >= Some(newest)) {
+        return;
+    }
+    conversation.timeline.mark_seen(newest);
+    conversation.marked = Some(newest);
+    if let Some(friend) = model.friends.iter_mut().find(|f| f.name == name) {
+        friend.unread = 0;
+    }
+    effects.push(Effect::Session(Command::MarkRead { friend: name }));
+}
+
+fn set_title(model: &mut Model, effects: &mut Vec<Effect>) {
+    let news = model.unread() as usize + model.open_requests();
+    let title = if news == 0 { "Warren".to_owned() } else { format!("({news}) Warren") };
+    if model.title != title {
+        model.title.clone_from(&title);
+        effects.push(Effect::Title(title));
+    }
+}

@@ -1,0 +1,250 @@
+//! ★ The conversation: who it is with, and the messages.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::paint::{below, inset, put, put_all, put_centred, put_right, put_wrapped, rows, shorten};
+use super::sidebar::presence_role;
+use super::{Scene, request};
+use crate::session::api::{Delivery, Direction, FriendStatus, Presence};
+use crate::tui::action::Action;
+use crate::tui::layout::{self, MessageColumns};
+use crate::tui::marks;
+use crate::tui::model::Conversation;
+use crate::tui::text::{self, Row};
+use crate::tui::theme::Role;
+use crate::tui::timeline::{Entry, Line, day_label, local, moment, time_label};
+
+pub fn draw(scene: &Scene<'_>, buffer: &mut Buffer) {
+    if scene.areas.timeline.width == 0 {
+        return;
+    }
+    title(scene, buffer);
+    if let Some(shown) = scene.model.shown_request() {
+        return request::draw(shown, scene, buffer);
+    }
+    match scene.model.conversation() {
+        Some(conversation) => messages(scene, conversation, buffer),
+        None => nobody(scene, buffer),
+    }
+}
+
+fn title(scene: &Scene<'_>, buffer: &mut Buffer) {
+    let Scene { model, theme, .. } = scene;
+    let mut area = shorten(inset(scene.areas.title, 1), 1);
+    if !layout::has_two_panes(model.size.0) && scene.areas.title.height > 0 {
+        let here = model.shown_friend().and_then(|name| model.friend(name)).map_or(0, |f| f.unread);
+        let news = (model.unread() - here) as usize + model.open_requests();
+        if news > 0 {
+            let used = put_right(buffer, area, &format!("+{news}"), theme.style(Role::News));
+            area = shorten(area, used + 1);
+        }
+        let used = put(buffer, area, "‹ ", theme.style(Role::Quiet));
+        area = inset(area, used);
+    }
+    let Some(selected) = &model.selected else {
+        put(buffer, area, "Warren", theme.style(Role::Title));
+        return;
+    };
+    let Some(friend) = model.shown_friend().and_then(|name| model.friend(name)) else {
+        put(buffer, area, selected.name(), theme.style(Role::Title));
+        return;
+    };
+    let (mark, state, role) = match friend.status {
+        FriendStatus::Friend => (
+            marks::presence(friend.presence),
+            presence(scene, friend.presence),
+            presence_role(friend.presence),
+        ),
+        FriendStatus::Former => ("×", "no longer your friend".to_owned(), Role::Quiet),
+        FriendStatus::Blocked => ("×", "blocked".to_owned(), Role::Quiet),
+    };
+    let mark_style = theme.style(role);
+    put_all(
+        buffer,
+        area,
+        &[
+            (&friend.name, theme.style(Role::Title)),
+            ("  ", mark_style),
+            (mark, mark_style),
+            (" ", mark_style),
+            (&state, theme.style(Role::Quiet)),
+        ],
+    );
+}
+
+fn presence(scene: &Scene<'_>, presence: Presence) -> String {
+    match presence {
+        Presence::Offline { last_seen: Some(at) } => {
+            format!("last seen {}", moment(local(at, &scene.model.zone), scene.local))
+        }
+        other => marks::presence_name(other).to_owned(),
+    }
+}
+
+/// There is nobody to show.
+fn nobody(scene: &Scene<'_>, buffer: &mut Buffer) {
+    let Scene { model, theme, areas, .. } = scene;
+    let quiet = theme.style(Role::Quiet);
+    if !model.friends_known {
+        put_centred(buffer, middle(areas.timeline, 1), "Looking up your friends…", quiet);
+        return;
+    }
+    let key = model.key(Action::Befriend);
+    let hint = format!("Press {key} to befriend someone.");
+    let name = format!("Your own name is {}: give it to your friends.", model.user);
+    if usize::from(areas.timeline.width) < text::columns(&name) + 2 || areas.timeline.height < 4 {
+        let area = shorten(inset(areas.timeline, 1), 1);
+        put_wrapped(buffer, area, &format!("No friends yet. {hint}"), quiet);
+        return;
+    }
+    let area = middle(areas.timeline, 4);
+    put_centred(buffer, area, "No friends yet.", theme.style(Role::Title));
+    put_centred(buffer, below(area, 1), &hint, theme.style(Role::Text));
+    put_centred(buffer, below(area, 3), &name, quiet);
+}
+
+/// A block of `height` rows in the upper middle of `area`.
+fn middle(area: Rect, height: u16) -> Rect {
+    below(area, area.height.saturating_sub(height) / 3)
+}
+
+fn messages(scene: &Scene<'_>, conversation: &Conversation, buffer: &mut Buffer) {
+    let timeline = &conversation.timeline;
+    let area = scene.areas.timeline;
+    if timeline.is_empty() && timeline.remark().is_none() {
+        let name = scene.model.shown_friend().unwrap_or_default();
+        let text = if timeline.is_loaded() {
+            format!("This is the beginning of your chat with {name}. Say hello.")
+        } else {
+            "Looking up your messages…".to_owned()
+        };
+        let area = shorten(inset(middle(area, 1), 1), 1);
+        if text::columns(&text) <= usize::from(area.width) {
+            put_centred(buffer, area, &text, scene.theme.style(Role::Quiet));
+        } else {
+            put_wrapped(buffer, area, &text, scene.theme.style(Role::Quiet));
+        }
+        return;
+    }
+    let columns = scene.model.message_columns();
+    let blank = u16::try_from(timeline.blank()).unwrap_or(u16::MAX);
+    for (line, area) in timeline.visible().iter().zip(rows(below(area, blank))) {
+        self::line(scene, conversation, *line, columns, area, buffer);
+    }
+}
+
+fn line(
+    scene: &Scene<'_>,
+    conversation: &Conversation,
+    line: Line,
+    columns: MessageColumns,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
+    let theme = scene.theme;
+    let entry = |index: usize| conversation.timeline.entry(index);
+    let text_area = Rect { width: columns.text_width, ..inset(area, columns.text) }.intersection(area);
+    match line {
+        Line::Day(index) => {
+            if let Some(entry) = entry(index) {
+                let label = day_label(entry.at.date(), scene.local.date());
+                labelled_rule(buffer, area, &label, theme.style(Role::Quiet));
+            }
+        }
+        Line::New => labelled_rule(buffer, area, "new", theme.style(Role::NewLine)),
+        Line::Sender(index) => {
+            if let Some(entry) = entry(index) {
+                let (name, role) = sender(scene, entry);
+                let time = time_label(entry.at);
+                let pieces = [
+                    (name, theme.style(role)),
+                    (" ", theme.style(Role::Text)),
+                    (&time, theme.style(Role::Quiet)),
+                ];
+                put_all(buffer, inset(area, 1), &pieces);
+            }
+        }
+        Line::Text { entry: index, row, first, .. } => {
+            let Some(entry) = entry(index) else { return };
+            if first {
+                head(scene, conversation, index, entry, columns, area, buffer);
+            }
+            body(scene, entry, row, text_area, buffer);
+        }
+        Line::Reason { entry: index, row } => {
+            if let Some(Delivery::Failed(reason)) = entry(index).map(|e| &e.message.state) {
+                put(buffer, text_area, reason[row.start..row.end].trim_end(), theme.style(Role::Error));
+            }
+        }
+        Line::Remark(row) => {
+            if let Some(remark) = conversation.timeline.remark() {
+                put(buffer, text_area, remark[row.start..row.end].trim_end(), theme.style(Role::Notice));
+            }
+        }
+    }
+}
+
+fn sender<'a>(scene: &Scene<'_>, entry: &'a Entry) -> (&'a str, Role) {
+    let _ = scene;
+    match entry.message.direction {
+        Direction::Outgoing => ("you", Role::Own),
+        Direction::Incoming => (&entry.message.friend, Role::Friend),
+    }
+}
+
+/// What stands left of the first row of a message: time, sender, delivery.
+fn head(
+    scene: &Scene<'_>,
+    conversation: &Conversation,
+    index: usize,
+    entry: &Entry,
+    columns: MessageColumns,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
+    let theme = scene.theme;
+    if !columns.stacked {
+        if conversation.timeline.shows_time(index) {
+            put(buffer, inset(area, 1), &time_label(entry.at), theme.style(Role::Quiet));
+        }
+        if conversation.timeline.starts_group(index) {
+            let (name, role) = sender(scene, entry);
+            let area = Rect { width: columns.sender, ..inset(area, 8) }.intersection(area);
+            put(buffer, area, name, theme.style(role));
+        }
+    }
+    if entry.message.direction == Direction::Outgoing {
+        let state = &entry.message.state;
+        let area = Rect { width: 2, ..inset(area, columns.state) }.intersection(area);
+        put_right(buffer, area, marks::delivery(state), theme.style(delivery_role(state)));
+    }
+}
+
+fn delivery_role(state: &Delivery) -> Role {
+    match state {
+        Delivery::Queued | Delivery::Sent | Delivery::Delivered => Role::Quiet,
+        Delivery::Read => Role::Online,
+        Delivery::Returned => Role::NewLine,
+        Delivery::Failed(_) => Role::Error,
+    }
+}
+
+fn body(scene: &Scene<'_>, entry: &Entry, row: Row, area: Rect, buffer: &mut Buffer) {
+    let Some(text) = entry.message.text.get(row.start..row.end) else { return };
+    let undelivered = matches!(entry.message.state, Delivery::Returned | Delivery::Failed(_));
+    let role =
+        if undelivered && entry.message.direction == Direction::Outgoing { Role::Quiet } else { Role::Text };
+    // Only white space hangs over the edge; a row is never shortened with an ellipsis.
+    let shown = text::drawn(text.trim_end());
+    if !area.is_empty() {
+        buffer.set_stringn(area.x, area.y, shown, usize::from(area.width), scene.theme.style(role));
+    }
+}
+
+/// `──── label ────`
+fn labelled_rule(buffer: &mut Buffer, area: Rect, label: &str, style: ratatui::style::Style) {
+    let area = shorten(inset(area, 1), 1);
+    super::paint::rule(buffer, area, style);
+    put_centred(buffer, area, &text::fit(&format!(" {label} "), usize::from(area.width)), style);
+}

@@ -1,0 +1,189 @@
+//! ★ Dialogs over the chat.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+use ratatui::style::Style;
+use ratatui::widgets::{Block, BorderType, Clear, Widget};
+
+use super::Scene;
+use super::composer::command_area;
+use super::paint::{below, inset, put, put_all, put_right, put_wrapped, rows, shorten};
+use crate::session::api::FriendStatus;
+use crate::tui::editor::Editor;
+use crate::tui::layer::befriend::{Befriend, Field};
+use crate::tui::layer::command::{self, CommandLine};
+use crate::tui::layer::confirm::Confirm;
+use crate::tui::layer::switcher::Switcher;
+use crate::tui::layer::{Context, Person};
+use crate::tui::model::Entry;
+use crate::tui::text;
+use crate::tui::theme::Role;
+
+const COMPLETIONS_MAX: usize = 8;
+
+/// A frame of `height` rows of content in the middle; small screens are taken whole. Returns the inside.
+fn frame(scene: &Scene<'_>, buffer: &mut Buffer, title: &str, width: u16, height: u16) -> Rect {
+    let screen = Rect { height: scene.areas.status.y, ..scene.areas.screen };
+    if screen.width < width + 4 || screen.height < height + 2 {
+        Clear.render(screen, buffer);
+        let inside = shorten(inset(screen, 1), 1);
+        if screen.height <= height {
+            return inside;
+        }
+        put(buffer, inside, title, scene.theme.style(Role::Title));
+        return below(inside, 1);
+    }
+    let outside = Rect {
+        x: (screen.width - width - 4) / 2,
+        y: (screen.height - height - 2) / 3,
+        width: width + 4,
+        height: height + 2,
+    };
+    Clear.render(outside, buffer);
+    Block::bordered()
+        .border_type(BorderType::Rounded)
+        .border_style(scene.theme.style(Role::Quiet))
+        .render(outside, buffer);
+    put(buffer, shorten(inset(outside, 2), 2), &format!(" {title} "), scene.theme.style(Role::Title));
+    Rect { x: outside.x + 2, y: outside.y + 1, width, height }
+}
+
+/// Draws a one-line input, scrolled so that the cursor is in view; returns where the cursor stands.
+fn input(editor: &Editor, area: Rect, style: Style, buffer: &mut Buffer) -> Option<Position> {
+    if area.is_empty() {
+        return None;
+    }
+    let width = usize::from(area.width).saturating_sub(1);
+    let mut start = 0;
+    let mut column = text::columns(&editor.text()[..editor.cursor()]);
+    for (at, grapheme) in text::graphemes(&editor.text()[..editor.cursor()]) {
+        if column <= width {
+            break;
+        }
+        column -= text::columns(grapheme);
+        start = at + grapheme.len();
+    }
+    buffer.set_stringn(area.x, area.y, text::drawn(&editor.text()[start..]), usize::from(area.width), style);
+    Some(Position::new(area.x + column as u16, area.y))
+}
+
+pub fn confirm(layer: &Confirm, scene: &Scene<'_>, buffer: &mut Buffer) {
+    let theme = scene.theme;
+    let width = 46;
+    let explanation = text::wrap(&layer.explanation, usize::from(width)).len() as u16;
+    let mut area = frame(scene, buffer, &layer.question, width, explanation + 3);
+    area = below(area, u16::from(area.height > explanation + 2));
+    let used = put_wrapped(
+        buffer,
+        Rect { height: area.height.saturating_sub(1), ..area },
+        &layer.explanation,
+        theme.style(Role::Text),
+    );
+    area = below(area, used + u16::from(area.height > used + 1));
+    let style = |chosen: bool| theme.style(if chosen { Role::Chosen } else { Role::Text });
+    let buttons = [
+        (format!(" {} ", layer.yes), style(layer.yes_chosen)),
+        ("  ".to_owned(), theme.style(Role::Text)),
+        (format!(" {} ", layer.no), style(!layer.yes_chosen)),
+    ];
+    let buttons: Vec<(&str, Style)> = buttons.iter().map(|(text, style)| (text.as_str(), *style)).collect();
+    put_all(buffer, area, &buttons);
+}
+
+pub fn befriend(layer: &Befriend, scene: &Scene<'_>, buffer: &mut Buffer) -> Option<Position> {
+    let theme = scene.theme;
+    let area = frame(scene, buffer, "Befriend someone", 52, 6);
+    let tight = area.height < 6;
+    let mut at = below(area, u16::from(!tight));
+    let mut cursor = None;
+    let fields = [("Name", &layer.name, Field::Name), ("Note", &layer.note, Field::Note)];
+    for (label, editor, field) in fields {
+        let active = layer.field == field;
+        put(buffer, at, label, theme.style(if active { Role::Key } else { Role::Quiet }));
+        let position = input(editor, inset(at, 6), theme.style(Role::Text), buffer);
+        if editor.is_empty() {
+            let hint = match field {
+                Field::Name => "who it is, as they gave it to you",
+                Field::Note => "shown with your request, may stay empty",
+            };
+            put(buffer, inset(at, 7), hint, theme.style(Role::Quiet));
+        }
+        if active {
+            cursor = position;
+        }
+        at = below(at, 1);
+    }
+    at = below(at, u16::from(!tight));
+    match &layer.problem {
+        Some(problem) => put_wrapped(buffer, at, problem, theme.style(Role::Error)),
+        None => put(buffer, at, "Enter asks   Tab other field   Esc cancels", theme.style(Role::Quiet)),
+    };
+    cursor
+}
+
+pub fn switcher(layer: &Switcher, scene: &Scene<'_>, buffer: &mut Buffer) -> Option<Position> {
+    let theme = scene.theme;
+    let wanted = (layer.matches.len() as u16).clamp(3, 10) + 2;
+    let height = wanted.min(scene.areas.status.y.saturating_sub(2)).max(2);
+    let area = frame(scene, buffer, "Go to", 36, height);
+    put(buffer, area, "›", theme.style(Role::Key));
+    let cursor = input(&layer.filter, inset(area, 2), theme.style(Role::Text), buffer);
+    let list = below(area, if area.height > 4 { 2 } else { 1 });
+    if layer.matches.is_empty() {
+        put(buffer, list, "Nobody of that name", theme.style(Role::Quiet));
+    }
+    let first = (layer.chosen + 1).saturating_sub(usize::from(list.height));
+    for (n, (person, area)) in
+        layer.matches.iter().enumerate().skip(first).zip(rows(list)).map(|((n, p), a)| (n, (p, a)))
+    {
+        let chosen = n == layer.chosen;
+        let style = theme.style(if chosen { Role::Chosen } else { Role::Text });
+        put(buffer, area, &" ".repeat(usize::from(area.width)), style);
+        let kind = kind(person);
+        let used =
+            put_right(buffer, shorten(area, 1), kind, if chosen { style } else { theme.style(Role::Quiet) });
+        put(buffer, shorten(inset(area, 1), used + 2), person.entry.name(), style);
+    }
+    cursor
+}
+
+fn kind(person: &Person) -> &'static str {
+    match (&person.entry, person.status) {
+        (Entry::Incoming(_), _) => "asks you",
+        (Entry::Outgoing(_), _) => "asked",
+        (_, Some(FriendStatus::Former)) => "no longer a friend",
+        (_, Some(FriendStatus::Blocked)) => "blocked",
+        _ => "",
+    }
+}
+
+pub fn command(layer: &CommandLine, scene: &Scene<'_>, buffer: &mut Buffer) -> Option<Position> {
+    let theme = scene.theme;
+    let line = command_area(scene);
+    Clear.render(line, buffer);
+    put(buffer, inset(line, 1), "/", theme.style(Role::Key));
+    let cursor = input(&layer.editor, shorten(inset(line, 2), 1), theme.style(Role::Text), buffer);
+    let context = Context::of(scene.model);
+    let completions = command::completions(layer.editor.text(), &context);
+    let room = usize::from(line.y).min(COMPLETIONS_MAX);
+    if let Some(problem) = &layer.problem {
+        let area = Rect { y: line.y.saturating_sub(1), height: line.y.min(1), ..line };
+        Clear.render(area, buffer);
+        put(buffer, inset(area, 1), problem, theme.style(Role::Error));
+        return cursor;
+    }
+    let shown = completions.len().min(room);
+    let first = (layer.chosen + 1).saturating_sub(shown);
+    let list = Rect { y: line.y - shown as u16, height: shown as u16, ..line };
+    Clear.render(list, buffer);
+    let labels = completions.iter().map(|c| text::columns(&c.label)).max().unwrap_or(0) as u16 + 3;
+    for ((n, completion), area) in completions.iter().enumerate().skip(first).zip(rows(list)) {
+        let chosen = n == layer.chosen;
+        let style = theme.style(if chosen { Role::Chosen } else { Role::Text });
+        put(buffer, area, &" ".repeat(usize::from(area.width)), style);
+        put(buffer, inset(area, 1), &completion.label, style);
+        let quiet = if chosen { style } else { theme.style(Role::Quiet) };
+        put(buffer, inset(area, labels.min(area.width)), &completion.description, quiet);
+    }
+    cursor
+}

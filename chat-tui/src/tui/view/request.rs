@@ -1,0 +1,66 @@
+//! ★ One friend request.
+
+use ratatui::buffer::Buffer;
+
+use super::Scene;
+use super::paint::{below, inset, put, put_all, put_wrapped, shorten};
+use crate::session::api::{Direction, Request, RequestState};
+use crate::tui::action::Action;
+use crate::tui::theme::Role;
+use crate::tui::timeline::{local, moment};
+
+pub fn draw(request: &Request, scene: &Scene<'_>, buffer: &mut Buffer) {
+    let theme = scene.theme;
+    let name = &request.name;
+    let mut area = shorten(inset(scene.areas.timeline, 2), 2);
+    area = below(area, u16::from(area.height > 6));
+    let headline = match request.direction {
+        Direction::Incoming => format!("{name} asks to be friends"),
+        Direction::Outgoing => format!("You asked {name} to be friends"),
+    };
+    let used = put_wrapped(buffer, area, &headline, theme.style(Role::Title));
+    area = below(area, used);
+    put(buffer, area, &moment(local(request.at, &scene.model.zone), scene.local), theme.style(Role::Quiet));
+    area = below(area, 1 + u16::from(area.height > 5));
+    if !request.note.is_empty() {
+        let used = put_wrapped(buffer, area, &format!("“{}”", request.note.trim()), theme.style(Role::Text));
+        area = below(area, used + u16::from(area.height > used + 2));
+    }
+    if request.direction == Direction::Outgoing {
+        put_wrapped(buffer, area, &outgoing(request), theme.style(Role::Quiet));
+    }
+}
+
+fn outgoing(request: &Request) -> String {
+    let name = &request.name;
+    match &request.state {
+        RequestState::Queued => "It waits here until you are online.".to_owned(),
+        RequestState::Pending => "It is on its way.".to_owned(),
+        RequestState::Forwarded => format!("It has reached {name}. Now it is for {name} to answer."),
+        RequestState::Declined => format!("{name} has declined."),
+        RequestState::Failed(reason) => reason.clone(),
+    }
+}
+
+/// What can be done with the request, in place of the composer.
+pub fn choices(request: &Request, scene: &Scene<'_>, area: ratatui::layout::Rect, buffer: &mut Buffer) {
+    let actions: &[(Action, &str)] = match (request.direction, &request.state) {
+        (Direction::Incoming, _) => {
+            &[(Action::Accept, "accept"), (Action::Decline, "decline"), (Action::Block, "block")]
+        }
+        (Direction::Outgoing, RequestState::Declined | RequestState::Failed(_)) => {
+            &[(Action::Withdraw, "remove")]
+        }
+        (Direction::Outgoing, _) => &[(Action::Withdraw, "take it back")],
+    };
+    let (key, text) = (scene.theme.style(Role::Key), scene.theme.style(Role::Text));
+    let mut area = inset(area, 1);
+    for (action, label) in actions {
+        let used = put_all(
+            buffer,
+            area,
+            &[(&scene.model.key(*action), key), (" ", text), (label, text), ("   ", text)],
+        );
+        area = inset(area, used);
+    }
+}
