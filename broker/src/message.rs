@@ -2,6 +2,14 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+/// Bytes of all messages in memory.
+static RESIDENT_BYTES: AtomicU64 = AtomicU64::new(0);
+
+/// Bytes of all messages in memory, in queues and handed out.
+pub fn resident_bytes() -> u64 {
+    RESIDENT_BYTES.load(Ordering::Relaxed)
+}
+
 /// A message as it was published: one block of bytes, never decoded.
 ///
 /// The block holds, one behind the other, the exchange name, the routing key, the content header's property
@@ -72,6 +80,7 @@ impl Message {
         persistent: bool,
     ) -> Message {
         assert!(exchange_len as usize + routing_key_len as usize + properties_len as usize <= data.len());
+        RESIDENT_BYTES.fetch_add(data.len() as u64, Ordering::Relaxed);
         Message {
             data: data.into_boxed_slice(),
             properties_len,
@@ -106,5 +115,11 @@ impl Message {
     /// The whole block and the lengths of exchange name, routing key and properties in it.
     pub fn block(&self) -> (&[u8], u8, u8, u32) {
         (&self.data, self.exchange_len, self.routing_key_len, self.properties_len)
+    }
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        RESIDENT_BYTES.fetch_sub(self.data.len() as u64, Ordering::Relaxed);
     }
 }

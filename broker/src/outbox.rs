@@ -1,0 +1,235 @@
+//! What a connection is to send, and what its channels have handed out: the consumer's side of a delivery.
+//!
+//! A publisher's task encodes deliveries straight into the consumer's outbox and wakes it once per batch.
+//! Rank: topology → queue → **outbox** → store. The lock guards bytes and per-channel delivery state; the
+//! longest hold is copying one drain, bounded by `bytes_max`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
+
+use crate::amqp;
+use crate::queue::{Consumer, Entry, Queue};
+use crate::unacked::{Unacked, UnackedDelivery};
+
+/// A connection's output side, shared with every queue that it consumes from.
+pub struct Outbox {
+    /// The connection's number, for listings and exclusive ownership.
+    pub connection_id: u64,
+    /// Bytes waiting at which consumers are skipped until the peer has read some.
+    bytes_max: usize,
+    state: Mutex<OutboxState>,
+    notify: Notify,
+    /// Somebody has taken it on himself to wake the connection.
+    wake_pending: AtomicBool,
+    /// A delivery was skipped because the outbox was full.
+    starved: AtomicBool,
+}
+
+/// Behind the lock.
+#[derive(Default)]
+pub struct OutboxState {
+    /// Encoded frames to be written.
+    pub bytes: Vec<u8>,
+    /// Bytes that the connection took and is still writing.
+    pub in_flight: usize,
+    /// Largest frame, as tuned; 0 before the handshake ended.
+    pub frame_max: u32,
+    /// The connection is going away: nothing is added any more.
+    pub closed: bool,
+    channels: Vec<Option<Box<ChannelOut>>>,
+}
+
+/// What a channel has handed out.
+#[derive(Default)]
+pub struct ChannelOut {
+    last_delivery_tag: u64,
+    pub unacked: Unacked,
+    /// `basic.qos` with global: unacknowledged messages at most on the channel; 0 is no limit.
+    pub prefetch_global: u32,
+    /// `basic.qos` prefetch size with global: body bytes at most; 0 is no limit.
+    pub prefetch_size_global: u64,
+    /// The client asked for a pause (`channel.flow` active=false).
+    pub paused: bool,
+}
+
+impl ChannelOut {
+    fn has_credit(&self) -> bool {
+        !self.paused
+            && (self.prefetch_global == 0 || self.unacked.count_with_consumer() < self.prefetch_global)
+            && (self.prefetch_size_global == 0 || self.unacked.body_bytes() < self.prefetch_size_global)
+    }
+}
+
+impl Outbox {
+    pub fn new(connection_id: u64, bytes_max: usize) -> Outbox {
+        Outbox {
+            connection_id,
+            bytes_max,
+            state: Mutex::new(OutboxState::default()),
+            notify: Notify::new(),
+            wake_pending: AtomicBool::new(false),
+            starved: AtomicBool::new(false),
+        }
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, OutboxState> {
+        self.state.lock()
+    }
+
+    /// Whether as much waits as may; remembers that somebody was turned away.
+    pub fn is_full(&self, state: &OutboxState) -> bool {
+        if state.bytes.len() + state.in_flight < self.bytes_max {
+            return false;
+        }
+        self.starved.store(true, Ordering::Relaxed);
+        true
+    }
+
+    /// True once after deliveries were skipped and the outbox has since drained to half.
+    pub fn take_starved(&self, state: &OutboxState) -> bool {
+        state.bytes.len() + state.in_flight <= self.bytes_max / 2 && self.starved.swap(false, Ordering::Relaxed)
+    }
+
+    /// Resolves when there is something to write.
+    pub async fn woken(&self) {
+        self.notify.notified().await;
+    }
+
+    pub fn wake(&self) {
+        self.notify.notify_one();
+    }
+
+    /// Takes the wake-up on oneself; false when somebody else already has.
+    fn claim_wake(&self) -> bool {
+        !self.wake_pending.swap(true, Ordering::AcqRel)
+    }
+
+    /// The connection is awake and will look by itself before it sleeps.
+    pub fn set_awake(&self, awake: bool) {
+        self.wake_pending.store(awake, Ordering::Release);
+    }
+}
+
+impl OutboxState {
+    pub fn open_channel(&mut self, channel: u16) {
+        let at = usize::from(channel);
+        if self.channels.len() <= at {
+            self.channels.resize_with(at + 1, || None);
+        }
+        self.channels[at] = Some(Box::default());
+    }
+
+    /// Forgets the channel; what it had handed out goes back to the caller.
+    pub fn close_channel(&mut self, channel: u16) -> Option<Box<ChannelOut>> {
+        let taken = self.channels.get_mut(usize::from(channel))?.take();
+        while self.channels.last().is_some_and(Option::is_none) {
+            self.channels.pop();
+        }
+        taken
+    }
+
+    pub fn channel(&mut self, channel: u16) -> Option<&mut ChannelOut> {
+        self.channels.get_mut(usize::from(channel))?.as_deref_mut()
+    }
+
+    /// Whether the consumer's channel would take another message now.
+    pub fn can_deliver(&mut self, consumer: &Consumer) -> bool {
+        !self.closed
+            && self.channel(consumer.channel).is_some_and(|ch| if consumer.no_ack { !ch.paused } else { ch.has_credit() })
+    }
+
+    /// Encodes a delivery. The entry comes back when it needs no acknowledgement, so that the caller can
+    /// settle it; the caller has asked `can_deliver` under the same lock.
+    pub fn deliver(&mut self, consumer: &Arc<Consumer>, queue: &Arc<Queue>, entry: Entry) -> Option<Entry> {
+        let Some(message) = entry.message.clone() else {
+            debug_assert!(false, "delivering a message whose body is on disk");
+            return Some(entry);
+        };
+        let frame_max = self.frame_max;
+        let Some(channel) = self.channels.get_mut(usize::from(consumer.channel)).and_then(|ch| ch.as_deref_mut()) else {
+            return Some(entry);
+        };
+        channel.last_delivery_tag += 1;
+        let tag = channel.last_delivery_tag;
+        amqp::write_deliver(
+            &mut self.bytes,
+            consumer.channel,
+            &consumer.tag,
+            tag,
+            entry.redelivered,
+            message.exchange(),
+            message.routing_key(),
+        );
+        amqp::write_content(&mut self.bytes, consumer.channel, message.properties(), message.body(), frame_max);
+        if consumer.no_ack {
+            return Some(entry);
+        }
+        consumer.handed_out(u64::from(entry.body_len));
+        channel.unacked.push(UnackedDelivery { tag, queue: queue.clone(), entry, consumer: Some(consumer.clone()) });
+        None
+    }
+
+    /// Encodes the answer to `basic.get`. The entry comes back with no_ack.
+    pub fn deliver_get(
+        &mut self,
+        channel_id: u16,
+        queue: &Arc<Queue>,
+        entry: Entry,
+        message_count: u32,
+        no_ack: bool,
+    ) -> Option<Entry> {
+        let Some(message) = entry.message.clone() else {
+            debug_assert!(false, "delivering a message whose body is on disk");
+            return Some(entry);
+        };
+        let frame_max = self.frame_max;
+        let Some(channel) = self.channels.get_mut(usize::from(channel_id)).and_then(|ch| ch.as_deref_mut()) else {
+            return Some(entry);
+        };
+        channel.last_delivery_tag += 1;
+        let tag = channel.last_delivery_tag;
+        amqp::write_get_ok(
+            &mut self.bytes,
+            channel_id,
+            tag,
+            entry.redelivered,
+            message.exchange(),
+            message.routing_key(),
+            message_count,
+        );
+        amqp::write_content(&mut self.bytes, channel_id, message.properties(), message.body(), frame_max);
+        if no_ack {
+            return Some(entry);
+        }
+        channel.unacked.push(UnackedDelivery { tag, queue: queue.clone(), entry, consumer: None });
+        None
+    }
+}
+
+/// The outboxes that a batch of work has touched; each is woken once when the batch is done.
+#[derive(Default)]
+pub struct Wakes(Vec<Arc<Outbox>>);
+
+impl Wakes {
+    pub fn add(&mut self, outbox: &Arc<Outbox>) {
+        if outbox.claim_wake() {
+            self.0.push(outbox.clone());
+        }
+    }
+
+    pub fn wake_all(&mut self) {
+        for outbox in self.0.drain(..) {
+            outbox.set_awake(false);
+            outbox.wake();
+        }
+    }
+}
+
+impl Drop for Wakes {
+    fn drop(&mut self) {
+        self.wake_all();
+    }
+}

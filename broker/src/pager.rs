@@ -1,0 +1,47 @@
+//! Keeps message bodies in memory below a watermark: drops bodies that the store has, and reads them back
+//! ahead of the consumer.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+
+use crate::queue::{Backlog, Queue};
+
+/// A queue keeps this many messages in memory, whatever the watermark says.
+pub const RESIDENT_AT_LEAST: usize = 1024;
+
+/// Read ahead at a time.
+const READ_COUNT_MAX: usize = 1024;
+const READ_BYTES_MAX: u64 = 1 << 20;
+
+/// Cheap to clone. The thread ends when the last handle is dropped.
+#[derive(Clone)]
+pub struct Pager {
+    requests: Sender<Arc<Queue>>,
+    resident_bytes_max: u64,
+}
+
+impl Pager {
+    pub fn start(resident_bytes_max: u64) -> std::io::Result<Pager> {
+        let (requests, wanted) = channel::<Arc<Queue>>();
+        std::thread::Builder::new().name("pager".to_owned()).spawn(move || {
+            while let Ok(queue) = wanted.recv() {
+                queue.load_next_bodies(READ_COUNT_MAX, READ_BYTES_MAX);
+            }
+        })?;
+        Ok(Pager { requests, resident_bytes_max })
+    }
+
+    /// Bodies for the head of this queue are wanted; answered by `Queue::load_next_bodies`.
+    pub fn load(&self, queue: Arc<Queue>) {
+        if self.requests.send(queue).is_err() {
+            tracing::error!("the pager's thread has ended; stored messages can no longer be read");
+        }
+    }
+
+    /// Called as a queue grows: lets go of bodies while too many bytes are in memory.
+    pub fn consider(&self, backlog: &mut Backlog) {
+        if crate::message::resident_bytes() > self.resident_bytes_max {
+            backlog.page_out(RESIDENT_AT_LEAST, 4);
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! The messages of one queue, in order. Pure: no locks, no clock, no files.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crate::message::Message;
+
+/// A message as one queue holds it.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Position in the queue; increases with every message that enters it.
+    pub seq: u64,
+    /// The message, or `None` while it is only on disk.
+    pub message: Option<Arc<Message>>,
+    /// When the message expires, in milliseconds since the epoch; 0 is never.
+    pub expires_at_ms: u64,
+    /// Body bytes.
+    pub body_len: u32,
+    /// It was handed out before, or may have been.
+    pub redelivered: bool,
+    /// The store has, or will have, a record of it.
+    pub stored: bool,
+    /// Expired or dropped; skipped when its turn comes.
+    gone: bool,
+}
+
+/// Ready messages of a queue, ordered by position.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    ready: VecDeque<Entry>,
+    /// Messages that came back (requeued); always taken first where their position is lower.
+    returned: BTreeMap<u64, Entry>,
+    /// (expires_at_ms, seq) of ready messages that expire.
+    expiring: Option<Box<BTreeSet<(u64, u64)>>>,
+    gone: usize,
+    next_seq: u64,
+    body_bytes: u64,
+    /// Messages before this position were looked at for paging out.
+    paged_to: u64,
+}
+
+impl Backlog {
+    /// Messages ready for delivery.
+    pub fn len(&self) -> usize {
+        self.ready.len() - self.gone + self.returned.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn body_bytes(&self) -> u64 {
+        self.body_bytes
+    }
+
+    /// The position that the next message gets.
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
+    pub fn set_next_seq(&mut self, seq: u64) {
+        self.next_seq = self.next_seq.max(seq);
+    }
+
+    /// Appends a message and returns its position.
+    pub fn push(&mut self, message: Arc<Message>, expires_at_ms: u64, stored: bool) -> u64 {
+        let seq = self.next_seq;
+        let body_len = message.body().len() as u32;
+        self.push_entry(Entry {
+            seq,
+            message: Some(message),
+            expires_at_ms,
+            body_len,
+            redelivered: false,
+            stored,
+            gone: false,
+        });
+        seq
+    }
+
+    /// Appends a message that the store gave back at start-up. Positions must come in increasing order.
+    pub fn push_recovered(&mut self, seq: u64, body_len: u32, expires_at_ms: u64, redelivered: bool) {
+        debug_assert!(self.ready.back().is_none_or(|last| last.seq < seq));
+        self.push_entry(Entry { seq, message: None, expires_at_ms, body_len, redelivered, stored: true, gone: false });
+    }
+
+    fn push_entry(&mut self, entry: Entry) {
+        self.next_seq = entry.seq + 1;
+        self.count_in(&entry);
+        self.ready.push_back(entry);
+    }
+
+    /// Puts a message back to where it was.
+    pub fn requeue(&mut self, mut entry: Entry) {
+        entry.redelivered = true;
+        self.count_in(&entry);
+        self.returned.insert(entry.seq, entry);
+    }
+
+    fn count_in(&mut self, entry: &Entry) {
+        self.body_bytes += u64::from(entry.body_len);
+        if entry.expires_at_ms != 0 {
+            self.expiring.get_or_insert_default().insert((entry.expires_at_ms, entry.seq));
+        }
+    }
+
+    fn count_out(&mut self, entry: &Entry) {
+        self.body_bytes -= u64::from(entry.body_len);
+        if entry.expires_at_ms != 0
+            && let Some(expiring) = &mut self.expiring
+        {
+            expiring.remove(&(entry.expires_at_ms, entry.seq));
+            if expiring.is_empty() {
+                self.expiring = None;
+            }
+        }
+    }
+
+    fn skip_gone(&mut self) {
+        while self.ready.front().is_some_and(|entry| entry.gone) {
+            self.ready.pop_front();
+            self.gone -= 1;
+        }
+    }
+
+    fn returned_is_first(&self) -> bool {
+        match (self.returned.first_key_value(), self.ready.front()) {
+            (Some((&seq, _)), Some(front)) => seq < front.seq,
+            (Some(_), None) => true,
+            (None, _) => false,
+        }
+    }
+
+    /// The message whose turn it is.
+    pub fn peek(&self) -> Option<&Entry> {
+        if self.returned_is_first() {
+            self.returned.first_key_value().map(|(_, entry)| entry)
+        } else {
+            self.ready.front()
+        }
+    }
+
+    pub fn pop(&mut self) -> Option<Entry> {
+        let entry = if self.returned_is_first() {
+            self.returned.pop_first().map(|(_, entry)| entry)
+        } else {
+            let entry = self.ready.pop_front();
+            self.skip_gone();
+            entry
+        }?;
+        self.count_out(&entry);
+        Some(entry)
+    }
+
+    /// Takes out every ready message.
+    pub fn drain_all(&mut self) -> Vec<Entry> {
+        let mut all = Vec::with_capacity(self.len());
+        while let Some(entry) = self.pop() {
+            all.push(entry);
+        }
+        self.ready.shrink_to_fit();
+        all
+    }
+
+    /// When the next message expires, in milliseconds since the epoch.
+    pub fn next_expiry_ms(&self) -> Option<u64> {
+        self.expiring.as_ref()?.first().map(|&(at, _)| at)
+    }
+
+    /// Takes out the messages whose time has come, wherever they stand, oldest deadline first.
+    pub fn expire(&mut self, now_ms: u64) -> Vec<Entry> {
+        let mut expired = Vec::new();
+        while let Some(&(at, seq)) = self.expiring.as_ref().and_then(|expiring| expiring.first()) {
+            if at > now_ms {
+                break;
+            }
+            let Some(entry) = self.take(seq) else {
+                debug_assert!(false, "expiring message {seq} is not in the queue");
+                break;
+            };
+            expired.push(entry);
+        }
+        expired
+    }
+
+    /// Takes the message at a position out of the middle.
+    fn take(&mut self, seq: u64) -> Option<Entry> {
+        let entry = if let Some(entry) = self.returned.remove(&seq) {
+            entry
+        } else {
+            let slot = self.ready_slot(seq)?;
+            if slot.gone {
+                return None;
+            }
+            let mut entry = slot.clone();
+            slot.gone = true;
+            slot.message = None;
+            entry.gone = false;
+            self.gone += 1;
+            entry
+        };
+        self.count_out(&entry);
+        self.skip_gone();
+        Some(entry)
+    }
+
+    fn ready_slot(&mut self, seq: u64) -> Option<&mut Entry> {
+        let at = self.ready.partition_point(|entry| entry.seq < seq);
+        self.ready.get_mut(at).filter(|entry| entry.seq == seq)
+    }
+
+    /// Positions of the next messages that are only on disk, in order, at most `count_max` and about
+    /// `bytes_max` of bodies (at least one).
+    pub fn next_on_disk(&self, count_max: usize, bytes_max: u64) -> Vec<u64> {
+        let mut bytes = 0;
+        let from_returned = self.returned.values();
+        let from_ready = self.ready.iter().filter(|entry| !entry.gone);
+        let mut seqs = Vec::new();
+        for entry in from_returned.chain(from_ready).filter(|entry| entry.message.is_none()) {
+            if seqs.len() == count_max || (bytes + u64::from(entry.body_len) > bytes_max && !seqs.is_empty()) {
+                break;
+            }
+            bytes += u64::from(entry.body_len);
+            seqs.push(entry.seq);
+        }
+        seqs
+    }
+
+    /// Gives a message that was only on disk its body back.
+    pub fn fill(&mut self, seq: u64, message: Arc<Message>) {
+        if let Some(entry) = self.returned.get_mut(&seq) {
+            entry.message = Some(message);
+        } else if let Some(entry) = self.ready_slot(seq).filter(|entry| !entry.gone) {
+            entry.message = Some(message);
+        }
+    }
+
+    /// Lets go of the bodies of at most `count_max` messages that the store has on disk, but of none among
+    /// the first `keep`. Called again and again as the queue grows; each message is looked at about once.
+    pub fn page_out(&mut self, keep: usize, count_max: usize) {
+        let from = self.ready.partition_point(|entry| entry.seq < self.paged_to).max(keep);
+        for entry in self.ready.range_mut(from.min(self.ready.len())..).take(count_max) {
+            let Some(message) = &entry.message else {
+                self.paged_to = entry.seq + 1;
+                continue;
+            };
+            if entry.stored && !message.disk.is_written() {
+                // Not yet on disk, nor is anything behind it.
+                break;
+            }
+            if entry.stored {
+                entry.message = None;
+            }
+            self.paged_to = entry.seq + 1;
+        }
+    }
+
+    /// Positions of ready messages that were delivered before and are in the store.
+    pub fn redelivered(&self) -> impl Iterator<Item = u64> + '_ {
+        let from_ready = self.ready.iter().filter(|entry| !entry.gone);
+        self.returned.values().chain(from_ready).filter(|e| e.redelivered && e.stored).map(|e| e.seq)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(body: &str) -> Arc<Message> {
+        Arc::new(Message::new("", "q", &[0, 0], body.as_bytes(), false))
+    }
+
+    fn bodies(backlog: &mut Backlog) -> Vec<String> {
+        backlog
+            .drain_all()
+            .iter()
+            .map(|e| String::from_utf8(e.message.as_ref().unwrap().body().to_vec()).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_requeued_message_returns_to_its_place() {
+        let mut backlog = Backlog::default();
+        for body in ["a", "b", "c", "d"] {
+            backlog.push(message(body), 0, false);
+        }
+        let a = backlog.pop().unwrap();
+        let b = backlog.pop().unwrap();
+        let c = backlog.pop().unwrap();
+        backlog.requeue(c);
+        backlog.requeue(a);
+        assert!(backlog.peek().unwrap().redelivered);
+        assert_eq!(backlog.len(), 3);
+        drop(b);
+        assert_eq!(bodies(&mut backlog), ["a", "c", "d"]);
+        assert_eq!(backlog.body_bytes(), 0);
+    }
+
+    #[test]
+    fn messages_expire_wherever_they_stand() {
+        let mut backlog = Backlog::default();
+        backlog.push(message("stays"), 0, false);
+        backlog.push(message("late"), 200, false);
+        backlog.push(message("soon"), 100, false);
+        backlog.push(message("also stays"), 0, false);
+        assert_eq!(backlog.next_expiry_ms(), Some(100));
+        assert!(backlog.expire(99).is_empty());
+        assert_eq!(backlog.expire(100).len(), 1);
+        assert_eq!(backlog.len(), 3);
+        assert_eq!(backlog.expire(500).len(), 1);
+        assert_eq!(backlog.next_expiry_ms(), None);
+        assert_eq!(backlog.len(), 2);
+        assert_eq!(bodies(&mut backlog), ["stays", "also stays"]);
+        assert!(backlog.is_empty());
+    }
+
+    #[test]
+    fn a_requeued_message_can_expire() {
+        let mut backlog = Backlog::default();
+        backlog.push(message("x"), 100, false);
+        let entry = backlog.pop().unwrap();
+        assert_eq!(backlog.next_expiry_ms(), None);
+        backlog.requeue(entry);
+        assert_eq!(backlog.expire(100).len(), 1);
+        assert!(backlog.is_empty());
+    }
+
+    #[test]
+    fn only_bodies_on_disk_are_paged_out() {
+        let mut backlog = Backlog::default();
+        for at in 0..6 {
+            let message = message("x");
+            if at < 5 {
+                message.disk.id.store(at + 1, std::sync::atomic::Ordering::Relaxed);
+            }
+            backlog.push(message, 0, at != 3);
+        }
+        backlog.page_out(1, 2);
+        assert_eq!(backlog.next_on_disk(9, 9), [1, 2]);
+        backlog.page_out(1, 9);
+        assert_eq!(backlog.next_on_disk(9, 9), [1, 2, 4]);
+    }
+
+    #[test]
+    fn messages_on_disk_are_filled_in_order() {
+        let mut backlog = Backlog::default();
+        backlog.push_recovered(5, 10, 0, true);
+        backlog.push_recovered(9, 10, 0, true);
+        assert_eq!(backlog.push(message("new"), 0, true), 10);
+        assert_eq!(backlog.next_on_disk(10, 5), [5]);
+        assert_eq!(backlog.next_on_disk(10, 100), [5, 9]);
+        backlog.fill(5, message("five"));
+        assert_eq!(backlog.next_on_disk(10, 100), [9]);
+        assert_eq!(backlog.pop().unwrap().seq, 5);
+        assert!(backlog.peek().unwrap().message.is_none());
+    }
+}

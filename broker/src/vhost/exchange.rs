@@ -1,0 +1,124 @@
+//! Exchanges and their bindings, as one vhost holds them.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::routing::{Kind, Router};
+use crate::amqp::FieldTable;
+use crate::queue::Queue;
+
+/// How an exchange was declared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExchangeSpec {
+    pub name: Arc<str>,
+    pub kind: Kind,
+    pub durable: bool,
+    pub auto_delete: bool,
+    pub internal: bool,
+    pub arguments: FieldTable,
+}
+
+impl ExchangeSpec {
+    /// Where messages go that this exchange routes nowhere.
+    pub fn alternate(&self) -> Option<&str> {
+        self.arguments.get("alternate-exchange").and_then(|value| value.as_str())
+    }
+
+    /// Made by the broker itself; cannot be deleted.
+    pub fn is_predeclared(&self) -> bool {
+        self.name.is_empty() || self.name.starts_with("amq.")
+    }
+}
+
+/// What a binding points at, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum DestinationName {
+    Queue(Arc<str>),
+    Exchange(Arc<str>),
+}
+
+/// What a binding points at, ready to be used.
+#[derive(Clone)]
+pub enum Destination {
+    Queue(Arc<Queue>),
+    Exchange(Arc<str>),
+}
+
+impl PartialEq for Destination {
+    fn eq(&self, other: &Destination) -> bool {
+        match (self, other) {
+            (Destination::Queue(a), Destination::Queue(b)) => Arc::ptr_eq(a, b),
+            (Destination::Exchange(a), Destination::Exchange(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Destination {}
+
+/// One binding, complete.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Binding {
+    pub source: Arc<str>,
+    pub destination: DestinationName,
+    pub routing_key: Box<str>,
+    pub arguments: FieldTable,
+}
+
+pub struct Exchange {
+    pub spec: ExchangeSpec,
+    pub router: Router<Destination>,
+    /// By destination and routing key, the arguments of each binding between them.
+    bindings: HashMap<(DestinationName, Box<str>), Vec<FieldTable>>,
+    /// Something was bound once; auto-delete waits for the first.
+    pub had_binding: bool,
+    /// The definition's ticket; 0 when it needs no commit.
+    pub ticket: u64,
+}
+
+impl Exchange {
+    pub fn new(spec: ExchangeSpec) -> Exchange {
+        let router = Router::new(spec.kind);
+        Exchange { spec, router, bindings: HashMap::new(), had_binding: false, ticket: 0 }
+    }
+
+    pub fn has_bindings(&self) -> bool {
+        !self.bindings.is_empty()
+    }
+
+    /// False when the same binding exists.
+    pub fn add(&mut self, binding: &Binding) -> bool {
+        let key = (binding.destination.clone(), binding.routing_key.clone());
+        let existing = self.bindings.entry(key).or_default();
+        if existing.contains(&binding.arguments) {
+            return false;
+        }
+        existing.push(binding.arguments.clone());
+        self.had_binding = true;
+        true
+    }
+
+    /// False when there is no such binding.
+    pub fn remove(&mut self, binding: &Binding) -> bool {
+        let key = (binding.destination.clone(), binding.routing_key.clone());
+        let Some(existing) = self.bindings.get_mut(&key) else { return false };
+        let Some(at) = existing.iter().position(|arguments| *arguments == binding.arguments) else { return false };
+        existing.swap_remove(at);
+        if existing.is_empty() {
+            self.bindings.remove(&key);
+        }
+        true
+    }
+
+    pub fn bindings(&self) -> impl Iterator<Item = Binding> + '_ {
+        self.bindings.iter().flat_map(|((destination, routing_key), each)| {
+            each.iter().map(|arguments| Binding {
+                source: self.spec.name.clone(),
+                destination: destination.clone(),
+                routing_key: routing_key.clone(),
+                arguments: arguments.clone(),
+            })
+        })
+    }
+}

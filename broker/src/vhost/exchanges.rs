@@ -1,0 +1,164 @@
+//! Declaring and deleting exchanges.
+
+use crate::amqp::{FieldTable, FieldValue, ReplyCode};
+use crate::definitions::{Change, ExchangeRow};
+use crate::error::AmqpError;
+use crate::queue::arguments;
+
+use super::exchange::ExchangeSpec;
+use super::routing::Kind;
+use super::topology::Topology;
+use super::{Done, Vhost, encoded};
+
+/// `exchange.declare`.
+pub struct DeclareExchange<'a> {
+    pub name: &'a str,
+    pub kind: &'a str,
+    pub durable: bool,
+    pub auto_delete: bool,
+    pub internal: bool,
+    pub arguments: &'a FieldTable,
+}
+
+/// Name, type and whether clients may publish to it.
+const PREDECLARED: &[(&str, Kind, bool)] = &[
+    ("", Kind::Direct, false),
+    ("amq.direct", Kind::Direct, false),
+    ("amq.fanout", Kind::Fanout, false),
+    ("amq.headers", Kind::Headers, false),
+    ("amq.match", Kind::Headers, false),
+    ("amq.topic", Kind::Topic, false),
+    ("amq.rabbitmq.log", Kind::Topic, true),
+    ("amq.rabbitmq.trace", Kind::Topic, true),
+];
+
+pub(super) fn add_predeclared(topology: &mut Topology) {
+    for &(name, kind, internal) in PREDECLARED {
+        topology.add_exchange(ExchangeSpec {
+            name: name.into(),
+            kind,
+            durable: true,
+            auto_delete: false,
+            internal,
+            arguments: FieldTable::default(),
+        });
+    }
+}
+
+/// The default exchange can neither be declared nor deleted nor bound.
+pub fn check_not_default(name: &str) -> Result<(), AmqpError> {
+    if name.is_empty() {
+        return Err(AmqpError::access_refused("operation not permitted on the default exchange"));
+    }
+    Ok(())
+}
+
+impl Vhost {
+    pub fn declare_exchange(&self, declare: &DeclareExchange<'_>) -> Result<Done<()>, AmqpError> {
+        check_not_default(declare.name)?;
+        let Some(kind) = Kind::parse(declare.kind) else {
+            return Err(AmqpError::connection(
+                ReplyCode::CommandInvalid,
+                format!("unknown exchange type '{}'", declare.kind),
+            ));
+        };
+        self.check_alternate(declare)?;
+        let mut topology = self.topology.write();
+        if let Some(existing) = topology.exchanges.get(declare.name) {
+            self.check_equivalent(&existing.spec, declare)?;
+            let ticket = Some(existing.ticket).filter(|&ticket| ticket > self.definitions.committed());
+            return Ok(Done { value: (), ticket });
+        }
+        if declare.name.starts_with("amq.") {
+            return Err(AmqpError::access_refused(format!(
+                "exchange name '{}' contains reserved prefix 'amq.*'",
+                declare.name
+            )));
+        }
+        let ticket = declare.durable.then(|| {
+            self.definitions.submit(Change::PutExchange(ExchangeRow {
+                vhost: self.name.to_string(),
+                name: declare.name.to_owned(),
+                kind: kind.name().to_owned(),
+                auto_delete: declare.auto_delete,
+                internal: declare.internal,
+                arguments: encoded(declare.arguments),
+            }))
+        });
+        let exchange = topology.add_exchange(ExchangeSpec {
+            name: declare.name.into(),
+            kind,
+            durable: declare.durable,
+            auto_delete: declare.auto_delete,
+            internal: declare.internal,
+            arguments: declare.arguments.clone(),
+        });
+        exchange.ticket = ticket.unwrap_or(0);
+        self.changed();
+        Ok(Done { value: (), ticket })
+    }
+
+    fn check_alternate(&self, declare: &DeclareExchange<'_>) -> Result<(), AmqpError> {
+        match declare.arguments.get("alternate-exchange") {
+            None | Some(FieldValue::LongString(_)) => Ok(()),
+            Some(other) => Err(AmqpError::precondition_failed(format!(
+                "invalid type '{}' for arg 'alternate-exchange' in exchange '{}' in vhost '{}'",
+                other.type_name(),
+                declare.name,
+                self.name
+            ))),
+        }
+    }
+
+    fn check_equivalent(&self, current: &ExchangeSpec, received: &DeclareExchange<'_>) -> Result<(), AmqpError> {
+        let pairs = [
+            ("type", received.kind.to_owned(), current.kind.name().to_owned()),
+            ("durable", received.durable.to_string(), current.durable.to_string()),
+            ("auto_delete", received.auto_delete.to_string(), current.auto_delete.to_string()),
+            ("internal", received.internal.to_string(), current.internal.to_string()),
+        ];
+        for (argument, received_value, current_value) in pairs {
+            if received_value != current_value {
+                return Err(arguments::inequivalent(
+                    "exchange",
+                    received.name,
+                    &self.name,
+                    argument,
+                    &format!("'{received_value}'"),
+                    &format!("'{current_value}'"),
+                ));
+            }
+        }
+        arguments::check_argument(
+            "exchange",
+            received.name,
+            &self.name,
+            "alternate-exchange",
+            received.arguments.get("alternate-exchange"),
+            current.arguments.get("alternate-exchange"),
+        )
+    }
+
+    /// Deletes an exchange. Deleting what does not exist succeeds.
+    pub fn delete_exchange(&self, name: &str, if_unused: bool) -> Result<Done<()>, AmqpError> {
+        check_not_default(name)?;
+        let mut topology = self.topology.write();
+        let Some(exchange) = topology.exchanges.get(name) else { return Ok(Done::at_once(())) };
+        if exchange.spec.is_predeclared() {
+            return Err(AmqpError::access_refused(format!(
+                "deletion of system exchange '{name}' in vhost '{}' not allowed",
+                self.name
+            )));
+        }
+        if if_unused && exchange.has_bindings() {
+            return Err(AmqpError::precondition_failed(format!(
+                "exchange '{name}' in vhost '{}' in use",
+                self.name
+            )));
+        }
+        let cascade = topology.remove_exchange(name);
+        self.changed();
+        let ticket = self.submit(self.cascade_changes(&cascade));
+        Ok(Done { value: (), ticket })
+    }
+}

@@ -1,0 +1,164 @@
+//! A virtual host: its exchanges, queues and bindings, and the changes to them.
+//!
+//! Changes take the topology's write lock, submit their definition while they hold it (so that the order on
+//! disk is the order of events), and return the ticket to wait for before the client is answered.
+//! Permissions are checked by the caller, one function per wire method, in `connection/class`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{RwLock, RwLockReadGuard};
+
+use crate::amqp::{FieldTable, encode_table};
+use crate::definitions::{Change, Definitions, Ticket};
+use crate::error::AmqpError;
+use crate::queue::{Owner, Queue, QueueEnvironment};
+
+mod bindings;
+mod exchange;
+mod exchanges;
+mod queues;
+pub mod recovery;
+pub mod routing;
+mod topology;
+
+pub use bindings::BindRequest;
+pub use exchange::{Binding, DestinationName, ExchangeSpec};
+pub use exchanges::DeclareExchange;
+pub use queues::{DeclareQueue, DeleteQueue};
+pub use topology::{LazyHeaders, RouteError, Routed, Topology};
+
+/// Limits that a vhost keeps.
+#[derive(Debug, Clone)]
+pub struct VhostLimits {
+    pub owned_queues_per_user_max: usize,
+}
+
+/// Who asks, as far as queues that are not everybody's are concerned.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker<'a> {
+    pub connection_id: u64,
+    pub user: &'a str,
+}
+
+pub struct Vhost {
+    pub name: Arc<str>,
+    topology: RwLock<Topology>,
+    /// Grows with every change that could alter a route; route caches compare it.
+    version: AtomicU64,
+    definitions: Definitions,
+    environment: Arc<QueueEnvironment>,
+    limits: VhostLimits,
+}
+
+/// What a change is answered with once its ticket is committed.
+pub struct Done<T> {
+    pub value: T,
+    pub ticket: Option<Ticket>,
+}
+
+impl<T> Done<T> {
+    fn at_once(value: T) -> Done<T> {
+        Done { value, ticket: None }
+    }
+}
+
+impl Vhost {
+    /// A vhost with the predeclared exchanges and nothing else.
+    pub fn new(
+        name: Arc<str>,
+        definitions: Definitions,
+        environment: Arc<QueueEnvironment>,
+        limits: VhostLimits,
+    ) -> Vhost {
+        let mut topology = Topology::default();
+        exchanges::add_predeclared(&mut topology);
+        Vhost {
+            name,
+            topology: RwLock::new(topology),
+            version: AtomicU64::new(1),
+            definitions,
+            environment,
+            limits,
+        }
+    }
+
+    /// For listings and routing; held briefly.
+    pub fn read(&self) -> RwLockReadGuard<'_, Topology> {
+        self.topology.read()
+    }
+
+    /// Routes looked up while this number stays the same remain right.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    fn changed(&self) {
+        self.version.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn submit(&self, mut changes: Vec<Change>) -> Option<Ticket> {
+        match changes.len() {
+            0 => None,
+            1 => Some(self.definitions.submit(changes.remove(0))),
+            _ => Some(self.definitions.submit(Change::Batch(changes))),
+        }
+    }
+
+    pub fn queue(&self, name: &str) -> Result<Arc<Queue>, AmqpError> {
+        self.topology.read().queues.get(name).cloned().ok_or_else(|| self.no_queue(name))
+    }
+
+    /// A queue that the asker may use: not someone else's exclusive one.
+    pub fn queue_for(&self, name: &str, asker: Asker<'_>) -> Result<Arc<Queue>, AmqpError> {
+        let queue = self.queue(name)?;
+        self.check_access(&queue, asker)?;
+        Ok(queue)
+    }
+
+    pub fn exchange(&self, name: &str) -> Result<ExchangeSpec, AmqpError> {
+        self.topology.read().exchanges.get(name).map(|x| x.spec.clone()).ok_or_else(|| self.no_exchange(name))
+    }
+
+    pub fn no_queue(&self, name: &str) -> AmqpError {
+        AmqpError::not_found(format!("no queue '{name}' in vhost '{}'", self.name))
+    }
+
+    pub fn no_exchange(&self, name: &str) -> AmqpError {
+        AmqpError::not_found(format!("no exchange '{name}' in vhost '{}'", self.name))
+    }
+
+    pub fn check_access(&self, queue: &Queue, asker: Asker<'_>) -> Result<(), AmqpError> {
+        let allowed = match &queue.spec.owner {
+            Owner::Anyone => true,
+            Owner::Connection(id) => *id == asker.connection_id,
+            Owner::User(user) => **user == *asker.user,
+        };
+        if allowed { Ok(()) } else { Err(self.locked(queue.name())) }
+    }
+
+    fn locked(&self, queue: &str) -> AmqpError {
+        AmqpError::resource_locked(format!(
+            "cannot obtain exclusive access to locked queue '{queue}' in vhost '{}'. It could be originally \
+             declared on another connection or the exclusive property value does not match that of the original \
+             declaration.",
+            self.name
+        ))
+    }
+
+    /// Whether a definition has to be written for something durable, and its changes.
+    fn cascade_changes(&self, cascade: &topology::Cascade) -> Vec<Change> {
+        cascade
+            .exchanges
+            .iter()
+            .filter(|spec| spec.durable)
+            .map(|spec| Change::DeleteExchange { vhost: self.name.to_string(), name: spec.name.to_string() })
+            .collect()
+    }
+}
+
+fn encoded(arguments: &FieldTable) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode_table(arguments, &mut out);
+    out
+}

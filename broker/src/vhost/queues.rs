@@ -1,0 +1,228 @@
+//! Declaring and deleting queues.
+
+use std::sync::Arc;
+
+use crate::amqp::FieldTable;
+use crate::definitions::{Change, QueueRow, Ticket};
+use crate::error::AmqpError;
+use crate::queue::{Consumer, Owner, Queue, QueueArguments, QueueSpec, arguments};
+use crate::store::QueueId;
+
+use super::topology::Topology;
+use super::{Asker, Done, Vhost, encoded};
+
+/// `queue.declare`, with the name made up where the client left it to the server.
+pub struct DeclareQueue<'a> {
+    pub name: &'a str,
+    pub durable: bool,
+    pub exclusive: bool,
+    pub auto_delete: bool,
+    pub arguments: &'a FieldTable,
+}
+
+/// `queue.delete`.
+pub struct DeleteQueue<'a> {
+    pub name: &'a str,
+    pub if_unused: bool,
+    pub if_empty: bool,
+}
+
+/// What `queue.delete` took away.
+pub struct DeletedQueue {
+    pub messages: usize,
+    pub consumers: Vec<Arc<Consumer>>,
+}
+
+impl Vhost {
+    /// Declares a queue, or confirms that the existing one is the same.
+    pub fn declare_queue(&self, declare: &DeclareQueue<'_>, asker: Asker<'_>) -> Result<Done<Arc<Queue>>, AmqpError> {
+        if let Some(queue) = self.topology.read().queues.get(declare.name).cloned() {
+            return self.redeclare(queue, declare, asker);
+        }
+        if declare.name.starts_with("amq.") && !declare.name.starts_with(GENERATED_PREFIX) {
+            return Err(AmqpError::access_refused(format!(
+                "queue name '{}' contains reserved prefix 'amq.*'",
+                declare.name
+            )));
+        }
+        let parsed = arguments::parse(declare.name, &self.name, declare.arguments)?;
+        let owner = self.owner(declare, &parsed, asker)?;
+        let mut topology = self.topology.write();
+        if let Some(queue) = topology.queues.get(declare.name).cloned() {
+            drop(topology);
+            return self.redeclare(queue, declare, asker);
+        }
+        self.check_owned_limit(&topology, &owner)?;
+        self.warn_of_arguments_without_effect(declare.name, &parsed, asker);
+        let id = QueueId(self.definitions.next_queue_id());
+        let stored = declare.durable && !matches!(owner, Owner::Connection(_));
+        let ticket = stored.then(|| {
+            self.definitions.submit(Change::PutQueue(QueueRow {
+                id: id.0,
+                vhost: self.name.to_string(),
+                name: declare.name.to_owned(),
+                auto_delete: declare.auto_delete,
+                owner: match &owner {
+                    Owner::User(user) => Some(user.to_string()),
+                    _ => None,
+                },
+                arguments: encoded(declare.arguments),
+            }))
+        });
+        let spec = QueueSpec {
+            id,
+            name: declare.name.into(),
+            vhost: self.name.clone(),
+            durable: declare.durable,
+            auto_delete: declare.auto_delete,
+            owner,
+            arguments: declare.arguments.clone(),
+            parsed,
+            ticket,
+        };
+        let queue = Queue::new(spec, self.environment.clone());
+        topology.add_queue(queue.clone());
+        self.changed();
+        Ok(Done { value: queue, ticket })
+    }
+
+    fn redeclare(
+        &self,
+        queue: Arc<Queue>,
+        declare: &DeclareQueue<'_>,
+        asker: Asker<'_>,
+    ) -> Result<Done<Arc<Queue>>, AmqpError> {
+        self.check_access(&queue, asker)?;
+        let spec = &queue.spec;
+        if declare.exclusive != !matches!(spec.owner, Owner::Anyone) {
+            return Err(self.locked(declare.name));
+        }
+        for (argument, received, current) in [
+            ("durable", declare.durable, spec.durable),
+            ("auto_delete", declare.auto_delete, spec.auto_delete),
+        ] {
+            if received != current {
+                let (received, current) = (format!("'{received}'"), format!("'{current}'"));
+                return Err(arguments::inequivalent(
+                    "queue",
+                    declare.name,
+                    &self.name,
+                    argument,
+                    &received,
+                    &current,
+                ));
+            }
+        }
+        arguments::parse(declare.name, &self.name, declare.arguments)?;
+        arguments::check_equivalent("queue", declare.name, &self.name, declare.arguments, &spec.arguments)?;
+        let ticket = spec.ticket.filter(|&ticket| ticket > self.definitions.committed());
+        Ok(Done { value: queue, ticket })
+    }
+
+    fn owner(&self, declare: &DeclareQueue<'_>, parsed: &QueueArguments, asker: Asker<'_>) -> Result<Owner, AmqpError> {
+        match (parsed.owned_by_user, declare.exclusive) {
+            (false, false) => Ok(Owner::Anyone),
+            (false, true) => Ok(Owner::Connection(asker.connection_id)),
+            (true, true) if declare.durable => Ok(Owner::User(asker.user.into())),
+            (true, _) => Err(AmqpError::precondition_failed(format!(
+                "invalid arg 'x-exclusive-scope' for queue '{}' in vhost '{}': a queue that belongs to a user is \
+                 declared with exclusive=true and durable=true",
+                declare.name, self.name
+            ))),
+        }
+    }
+
+    fn check_owned_limit(&self, topology: &Topology, owner: &Owner) -> Result<(), AmqpError> {
+        let Owner::User(user) = owner else { return Ok(()) };
+        let max = self.limits.owned_queues_per_user_max;
+        if topology.owned.get(user).copied().unwrap_or(0) < max {
+            return Ok(());
+        }
+        Err(AmqpError::precondition_failed(format!(
+            "user '{user}' owns {max} queues in vhost '{}', as many as allowed; delete one first",
+            self.name
+        )))
+    }
+
+    fn warn_of_arguments_without_effect(&self, queue: &str, parsed: &QueueArguments, asker: Asker<'_>) {
+        if parsed.without_effect.is_empty() {
+            return;
+        }
+        tracing::warn!(
+            queue,
+            vhost = &*self.name,
+            user = asker.user,
+            "declared with arguments that have no effect here: {}",
+            parsed.without_effect.join(", ")
+        );
+    }
+
+    /// Deletes a queue. Deleting what does not exist succeeds, with no messages.
+    pub fn delete_queue(
+        &self,
+        delete: &DeleteQueue<'_>,
+        asker: Asker<'_>,
+    ) -> Result<Done<DeletedQueue>, AmqpError> {
+        let Some(queue) = self.topology.read().queues.get(delete.name).cloned() else {
+            return Ok(Done::at_once(DeletedQueue { messages: 0, consumers: Vec::new() }));
+        };
+        self.check_access(&queue, asker)?;
+        self.remove_queue(&queue, |counts| {
+            let refused = |why| {
+                Err(AmqpError::precondition_failed(format!(
+                    "queue '{}' in vhost '{}' {why}",
+                    delete.name, self.name
+                )))
+            };
+            if delete.if_unused && counts.consumers > 0 {
+                return refused("in use");
+            }
+            if delete.if_empty && counts.ready > 0 {
+                return refused("not empty");
+            }
+            Ok(())
+        })
+    }
+
+    /// Deletes a queue because its last consumer or its connection has gone.
+    pub fn drop_queue(&self, queue: &Arc<Queue>, only_if_unused: bool) -> Option<Done<DeletedQueue>> {
+        self.remove_queue(queue, |counts| if only_if_unused && counts.consumers > 0 { Err(()) } else { Ok(()) }).ok()
+    }
+
+    fn remove_queue<E>(
+        &self,
+        queue: &Arc<Queue>,
+        allowed: impl FnOnce(&crate::queue::QueueCounts) -> Result<(), E>,
+    ) -> Result<Done<DeletedQueue>, E> {
+        let mut topology = self.topology.write();
+        let deleted = queue.delete(allowed)?;
+        let cascade = topology.remove_queue(queue);
+        self.changed();
+        let mut changes = self.cascade_changes(&cascade);
+        if queue.is_stored() {
+            changes.push(Change::DeleteQueue { id: queue.spec.id.0 });
+        }
+        let ticket: Option<Ticket> = self.submit(changes);
+        drop(topology);
+        for consumer in &deleted.consumers {
+            consumer.announce_cancelled();
+        }
+        Ok(Done { value: DeletedQueue { messages: deleted.messages, consumers: deleted.consumers }, ticket })
+    }
+
+    /// Deletes every queue that belongs to a user who was deleted; their rows went with the user's.
+    pub fn drop_queues_of_user(&self, user: &str) -> usize {
+        let queues: Vec<Arc<Queue>> = self
+            .topology
+            .read()
+            .queues
+            .values()
+            .filter(|queue| matches!(&queue.spec.owner, Owner::User(owner) if **owner == *user))
+            .cloned()
+            .collect();
+        queues.iter().filter(|queue| self.drop_queue(queue, false).is_some()).count()
+    }
+}
+
+/// Names that the server makes up.
+pub const GENERATED_PREFIX: &str = "amq.gen-";

@@ -1,0 +1,282 @@
+//! Exchanges, queues and bindings of one vhost: data and its rules. Pure apart from the queues it points at.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::exchange::{Binding, Destination, DestinationName, Exchange, ExchangeSpec};
+use super::routing::{HeadersError, Kind};
+use crate::amqp::{FieldTable, Properties};
+use crate::queue::Queue;
+
+#[derive(Default)]
+pub struct Topology {
+    pub exchanges: HashMap<Arc<str>, Exchange>,
+    pub queues: HashMap<Arc<str>, Arc<Queue>>,
+    /// Bindings that end at a destination, so that deleting it costs no search.
+    by_destination: HashMap<DestinationName, Vec<Binding>>,
+    /// Queues that belong to a user, by user.
+    pub owned: HashMap<Arc<str>, usize>,
+}
+
+/// A message's headers, decoded when an exchange asks for them.
+pub struct LazyHeaders<'a> {
+    properties: &'a [u8],
+    decoded: OnceCell<FieldTable>,
+}
+
+impl<'a> LazyHeaders<'a> {
+    pub fn new(properties: &'a [u8]) -> LazyHeaders<'a> {
+        LazyHeaders { properties, decoded: OnceCell::new() }
+    }
+
+    pub fn get(&self) -> &FieldTable {
+        self.decoded.get_or_init(|| {
+            Properties::parse(self.properties).ok().and_then(|properties| properties.headers()).unwrap_or_default()
+        })
+    }
+}
+
+/// What routing found, besides the queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Routed {
+    /// The same exchange and key lead to the same queues until the topology changes.
+    pub cacheable: bool,
+}
+
+/// Why a message cannot even be routed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RouteError {
+    NoExchange,
+    Internal,
+}
+
+/// What a deletion set in motion: auto-delete exchanges that lost their last binding.
+#[derive(Default)]
+pub struct Cascade {
+    pub exchanges: Vec<ExchangeSpec>,
+}
+
+impl Topology {
+    pub fn add_exchange(&mut self, spec: ExchangeSpec) -> &mut Exchange {
+        let name = spec.name.clone();
+        self.exchanges.entry(name).insert(Exchange::new(spec)).into_mut()
+    }
+
+    pub fn add_queue(&mut self, queue: Arc<Queue>) {
+        if let crate::queue::Owner::User(user) = &queue.spec.owner {
+            *self.owned.entry(user.clone()).or_default() += 1;
+        }
+        self.queues.insert(queue.spec.name.clone(), queue);
+    }
+
+    fn destination(&self, name: &DestinationName) -> Option<Destination> {
+        match name {
+            DestinationName::Queue(queue) => self.queues.get(queue).cloned().map(Destination::Queue),
+            DestinationName::Exchange(exchange) => {
+                self.exchanges.contains_key(exchange).then(|| Destination::Exchange(exchange.clone()))
+            }
+        }
+    }
+
+    /// Adds a binding whose ends exist. False when the same one exists already.
+    pub fn bind(&mut self, binding: Binding) -> Result<bool, HeadersError> {
+        let Some(destination) = self.destination(&binding.destination) else { return Ok(false) };
+        let Some(exchange) = self.exchanges.get_mut(&binding.source) else { return Ok(false) };
+        if exchange.spec.kind == Kind::Headers {
+            super::routing::HeaderMatch::parse(&binding.arguments)?;
+        }
+        if !exchange.add(&binding) {
+            return Ok(false);
+        }
+        exchange.router.bind(&binding.routing_key, &binding.arguments, destination)?;
+        self.by_destination.entry_ref(&binding.destination).or_default().push(binding);
+        Ok(true)
+    }
+
+    /// Removes a binding. `None` when there is none such.
+    pub fn unbind(&mut self, binding: &Binding) -> Option<Cascade> {
+        let destination = self.destination(&binding.destination)?;
+        if !self.exchanges.get_mut(&binding.source)?.remove(binding) {
+            return None;
+        }
+        self.unroute(binding, &destination);
+        if let Some(bindings) = self.by_destination.get_mut(&binding.destination) {
+            if let Some(at) = bindings.iter().position(|b| b == binding) {
+                bindings.swap_remove(at);
+            }
+            if bindings.is_empty() {
+                self.by_destination.remove(&binding.destination);
+            }
+        }
+        let mut cascade = Cascade::default();
+        self.auto_delete(&binding.source, &mut cascade);
+        Some(cascade)
+    }
+
+    fn unroute(&mut self, binding: &Binding, destination: &Destination) {
+        if let Some(exchange) = self.exchanges.get_mut(&binding.source) {
+            exchange.router.unbind(&binding.routing_key, &binding.arguments, destination);
+        }
+    }
+
+    /// Removes a queue and every binding to it.
+    pub fn remove_queue(&mut self, queue: &Arc<Queue>) -> Cascade {
+        let name = &queue.spec.name;
+        let mut cascade = Cascade::default();
+        if !self.queues.get(name).is_some_and(|q| Arc::ptr_eq(q, queue)) {
+            return cascade;
+        }
+        self.remove_bindings_to(
+            &DestinationName::Queue(name.clone()),
+            &Destination::Queue(queue.clone()),
+            &mut cascade,
+        );
+        self.queues.remove(name);
+        if let crate::queue::Owner::User(user) = &queue.spec.owner
+            && let Some(count) = self.owned.get_mut(user)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.owned.remove(user);
+            }
+        }
+        cascade
+    }
+
+    /// Removes an exchange with the bindings from it and to it.
+    pub fn remove_exchange(&mut self, name: &str) -> Cascade {
+        let mut cascade = Cascade::default();
+        self.remove_exchange_into(name, &mut cascade);
+        cascade
+    }
+
+    fn remove_exchange_into(&mut self, name: &str, cascade: &mut Cascade) {
+        let Some(exchange) = self.exchanges.remove(name) else { return };
+        for binding in exchange.bindings() {
+            if let Some(bindings) = self.by_destination.get_mut(&binding.destination) {
+                bindings.retain(|b| *b != binding);
+                if bindings.is_empty() {
+                    self.by_destination.remove(&binding.destination);
+                }
+            }
+        }
+        let name = exchange.spec.name.clone();
+        cascade.exchanges.push(exchange.spec);
+        self.remove_bindings_to(
+            &DestinationName::Exchange(name.clone()),
+            &Destination::Exchange(name),
+            cascade,
+        );
+    }
+
+    fn remove_bindings_to(&mut self, name: &DestinationName, destination: &Destination, cascade: &mut Cascade) {
+        for binding in self.by_destination.remove(name).unwrap_or_default() {
+            if let Some(exchange) = self.exchanges.get_mut(&binding.source) {
+                exchange.remove(&binding);
+            }
+            self.unroute(&binding, destination);
+            self.auto_delete(&binding.source, cascade);
+        }
+    }
+
+    fn auto_delete(&mut self, name: &str, cascade: &mut Cascade) {
+        if self.exchanges.get(name).is_some_and(|x| x.spec.auto_delete && x.had_binding && !x.has_bindings()) {
+            self.remove_exchange_into(name, cascade);
+        }
+    }
+
+    /// Whether anything is bound to the exchange as a source.
+    pub fn bindings_to(&self, name: &DestinationName) -> &[Binding] {
+        self.by_destination.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Collects the queues that a message goes to, each once.
+    pub fn route(
+        &self,
+        exchange: &str,
+        routing_key: &str,
+        headers: &LazyHeaders<'_>,
+        queues: &mut Vec<Arc<Queue>>,
+    ) -> Result<Routed, RouteError> {
+        if exchange.is_empty() {
+            queues.extend(self.queues.get(routing_key).cloned());
+            return Ok(Routed { cacheable: true });
+        }
+        let first = self.exchanges.get(exchange).ok_or(RouteError::NoExchange)?;
+        if first.spec.internal {
+            return Err(RouteError::Internal);
+        }
+        let mut walk = Walk { visited: vec![&*first.spec.name], cacheable: true, may_repeat: false };
+        let mut at = 0;
+        while at < walk.visited.len() {
+            let name = walk.visited[at];
+            at += 1;
+            if name.is_empty() {
+                queues.extend(self.queues.get(routing_key).cloned());
+            } else if let Some((_, exchange)) = self.exchanges.get_key_value(name) {
+                self.visit(exchange, routing_key, headers, queues, &mut walk);
+            }
+        }
+        if queues.len() > 1 && (walk.may_repeat || walk.visited.len() > 1) {
+            queues.sort_unstable_by_key(|queue| Arc::as_ptr(queue) as usize);
+            queues.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        }
+        Ok(Routed { cacheable: walk.cacheable })
+    }
+
+    /// One exchange: its queues are collected, its exchanges and, where nothing matched, its alternate
+    /// come next. No exchange is visited twice, so cycles are safe.
+    fn visit<'t>(
+        &'t self,
+        exchange: &'t Exchange,
+        routing_key: &str,
+        headers: &LazyHeaders<'_>,
+        queues: &mut Vec<Arc<Queue>>,
+        walk: &mut Walk<'t>,
+    ) {
+        let no_headers = FieldTable::default();
+        let headers = match exchange.spec.kind {
+            Kind::Headers => {
+                walk.cacheable = false;
+                headers.get()
+            }
+            _ => &no_headers,
+        };
+        walk.may_repeat |= matches!(exchange.spec.kind, Kind::Topic | Kind::Headers);
+        let mut matched = false;
+        let mut further: Vec<Arc<str>> = Vec::new();
+        exchange.router.route(routing_key, headers, |destination| {
+            matched = true;
+            match destination {
+                Destination::Queue(queue) => queues.push(queue.clone()),
+                Destination::Exchange(name) => further.push(name.clone()),
+            }
+        });
+        for name in further {
+            if let Some((name, _)) = self.exchanges.get_key_value(&name) {
+                walk.enqueue(name);
+            }
+        }
+        if !matched
+            && let Some((name, _)) = exchange.spec.alternate().and_then(|name| self.exchanges.get_key_value(name))
+        {
+            walk.enqueue(name);
+        }
+    }
+}
+
+struct Walk<'t> {
+    visited: Vec<&'t str>,
+    cacheable: bool,
+    may_repeat: bool,
+}
+
+impl<'t> Walk<'t> {
+    fn enqueue(&mut self, name: &'t str) {
+        if !self.visited.contains(&name) {
+            self.visited.push(name);
+        }
+    }
+}
