@@ -111,6 +111,16 @@ impl Unacked {
         all
     }
 
+    /// Puts deliveries back that were taken and not settled after all.
+    pub fn put_back(&mut self, deliveries: impl Iterator<Item = UnackedDelivery>) {
+        let mut all: Vec<UnackedDelivery> = self.take_all();
+        all.extend(deliveries);
+        all.sort_unstable_by_key(|delivery| delivery.tag);
+        for delivery in all {
+            self.push(delivery);
+        }
+    }
+
     /// Every outstanding delivery, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &UnackedDelivery> {
         self.deliveries.iter().flatten()

@@ -89,6 +89,8 @@ pub enum Publish {
     },
     /// The queue is full and refuses new messages.
     Refused,
+    /// No consumer could take it at once (`immediate`).
+    NotNow,
     /// The queue was deleted meanwhile.
     Deleted,
 }
@@ -167,6 +169,28 @@ impl Queue {
             self.environment.pager.consider(&mut state.backlog);
         }
         Publish::Enqueued { round }
+    }
+
+    /// Like `publish`, but only if a consumer takes the message at once (AMQP 0-9-1 §1.8.3.6, `immediate`).
+    pub fn publish_immediate(self: &Arc<Self>, message: &Arc<Message>, wakes: &mut Wakes) -> Publish {
+        let mut state = self.state.lock();
+        if state.deleted {
+            return Publish::Deleted;
+        }
+        if !state.backlog.is_empty() {
+            return Publish::NotNow;
+        }
+        let stored = self.is_stored() && message.persistent;
+        let seq = state.backlog.push(message.clone(), 0, stored);
+        let round = stored.then(|| self.store().enqueue(self.spec.id, seq, message, 0));
+        self.drain(&mut state, wakes);
+        match state.backlog.pop() {
+            None => Publish::Enqueued { round },
+            Some(entry) => {
+                self.forget(&entry);
+                Publish::NotNow
+            }
+        }
     }
 
     fn expires_at_ms(&self, expiration_ms: Option<u64>) -> u64 {

@@ -6,6 +6,7 @@ use hashbrown::HashMap;
 
 use super::routing::{Kind, Router};
 use crate::amqp::FieldTable;
+use crate::definitions::Ticket;
 use crate::queue::Queue;
 
 /// How an exchange was declared.
@@ -17,6 +18,8 @@ pub struct ExchangeSpec {
     pub auto_delete: bool,
     pub internal: bool,
     pub arguments: FieldTable,
+    /// The commit of its definition.
+    pub ticket: Option<Ticket>,
 }
 
 impl ExchangeSpec {
@@ -73,14 +76,12 @@ pub struct Exchange {
     bindings: HashMap<(DestinationName, Box<str>), Vec<FieldTable>>,
     /// Something was bound once; auto-delete waits for the first.
     pub had_binding: bool,
-    /// The definition's ticket; 0 when it needs no commit.
-    pub ticket: u64,
 }
 
 impl Exchange {
     pub fn new(spec: ExchangeSpec) -> Exchange {
         let router = Router::new(spec.kind);
-        Exchange { spec, router, bindings: HashMap::new(), had_binding: false, ticket: 0 }
+        Exchange { spec, router, bindings: HashMap::new(), had_binding: false }
     }
 
     pub fn has_bindings(&self) -> bool {

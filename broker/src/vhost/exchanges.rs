@@ -41,6 +41,7 @@ pub(super) fn add_predeclared(topology: &mut Topology) {
             auto_delete: false,
             internal,
             arguments: FieldTable::default(),
+            ticket: None,
         });
     }
 }
@@ -66,8 +67,7 @@ impl Vhost {
         let mut topology = self.topology.write();
         if let Some(existing) = topology.exchanges.get(declare.name) {
             self.check_equivalent(&existing.spec, declare)?;
-            let ticket = Some(existing.ticket).filter(|&ticket| ticket > self.definitions.committed());
-            return Ok(Done { value: (), ticket });
+            return Ok(Done { value: (), ticket: existing.spec.ticket });
         }
         if declare.name.starts_with("amq.") {
             return Err(AmqpError::access_refused(format!(
@@ -85,15 +85,15 @@ impl Vhost {
                 arguments: encoded(declare.arguments),
             }))
         });
-        let exchange = topology.add_exchange(ExchangeSpec {
+        topology.add_exchange(ExchangeSpec {
             name: declare.name.into(),
             kind,
             durable: declare.durable,
             auto_delete: declare.auto_delete,
             internal: declare.internal,
             arguments: declare.arguments.clone(),
+            ticket,
         });
-        exchange.ticket = ticket.unwrap_or(0);
         self.changed();
         Ok(Done { value: (), ticket })
     }

@@ -25,7 +25,7 @@ mod topology;
 pub use bindings::BindRequest;
 pub use exchange::{Binding, DestinationName, ExchangeSpec};
 pub use exchanges::DeclareExchange;
-pub use queues::{DeclareQueue, DeleteQueue};
+pub use queues::{DeclareQueue, DeleteQueue, GENERATED_QUEUE_PREFIX};
 pub use topology::{LazyHeaders, RouteError, Routed, Topology};
 
 /// Limits that a vhost keeps.

@@ -39,7 +39,7 @@ impl Vhost {
         if let Some(queue) = self.topology.read().queues.get(declare.name).cloned() {
             return self.redeclare(queue, declare, asker);
         }
-        if declare.name.starts_with("amq.") && !declare.name.starts_with(GENERATED_PREFIX) {
+        if declare.name.starts_with("amq.") && !declare.name.starts_with(GENERATED_QUEUE_PREFIX) {
             return Err(AmqpError::access_refused(format!(
                 "queue name '{}' contains reserved prefix 'amq.*'",
                 declare.name
@@ -115,7 +115,7 @@ impl Vhost {
         }
         arguments::parse(declare.name, &self.name, declare.arguments)?;
         arguments::check_equivalent("queue", declare.name, &self.name, declare.arguments, &spec.arguments)?;
-        let ticket = spec.ticket.filter(|&ticket| ticket > self.definitions.committed());
+        let ticket = spec.ticket;
         Ok(Done { value: queue, ticket })
     }
 
@@ -225,4 +225,4 @@ impl Vhost {
 }
 
 /// Names that the server makes up.
-pub const GENERATED_PREFIX: &str = "amq.gen-";
+pub const GENERATED_QUEUE_PREFIX: &str = "amq.gen-";

@@ -37,6 +37,7 @@ impl Vhost {
             auto_delete: row.auto_delete,
             internal: row.internal,
             arguments,
+            ticket: None,
         });
         Ok(())
     }

@@ -1,0 +1,51 @@
+//! One channel of a connection: what its client has set up on it.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::confirms::Confirms;
+use super::content::Content;
+use super::class::tx::Transaction;
+use crate::queue::{Consumer, Queue};
+
+pub struct Channel {
+    pub id: u16,
+    /// The server has sent `channel.close` and ignores everything until `close-ok`.
+    pub closing: bool,
+    /// A message on its way in.
+    pub content: Option<Content>,
+    pub confirms: Option<Confirms>,
+    pub transaction: Option<Transaction>,
+    /// `basic.qos` for consumers to come; 0 is no limit.
+    pub prefetch: u32,
+    pub prefetch_size: u64,
+    pub consumers: HashMap<Box<str>, Subscription>,
+    /// The queue declared last, which an empty name stands for.
+    pub last_queue: Option<Box<str>>,
+    /// Listed among the channels that have confirms to send.
+    pub has_confirms: bool,
+}
+
+/// A consumer and the queue it is on.
+pub struct Subscription {
+    pub consumer: Arc<Consumer>,
+    pub queue: Arc<Queue>,
+}
+
+impl Channel {
+    pub fn new(id: u16) -> Channel {
+        Channel {
+            id,
+            closing: false,
+            content: None,
+            confirms: None,
+            transaction: None,
+            prefetch: 0,
+            prefetch_size: 0,
+            consumers: HashMap::new(),
+            last_queue: None,
+            has_confirms: false,
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Class basic (AMQP 0-9-1 §1.8), but for publish, which `connection/publish.rs` handles.
+
+use std::sync::Arc;
+
+use crate::amqp::{self, ReplyCode};
+use crate::connection::channel::{Channel, Subscription};
+use crate::auth::Access;
+use crate::connection::context::Context;
+use crate::connection::names;
+use crate::connection::settle::{self, Verdict};
+use crate::error::AmqpError;
+use crate::queue::{ConsumeError, Consumer, ConsumerOptions, Fetched};
+use crate::unacked::UnackedDelivery;
+
+/// `basic.qos`: per consumer for consumers to come, or with global shared by the channel (as RabbitMQ reads it).
+pub fn qos(cx: &mut Context, ch: &mut Channel, qos: &amqp::basic::Qos) -> Result<(), AmqpError> {
+    if qos.global {
+        if let Some(out) = cx.outbox.lock().channel(ch.id) {
+            out.prefetch_global = u32::from(qos.prefetch_count);
+            out.prefetch_size_global = u64::from(qos.prefetch_size);
+        }
+    } else {
+        ch.prefetch = u32::from(qos.prefetch_count);
+        ch.prefetch_size = u64::from(qos.prefetch_size);
+    }
+    cx.send(ch.id, amqp::basic::QosOk);
+    if qos.global {
+        settle::resume_all(cx, ch);
+    }
+    Ok(())
+}
+
+/// `basic.consume`
+pub fn consume(cx: &mut Context, ch: &mut Channel, consume: amqp::basic::Consume) -> Result<(), AmqpError> {
+    let name = names::queue(ch, &consume.queue)?.into_owned();
+    cx.check(Access::Read, "queue", &name)?;
+    let queue = cx.vhost.queue_for(&name, cx.asker())?;
+    let tag = match &*consume.consumer_tag {
+        "" => names::generated_consumer_tag().into(),
+        _ => consume.consumer_tag,
+    };
+    if ch.consumers.get(&tag).is_some_and(|known| !known.consumer.is_cancelled()) {
+        return Err(AmqpError::connection(
+            ReplyCode::NotAllowed,
+            format!("attempt to reuse consumer tag '{tag}'"),
+        ));
+    }
+    check_priority(cx, &name, &consume.arguments)?;
+    let options = ConsumerOptions {
+        tag: tag.clone(),
+        channel: ch.id,
+        no_ack: consume.no_ack,
+        exclusive: consume.exclusive,
+        wants_cancel: cx.capabilities.consumer_cancel_notify,
+        prefetch: ch.prefetch,
+        prefetch_size: ch.prefetch_size,
+    };
+    let consumer = Arc::new(Consumer::new(cx.outbox.clone(), options));
+    let outbox = cx.outbox.clone();
+    let announce = || {
+        if !consume.no_wait {
+            let ok = amqp::basic::ConsumeOk { consumer_tag: tag.clone() };
+            amqp::write_method(&mut outbox.lock().bytes, ch.id, &ok.into());
+        }
+    };
+    queue.consume(&consumer, announce, &mut cx.wakes).map_err(|error| match error {
+        ConsumeError::Deleted => cx.vhost.no_queue(&name),
+        ConsumeError::ExclusiveUse => AmqpError::access_refused(format!(
+            "queue '{name}' in vhost '{}' in exclusive use",
+            cx.vhost.name
+        )),
+    })?;
+    ch.consumers.insert(tag, Subscription { consumer, queue });
+    Ok(())
+}
+
+fn check_priority(cx: &Context, queue: &str, arguments: &amqp::FieldTable) -> Result<(), AmqpError> {
+    match arguments.get("x-priority") {
+        Some(value) if value.as_i64().is_none() => Err(AmqpError::precondition_failed(format!(
+            "invalid arg 'x-priority' for queue '{queue}' in vhost '{}': \"expected integer, got {}\"",
+            cx.vhost.name,
+            value.type_name()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// `basic.cancel`: unknown tags are no error; messages already handed out stay handed out.
+pub fn cancel(cx: &mut Context, ch: &mut Channel, cancel: &amqp::basic::Cancel) -> Result<(), AmqpError> {
+    if let Some(subscription) = ch.consumers.remove(&cancel.consumer_tag) {
+        unsubscribe(cx, &subscription);
+    }
+    if !cancel.no_wait {
+        cx.send(ch.id, amqp::basic::CancelOk { consumer_tag: cancel.consumer_tag.clone() });
+    }
+    Ok(())
+}
+
+/// Takes a consumer off its queue; an auto-delete queue goes with its last one.
+pub fn unsubscribe(cx: &mut Context, subscription: &Subscription) {
+    if subscription.queue.cancel(&subscription.consumer)
+        && let Some(done) = cx.vhost.drop_queue(&subscription.queue, true)
+    {
+        cx.finish(done);
+    }
+}
+
+/// `basic.get`
+pub fn get(cx: &mut Context, ch: &mut Channel, get: &amqp::basic::Get) -> Result<(), AmqpError> {
+    let name = names::queue(ch, &get.queue)?.into_owned();
+    cx.check(Access::Read, "queue", &name)?;
+    let queue = cx.vhost.queue_for(&name, cx.asker())?;
+    let Fetched::Message(mut entry, left) = queue.get(get.no_ack) else {
+        cx.send(ch.id, amqp::basic::GetEmpty);
+        return Ok(());
+    };
+    if let Err(why) = queue.load_body(&mut entry) {
+        if !get.no_ack {
+            queue.requeue(std::iter::once(entry), &mut cx.wakes);
+        }
+        return Err(AmqpError::connection(ReplyCode::InternalError, format!("cannot read a stored message: {why}")));
+    }
+    let settled = cx.outbox.lock().deliver_get(ch.id, &queue, entry, left as u32, get.no_ack);
+    if let Some(entry) = settled {
+        queue.settle_fetched(&entry);
+    }
+    Ok(())
+}
+
+/// `basic.ack`
+pub fn ack(cx: &mut Context, ch: &mut Channel, ack: &amqp::basic::Ack) -> Result<(), AmqpError> {
+    settle::settle(cx, ch, ack.delivery_tag, ack.multiple, Verdict::Gone)
+}
+
+/// `basic.reject`
+pub fn reject(cx: &mut Context, ch: &mut Channel, reject: &amqp::basic::Reject) -> Result<(), AmqpError> {
+    settle::settle(cx, ch, reject.delivery_tag, false, verdict(reject.requeue))
+}
+
+/// `basic.nack` (RabbitMQ's extension)
+pub fn nack(cx: &mut Context, ch: &mut Channel, nack: &amqp::basic::Nack) -> Result<(), AmqpError> {
+    settle::settle(cx, ch, nack.delivery_tag, nack.multiple, verdict(nack.requeue))
+}
+
+fn verdict(requeue: bool) -> Verdict {
+    if requeue { Verdict::Requeue } else { Verdict::Gone }
+}
+
+/// `basic.recover`: everything unacknowledged on the channel is delivered again, to anybody with requeue, to
+/// the same consumer without.
+pub fn recover(cx: &mut Context, ch: &mut Channel, requeue: bool, answer: bool) -> Result<(), AmqpError> {
+    let taken = cx.outbox.lock().channel(ch.id).map(|out| out.unacked.take_all()).unwrap_or_default();
+    if answer {
+        cx.send(ch.id, amqp::basic::RecoverOk);
+    }
+    if requeue {
+        settle::apply(&mut cx.wakes, taken, Verdict::Requeue);
+    } else {
+        redeliver(cx, taken);
+    }
+    settle::resume_all(cx, ch);
+    Ok(())
+}
+
+fn redeliver(cx: &mut Context, taken: Vec<UnackedDelivery>) {
+    let (same, others): (Vec<_>, Vec<_>) = taken
+        .into_iter()
+        .partition(|d| d.consumer.as_ref().is_some_and(|consumer| !consumer.is_cancelled()));
+    let mut out = cx.outbox.lock();
+    for mut delivery in same {
+        let Some(consumer) = delivery.consumer else { continue };
+        consumer.settled(u64::from(delivery.entry.body_len));
+        delivery.entry.redelivered = true;
+        out.deliver(&consumer, &delivery.queue, delivery.entry);
+    }
+    drop(out);
+    settle::apply(&mut cx.wakes, others, Verdict::Requeue);
+}

@@ -1,0 +1,86 @@
+//! Class exchange (AMQP 0-9-1 §1.6).
+
+use crate::amqp::{self, FieldTable};
+use crate::connection::channel::Channel;
+use crate::auth::Access;
+use crate::connection::context::Context;
+use crate::error::AmqpError;
+use crate::vhost::{BindRequest, DeclareExchange, DestinationName};
+
+/// `exchange.declare`
+pub fn declare(
+    cx: &mut Context,
+    ch: &mut Channel,
+    declare: &amqp::exchange::Declare,
+) -> Result<(), AmqpError> {
+    let name = &*declare.exchange;
+    if declare.passive {
+        cx.check_any("exchange", name)?;
+        let exchange = cx.vhost.exchange(name)?;
+        cx.wait_for(exchange.ticket);
+    } else {
+        cx.check(Access::Configure, "exchange", name)?;
+        if let Some(alternate) = declare.arguments.get("alternate-exchange").and_then(|value| value.as_str()) {
+            cx.check(Access::Read, "exchange", name)?;
+            cx.check(Access::Write, "exchange", alternate)?;
+        }
+        let done = cx.vhost.declare_exchange(&DeclareExchange {
+            name,
+            kind: &declare.kind,
+            durable: declare.durable,
+            auto_delete: declare.auto_delete,
+            internal: declare.internal,
+            arguments: &declare.arguments,
+        })?;
+        cx.finish(done);
+    }
+    if !declare.no_wait {
+        cx.send(ch.id, amqp::exchange::DeclareOk);
+    }
+    Ok(())
+}
+
+/// `exchange.delete`
+pub fn delete(cx: &mut Context, ch: &mut Channel, delete: &amqp::exchange::Delete) -> Result<(), AmqpError> {
+    cx.check(Access::Configure, "exchange", &delete.exchange)?;
+    let done = cx.vhost.delete_exchange(&delete.exchange, delete.if_unused)?;
+    cx.finish(done);
+    if !delete.no_wait {
+        cx.send(ch.id, amqp::exchange::DeleteOk);
+    }
+    Ok(())
+}
+
+/// `exchange.bind` (RabbitMQ's extension)
+pub fn bind(cx: &mut Context, ch: &mut Channel, bind: &amqp::exchange::Bind) -> Result<(), AmqpError> {
+    let request = checked(cx, &bind.destination, &bind.source, &bind.routing_key, &bind.arguments)?;
+    let done = cx.vhost.bind(&request, cx.asker())?;
+    cx.finish(done);
+    if !bind.no_wait {
+        cx.send(ch.id, amqp::exchange::BindOk);
+    }
+    Ok(())
+}
+
+/// `exchange.unbind` (RabbitMQ's extension)
+pub fn unbind(cx: &mut Context, ch: &mut Channel, unbind: &amqp::exchange::Unbind) -> Result<(), AmqpError> {
+    let request = checked(cx, &unbind.destination, &unbind.source, &unbind.routing_key, &unbind.arguments)?;
+    let done = cx.vhost.unbind(&request, cx.asker())?;
+    cx.finish(done);
+    if !unbind.no_wait {
+        cx.send(ch.id, amqp::exchange::UnbindOk);
+    }
+    Ok(())
+}
+
+fn checked<'a>(
+    cx: &mut Context,
+    destination: &str,
+    source: &'a str,
+    routing_key: &'a str,
+    arguments: &'a FieldTable,
+) -> Result<BindRequest<'a>, AmqpError> {
+    cx.check(Access::Write, "exchange", destination)?;
+    cx.check(Access::Read, "exchange", source)?;
+    Ok(BindRequest { source, destination: DestinationName::Exchange(destination.into()), routing_key, arguments })
+}

@@ -1,0 +1,202 @@
+//! Putting a published message together from its frames (AMQP 0-9-1 §4.2.6). Pure.
+
+use crate::amqp::{ContentHeader, PublishArgs, ReplyCode};
+use crate::error::AmqpError;
+
+const CLASS_BASIC: u16 = 60;
+const PUBLISH: (u16, u16) = (60, 40);
+
+/// Bodies are given room as announced up to here, and as they arrive beyond: an announcement costs nothing.
+const RESERVE_BYTES_MAX: u64 = 1 << 20;
+
+/// A message whose frames are arriving. `block` is laid out as `Message` keeps it.
+#[derive(Debug)]
+pub struct Content {
+    pub block: Vec<u8>,
+    pub exchange_len: u8,
+    pub routing_key_len: u8,
+    pub properties_len: u32,
+    pub mandatory: bool,
+    pub immediate: bool,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Header,
+    Body { left: u64 },
+}
+
+/// Whether more frames belong to the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    Incomplete,
+    Complete,
+}
+
+impl Content {
+    pub fn begin(publish: &PublishArgs<'_>) -> Content {
+        // Room for a small message; the header says how much is really needed.
+        let mut block = Vec::new();
+        block.reserve_exact(publish.exchange.len() + publish.routing_key.len());
+        block.extend_from_slice(publish.exchange.as_bytes());
+        block.extend_from_slice(publish.routing_key.as_bytes());
+        Content {
+            block,
+            exchange_len: publish.exchange.len() as u8,
+            routing_key_len: publish.routing_key.len() as u8,
+            properties_len: 0,
+            mandatory: publish.mandatory,
+            immediate: publish.immediate,
+            stage: Stage::Header,
+        }
+    }
+
+    /// A content header frame has come.
+    pub fn header(&mut self, payload: &[u8], body_bytes_max: u64) -> Result<Progress, AmqpError> {
+        if self.stage != Stage::Header {
+            return Err(self.unexpected("non content body"));
+        }
+        let header = ContentHeader::decode(payload).map_err(|error| {
+            AmqpError::connection(ReplyCode::FrameError, format!("cannot decode content header: {error}"))
+                .caused_by(PUBLISH)
+        })?;
+        if header.class_id != CLASS_BASIC {
+            return Err(expected_header(&format!("one for class {}", header.class_id)));
+        }
+        if header.weight != 0 {
+            return Err(expected_header("non content header frame"));
+        }
+        if header.body_size > body_bytes_max {
+            return Err(AmqpError::precondition_failed(format!(
+                "message size {} is larger than configured max size {body_bytes_max}",
+                header.body_size
+            ))
+            .caused_by(PUBLISH));
+        }
+        let room = header.properties.len() + header.body_size.min(RESERVE_BYTES_MAX) as usize;
+        self.block.reserve_exact(room);
+        self.block.extend_from_slice(header.properties);
+        self.properties_len = header.properties.len() as u32;
+        if header.body_size == 0 {
+            return Ok(Progress::Complete);
+        }
+        self.stage = Stage::Body { left: header.body_size };
+        Ok(Progress::Incomplete)
+    }
+
+    /// A content body frame has come.
+    pub fn body(&mut self, payload: &[u8]) -> Result<Progress, AmqpError> {
+        let Stage::Body { left } = self.stage else {
+            return Err(expected_header("non content header frame"));
+        };
+        let len = payload.len() as u64;
+        if len > left {
+            return Err(AmqpError::connection(
+                ReplyCode::FrameError,
+                format!("content body frame of {len} octets where {left} are left of what the header announced"),
+            )
+            .caused_by(PUBLISH));
+        }
+        self.block.extend_from_slice(payload);
+        self.stage = Stage::Body { left: left - len };
+        Ok(if len == left { Progress::Complete } else { Progress::Incomplete })
+    }
+
+    /// What is answered to a frame that does not belong to the message.
+    pub fn unexpected(&self, got: &str) -> AmqpError {
+        match self.stage {
+            Stage::Header => expected_header("non content header frame"),
+            Stage::Body { .. } => AmqpError::connection(
+                ReplyCode::UnexpectedFrame,
+                format!("expected content body, got {got} frame instead"),
+            )
+            .caused_by(PUBLISH),
+        }
+    }
+
+    pub fn exchange(&self) -> &str {
+        std::str::from_utf8(&self.block[..usize::from(self.exchange_len)]).unwrap_or("")
+    }
+
+    pub fn routing_key(&self) -> &str {
+        let start = usize::from(self.exchange_len);
+        std::str::from_utf8(&self.block[start..start + usize::from(self.routing_key_len)]).unwrap_or("")
+    }
+
+    pub fn properties(&self) -> &[u8] {
+        let start = self.address_len();
+        &self.block[start..start + self.properties_len as usize]
+    }
+
+    pub fn body_bytes(&self) -> &[u8] {
+        &self.block[self.address_len() + self.properties_len as usize..]
+    }
+
+    /// Bytes of exchange and routing key, which stand first.
+    pub fn address_len(&self) -> usize {
+        usize::from(self.exchange_len) + usize::from(self.routing_key_len)
+    }
+}
+
+fn expected_header(got: &str) -> AmqpError {
+    AmqpError::connection(
+        ReplyCode::UnexpectedFrame,
+        format!("expected content header for class {CLASS_BASIC}, got {got} instead"),
+    )
+    .caused_by(PUBLISH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begun() -> Content {
+        Content::begin(&PublishArgs { exchange: "x", routing_key: "key", mandatory: true, immediate: false })
+    }
+
+    fn header(class: u16, weight: u16, size: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.extend_from_slice(&class.to_be_bytes());
+        out.extend_from_slice(&weight.to_be_bytes());
+        out.extend_from_slice(&size.to_be_bytes());
+        out.extend_from_slice(&[0, 0]);
+        out
+    }
+
+    #[test]
+    fn a_body_in_two_frames() {
+        let mut content = begun();
+        assert_eq!(content.header(&header(60, 0, 5), 100), Ok(Progress::Incomplete));
+        assert_eq!(content.body(b"abc"), Ok(Progress::Incomplete));
+        assert_eq!(content.body(b""), Ok(Progress::Incomplete));
+        assert_eq!(content.body(b"de"), Ok(Progress::Complete));
+        assert_eq!((content.exchange(), content.routing_key()), ("x", "key"));
+        assert_eq!((content.properties(), content.body_bytes()), (&[0, 0][..], &b"abcde"[..]));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let text = |error: AmqpError| (error.code, error.text);
+        let wrong_class = begun().header(&header(50, 0, 0), 100).unwrap_err();
+        assert_eq!(
+            text(wrong_class),
+            (
+                ReplyCode::UnexpectedFrame,
+                "expected content header for class 60, got one for class 50 instead".to_owned()
+            )
+        );
+        let body_first = begun().body(b"x").unwrap_err();
+        assert_eq!(
+            text(body_first),
+            (
+                ReplyCode::UnexpectedFrame,
+                "expected content header for class 60, got non content header frame instead".to_owned()
+            )
+        );
+        let mut content = begun();
+        content.header(&header(60, 0, 2), 100).unwrap();
+        assert_eq!(content.body(b"abc").unwrap_err().code, ReplyCode::FrameError);
+        assert_eq!(begun().header(&header(60, 0, 101), 100).unwrap_err().code, ReplyCode::PreconditionFailed);
+    }
+}

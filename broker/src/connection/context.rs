@@ -1,0 +1,144 @@
+//! What every handler of a connection works with.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::amqp::{self, Method};
+use crate::auth::permission::resource_name;
+use crate::auth::{Access, Permission, User};
+use crate::broker::Broker;
+use crate::definitions::Ticket;
+use crate::error::AmqpError;
+use crate::outbox::{Outbox, Wakes};
+use crate::queue::Queue;
+use crate::store::Round;
+use crate::vhost::{Asker, Done, Vhost};
+
+use super::routes::RouteCache;
+
+/// What the client said it can do, in its client-properties.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Capabilities {
+    pub consumer_cancel_notify: bool,
+    pub connection_blocked: bool,
+    pub authentication_failure_close: bool,
+}
+
+/// One connection that has opened its vhost.
+pub struct Context {
+    pub broker: Arc<Broker>,
+    pub id: u64,
+    pub peer: SocketAddr,
+    pub user: Arc<User>,
+    pub vhost: Arc<Vhost>,
+    pub outbox: Arc<Outbox>,
+    pub capabilities: Capabilities,
+    pub channel_max: u16,
+    /// Outboxes, other connections' among them, to be woken when the batch is done.
+    pub wakes: Wakes,
+    pub routes: RouteCache,
+    /// Queues that go when the connection closes.
+    pub exclusive_queues: Vec<Arc<Queue>>,
+    /// Nothing is sent before this definition is committed: it may be what a reply promises.
+    pub gate: Option<Ticket>,
+    /// Nothing is sent before this round is durable (`tx.commit-ok`).
+    pub gate_round: Option<Round>,
+    permission: Arc<Permission>,
+    permission_revision: u64,
+}
+
+/// What the handshake found out.
+pub struct Opened {
+    pub broker: Arc<Broker>,
+    pub id: u64,
+    pub peer: SocketAddr,
+    pub user: Arc<User>,
+    pub vhost: Arc<Vhost>,
+    pub outbox: Arc<Outbox>,
+    pub capabilities: Capabilities,
+    pub channel_max: u16,
+    pub permission: Arc<Permission>,
+}
+
+impl Context {
+    pub fn new(opened: Opened) -> Context {
+        // A change between the look-up and here only means one look-up more.
+        Context {
+            broker: opened.broker,
+            id: opened.id,
+            peer: opened.peer,
+            user: opened.user,
+            vhost: opened.vhost,
+            outbox: opened.outbox,
+            capabilities: opened.capabilities,
+            channel_max: opened.channel_max,
+            wakes: Wakes::default(),
+            routes: RouteCache::default(),
+            exclusive_queues: Vec::new(),
+            gate: None,
+            gate_round: None,
+            permission: opened.permission,
+            permission_revision: 0,
+        }
+    }
+
+    pub fn asker(&self) -> Asker<'_> {
+        Asker { connection_id: self.id, user: &self.user.name() }
+    }
+
+    /// Queues a method for the client.
+    pub fn send(&self, channel: u16, method: impl Into<Method>) {
+        let method = method.into();
+        amqp::write_method(&mut self.outbox.lock().bytes, channel, &method);
+    }
+
+    /// Holds replies back until the definition is committed.
+    pub fn wait_for(&mut self, ticket: Option<Ticket>) {
+        self.gate = self.gate.max(ticket);
+    }
+
+    pub fn finish<T>(&mut self, done: Done<T>) -> T {
+        self.wait_for(done.ticket);
+        done.value
+    }
+
+    /// The user's rights in the vhost as of now; `None` when they were taken away.
+    pub fn permission(&mut self) -> Option<&Arc<Permission>> {
+        let revision = self.broker.authority.revision();
+        if revision != self.permission_revision {
+            self.permission = self.broker.authority.permission(self.user.name(), &self.vhost.name)?;
+            self.permission_revision = revision;
+        }
+        Some(&self.permission)
+    }
+
+    pub fn permission_revision(&self) -> u64 {
+        self.broker.authority.revision()
+    }
+
+    /// `kind` is `queue` or `exchange`, for the error.
+    pub fn check(&mut self, access: Access, kind: &str, name: &str) -> Result<(), AmqpError> {
+        if self.permission().is_some_and(|permission| permission.allows(access, name)) {
+            return Ok(());
+        }
+        let access = match access {
+            Access::Configure => "configure",
+            Access::Write => "write",
+            Access::Read => "read",
+        };
+        Err(AmqpError::access_refused(format!(
+            "{access} access to {kind} '{}' in vhost '{}' refused for user '{}'",
+            resource_name(name),
+            self.vhost.name,
+            self.user.name()
+        )))
+    }
+
+    /// Any of the three rights will do (passive declarations).
+    pub fn check_any(&mut self, kind: &str, name: &str) -> Result<(), AmqpError> {
+        if self.permission().is_some_and(|permission| permission.allows_any(name)) {
+            return Ok(());
+        }
+        self.check(Access::Configure, kind, name)
+    }
+}

@@ -1,0 +1,448 @@
+//! One client's connection: bytes in, frames into the outbox. No sockets here; the driver has them.
+//!
+//! `on_input` handles every complete frame of a read before anybody is woken or confirmed; `end_batch` then
+//! sends the confirms that are due and wakes each outbox that was touched, once.
+
+pub mod channel;
+pub mod class;
+pub mod confirms;
+pub mod content;
+pub mod context;
+pub mod driver;
+pub mod handshake;
+mod names;
+pub mod publish;
+pub mod routes;
+pub mod settle;
+
+use hashbrown::HashMap;
+
+use crate::amqp::{self, Frame, FrameKind, Method, Octets, ReplyCode};
+use crate::error::{AmqpError, Scope};
+
+use channel::Channel;
+use confirms::Confirm;
+use content::{Content, Progress};
+use context::Context;
+
+const BASIC_PUBLISH: (u16, u16) = (60, 40);
+const BASIC_ACK: (u16, u16) = (60, 80);
+const CHANNEL_CLOSE: (u16, u16) = (20, 40);
+const CHANNEL_CLOSE_OK: (u16, u16) = (20, 41);
+const CONNECTION_CLASS: u16 = 10;
+
+/// How far a connection is from its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    Running,
+    /// The server has sent `connection.close` and waits for `close-ok`.
+    Closing,
+    /// Both sides know; what is in the outbox is still to be written.
+    Closed,
+}
+
+pub struct Connection {
+    pub cx: Context,
+    pub phase: Phase,
+    frame_max: u32,
+    channels: HashMap<u16, Box<Channel>>,
+    /// Channels with confirms that are ready or wait for the disk.
+    confirming: Vec<u16>,
+    released: bool,
+}
+
+impl Connection {
+    pub fn new(cx: Context, frame_max: u32) -> Connection {
+        Connection {
+            cx,
+            phase: Phase::Running,
+            frame_max,
+            channels: HashMap::new(),
+            confirming: Vec::new(),
+            released: false,
+        }
+    }
+
+    /// Handles every complete frame in `input` and returns how many bytes they took.
+    pub fn on_input(&mut self, input: &[u8]) -> usize {
+        let mut consumed = 0;
+        while self.phase != Phase::Closed {
+            let handled = match amqp::next_frame(&input[consumed..], self.frame_max) {
+                Ok(None) => break,
+                Ok(Some((frame, size))) => {
+                    consumed += size;
+                    self.on_frame(frame)
+                }
+                Err(error) => {
+                    // Where the next frame begins is anybody's guess.
+                    consumed = input.len();
+                    Err((0, AmqpError::connection(ReplyCode::FrameError, error.to_string()).caused_by((0, 0))))
+                }
+            };
+            if let Err((channel, error)) = handled {
+                self.fail(channel, error);
+            }
+        }
+        consumed
+    }
+
+    fn on_frame(&mut self, frame: Frame<'_>) -> Result<(), (u16, AmqpError)> {
+        if self.phase == Phase::Closing {
+            self.on_frame_while_closing(frame);
+            return Ok(());
+        }
+        let channel = frame.channel;
+        if channel == 0 {
+            return self.on_frame_of_connection(frame).map_err(|error| (0, error));
+        }
+        self.on_frame_of_channel(frame).map_err(|error| (channel, error))
+    }
+
+    fn on_frame_while_closing(&mut self, frame: Frame<'_>) {
+        if frame.channel != 0 || frame.kind != FrameKind::Method {
+            return;
+        }
+        match Method::decode(frame.payload) {
+            Ok(Method::ConnectionCloseOk(_)) => self.phase = Phase::Closed,
+            Ok(Method::ConnectionClose(_)) => {
+                self.cx.send(0, amqp::connection::CloseOk);
+                self.phase = Phase::Closed;
+            }
+            _ => {}
+        }
+    }
+
+    fn on_frame_of_connection(&mut self, frame: Frame<'_>) -> Result<(), AmqpError> {
+        match frame.kind {
+            FrameKind::Heartbeat => return Ok(()),
+            FrameKind::Method => {}
+            FrameKind::Header | FrameKind::Body => return Err(unexpected_frame(frame)),
+        }
+        let method = decode(frame.payload)?;
+        match method {
+            Method::ConnectionClose(close) => {
+                tracing::debug!(
+                    connection = self.cx.id,
+                    code = close.reply_code,
+                    text = &*close.reply_text,
+                    "closed by the client"
+                );
+                // Released first: after close-ok the client may expect its exclusive queues to be gone.
+                self.release();
+                self.cx.send(0, amqp::connection::CloseOk);
+                self.phase = Phase::Closed;
+                Ok(())
+            }
+            Method::ConnectionCloseOk(_) => Ok(()),
+            Method::ConnectionUpdateSecret(_) => {
+                // Nothing expires here, so there is nothing to renew; clients only wait for the answer.
+                self.cx.send(0, amqp::connection::UpdateSecretOk);
+                Ok(())
+            }
+            other => Err(AmqpError::connection(
+                ReplyCode::ChannelError,
+                "unexpected method in connection state running",
+            )
+            .caused_by(other.id())),
+        }
+    }
+
+    fn on_frame_of_channel(&mut self, frame: Frame<'_>) -> Result<(), AmqpError> {
+        if frame.kind == FrameKind::Heartbeat {
+            return Err(unexpected_frame(frame));
+        }
+        let Some(channel) = self.channels.get_mut(&frame.channel) else {
+            return self.on_frame_of_unopened_channel(frame);
+        };
+        let channel = &mut **channel;
+        if channel.closing {
+            return self.on_frame_of_closing_channel(frame);
+        }
+        match frame.kind {
+            FrameKind::Method => {
+                if let Some(content) = &channel.content {
+                    return Err(content.unexpected("non content body"));
+                }
+                self.on_method(frame)
+            }
+            FrameKind::Header => match &mut channel.content {
+                Some(content) => {
+                    let progress = content.header(frame.payload, self.cx.broker.config.limits.message_bytes_max)?;
+                    self.on_content_progress(frame.channel, progress)
+                }
+                None => Err(expected_method()),
+            },
+            _ => match &mut channel.content {
+                Some(content) => {
+                    let progress = content.body(frame.payload)?;
+                    self.on_content_progress(frame.channel, progress)
+                }
+                None => Err(expected_method()),
+            },
+        }
+    }
+
+    fn on_content_progress(&mut self, id: u16, progress: Progress) -> Result<(), AmqpError> {
+        if progress == Progress::Incomplete {
+            return Ok(());
+        }
+        let Some(channel) = self.channels.get_mut(&id) else { return Ok(()) };
+        let Some(content) = channel.content.take() else { return Ok(()) };
+        publish::complete(&mut self.cx, channel, content).map_err(|error| blame(error, BASIC_PUBLISH))?;
+        if channel.has_confirms && !self.confirming.contains(&id) {
+            self.confirming.push(id);
+        }
+        Ok(())
+    }
+
+    fn on_method(&mut self, frame: Frame<'_>) -> Result<(), AmqpError> {
+        let id = amqp::peek_method_id(frame.payload).unwrap_or_default();
+        let Some(channel) = self.channels.get_mut(&frame.channel) else { return Ok(()) };
+        let handled = match id {
+            BASIC_PUBLISH => {
+                let publish = amqp::decode_publish(frame.payload).map_err(|e| cannot_decode(frame.payload, e))?;
+                channel.content = Some(Content::begin(&publish));
+                Ok(())
+            }
+            BASIC_ACK => {
+                let (tag, multiple) =
+                    amqp::decode_ack(frame.payload).map_err(|e| cannot_decode(frame.payload, e))?;
+                settle::settle(&mut self.cx, channel, tag, multiple, settle::Verdict::Gone)
+            }
+            CHANNEL_CLOSE => {
+                decode(frame.payload)?;
+                self.close_channel(frame.channel);
+                self.cx.send(frame.channel, amqp::channel::CloseOk);
+                Ok(())
+            }
+            (CONNECTION_CLASS, _) => Err(AmqpError::connection(ReplyCode::CommandInvalid, "unimplemented method")),
+            _ => class::dispatch(&mut self.cx, channel, decode(frame.payload)?),
+        };
+        handled.map_err(|error| blame(error, id))
+    }
+
+    fn on_frame_of_unopened_channel(&mut self, frame: Frame<'_>) -> Result<(), AmqpError> {
+        let id = match frame.kind {
+            FrameKind::Method => amqp::peek_method_id(frame.payload).unwrap_or_default(),
+            _ => (0, 0),
+        };
+        if id != (20, 10) {
+            return Err(AmqpError::connection(ReplyCode::ChannelError, "expected 'channel.open'").caused_by(id));
+        }
+        decode(frame.payload)?;
+        let open = self.channels.len();
+        let max = usize::from(self.cx.channel_max);
+        if open >= max {
+            return Err(AmqpError::connection(
+                ReplyCode::NotAllowed,
+                format!("number of channels opened ({open}) has reached the negotiated channel_max ({max})"),
+            )
+            .caused_by(id));
+        }
+        self.channels.insert(frame.channel, Box::new(Channel::new(frame.channel)));
+        self.cx.outbox.lock().open_channel(frame.channel);
+        self.cx.send(frame.channel, amqp::channel::OpenOk);
+        Ok(())
+    }
+
+    fn on_frame_of_closing_channel(&mut self, frame: Frame<'_>) -> Result<(), AmqpError> {
+        let id = match frame.kind {
+            FrameKind::Method => amqp::peek_method_id(frame.payload),
+            _ => None,
+        };
+        match id {
+            Some(CHANNEL_CLOSE_OK) => {
+                self.channels.remove(&frame.channel);
+            }
+            Some(CHANNEL_CLOSE) => self.cx.send(frame.channel, amqp::channel::CloseOk),
+            Some((20, 10)) => {
+                return Err(AmqpError::connection(ReplyCode::ChannelError, "second 'channel.open' seen")
+                    .caused_by((20, 10)));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Answers an exception and closes what it closes.
+    fn fail(&mut self, channel: u16, error: AmqpError) {
+        let (class_id, method_id) = error.caused_by.unwrap_or_default();
+        tracing::warn!(
+            connection = self.cx.id,
+            peer = %self.cx.peer,
+            user = self.cx.user.name(),
+            channel,
+            "{error} (caused by method {class_id}.{method_id})"
+        );
+        match error.scope {
+            Scope::Channel if channel != 0 => {
+                self.release_channel(channel);
+                if let Some(channel) = self.channels.get_mut(&channel) {
+                    **channel = Channel::new(channel.id);
+                    channel.closing = true;
+                }
+                self.cx.send(
+                    channel,
+                    amqp::channel::Close {
+                        reply_code: error.code.code(),
+                        reply_text: error.reply_text().into(),
+                        class_id,
+                        method_id,
+                    },
+                );
+            }
+            _ => self.close_with(&error),
+        }
+    }
+
+    /// Sends `connection.close` and lets go of everything.
+    pub fn close_with(&mut self, error: &AmqpError) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        let (class_id, method_id) = error.caused_by.unwrap_or_default();
+        self.flush_confirms();
+        self.release();
+        self.cx.send(
+            0,
+            amqp::connection::Close {
+                reply_code: error.code.code(),
+                reply_text: error.reply_text().into(),
+                class_id,
+                method_id,
+            },
+        );
+        self.phase = Phase::Closing;
+    }
+
+    fn close_channel(&mut self, id: u16) {
+        self.release_channel(id);
+        self.channels.remove(&id);
+    }
+
+    /// Consumers go, what they held comes back.
+    fn release_channel(&mut self, id: u16) {
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        // Confirms that are due are still owed.
+        flush_channel_confirms(&self.cx, channel);
+        self.confirming.retain(|&confirming| confirming != id);
+        let transaction = channel.transaction.take();
+        let subscriptions: Vec<_> = channel.consumers.drain().map(|(_, subscription)| subscription).collect();
+        let mut to_drop = Vec::new();
+        for subscription in subscriptions {
+            if subscription.queue.cancel(&subscription.consumer) {
+                to_drop.push(subscription.queue);
+            }
+        }
+        // Only now can nothing more be handed out on this channel.
+        let out = self.cx.outbox.lock().close_channel(id);
+        let mut unacked = out.map(|mut out| out.unacked.take_all()).unwrap_or_default();
+        unacked.extend(transaction.into_iter().flat_map(|transaction| transaction.into_unsettled()));
+        settle::apply(&mut self.cx.wakes, unacked, settle::Verdict::Requeue);
+        for queue in to_drop {
+            if let Some(done) = self.cx.vhost.drop_queue(&queue, true) {
+                self.cx.finish(done);
+            }
+        }
+    }
+
+    /// Lets go of every channel and exclusive queue; for the end of the connection, once.
+    pub fn release(&mut self) {
+        if std::mem::replace(&mut self.released, true) {
+            return;
+        }
+        let ids: Vec<u16> = self.channels.keys().copied().collect();
+        for id in ids {
+            self.close_channel(id);
+        }
+        for queue in std::mem::take(&mut self.cx.exclusive_queues) {
+            if let Some(done) = self.cx.vhost.drop_queue(&queue, false) {
+                self.cx.finish(done);
+            }
+        }
+        self.cx.wakes.wake_all();
+    }
+
+    /// The frames of a read are handled: sends confirms that are due and wakes others.
+    pub fn end_batch(&mut self) {
+        self.flush_confirms();
+        self.cx.wakes.wake_all();
+    }
+
+    /// Sends confirms for what is durable by now.
+    pub fn flush_confirms(&mut self) {
+        if self.confirming.is_empty() {
+            return;
+        }
+        let channels = &mut self.channels;
+        let cx = &self.cx;
+        self.confirming.retain(|id| {
+            let Some(channel) = channels.get_mut(id) else { return false };
+            flush_channel_confirms(cx, channel)
+        });
+    }
+
+    /// The commit round that the oldest outstanding confirm waits for.
+    pub fn next_confirm_round(&self) -> Option<crate::store::Round> {
+        self.confirming.iter().filter_map(|id| self.channels.get(id)?.confirms.as_ref()?.next_round()).min()
+    }
+
+    /// Deliveries were skipped while the outbox was full; there is room again.
+    pub fn resume_consumers(&mut self) {
+        for channel in self.channels.values() {
+            for subscription in channel.consumers.values() {
+                subscription.queue.resume(&mut self.cx.wakes);
+            }
+        }
+        self.cx.wakes.wake_all();
+    }
+
+    pub fn channel_count(&self) -> usize {
+        self.channels.len()
+    }
+}
+
+/// Returns whether more confirms are outstanding.
+fn flush_channel_confirms(cx: &Context, channel: &mut Channel) -> bool {
+    let Some(confirms) = &mut channel.confirms else { return false };
+    let durable = cx.broker.store.durable_round();
+    let mut out = cx.outbox.lock();
+    let id = channel.id;
+    confirms.flush(durable, |confirm| match confirm {
+        Confirm::Ack { tag, multiple } => amqp::write_ack(&mut out.bytes, id, tag, multiple),
+        Confirm::Nack { tag } => amqp::write_nack(&mut out.bytes, id, tag, false),
+    });
+    channel.has_confirms = confirms.unconfirmed() > 0;
+    channel.has_confirms
+}
+
+fn decode(payload: &[u8]) -> Result<Method, AmqpError> {
+    Method::decode(payload).map_err(|error| cannot_decode(payload, error))
+}
+
+fn cannot_decode(payload: &[u8], error: amqp::DecodeError) -> AmqpError {
+    let id = amqp::peek_method_id(payload).unwrap_or_default();
+    let arguments = payload.get(4..).unwrap_or_default();
+    let shown = &arguments[..arguments.len().min(16)];
+    AmqpError::connection(ReplyCode::FrameError, format!("cannot decode {}: {error}", Octets(shown))).caused_by(id)
+}
+
+fn blame(error: AmqpError, id: (u16, u16)) -> AmqpError {
+    if error.caused_by.is_some() { error } else { error.caused_by(id) }
+}
+
+fn expected_method() -> AmqpError {
+    AmqpError::connection(
+        ReplyCode::UnexpectedFrame,
+        "expected method frame, got non method frame instead",
+    )
+    .caused_by((0, 0))
+}
+
+fn unexpected_frame(frame: Frame<'_>) -> AmqpError {
+    AmqpError::connection(
+        ReplyCode::UnexpectedFrame,
+        format!("type {}, {}", frame.kind as u8, amqp::Preview::new(frame.payload)),
+    )
+    .caused_by((0, 0))
+}

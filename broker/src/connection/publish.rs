@@ -1,0 +1,203 @@
+//! The publish path: a complete message is checked, routed, enqueued, and returned or confirmed.
+
+use std::sync::Arc;
+
+use crate::amqp::{self, Properties, Property, ReplyCode};
+use crate::auth::Access;
+use crate::error::AmqpError;
+use crate::message::Message;
+use crate::queue::{Publish, Queue};
+use crate::store::Round;
+use crate::vhost::{LazyHeaders, RouteError};
+
+use super::channel::Channel;
+use super::confirms::Outcome;
+use super::content::Content;
+use super::context::Context;
+use super::routes::Route;
+
+const PERSISTENT: u8 = 2;
+
+/// A message whose last frame has come: in a transaction it waits for the commit.
+pub fn complete(cx: &mut Context, channel: &mut Channel, content: Content) -> Result<(), AmqpError> {
+    if let Some(transaction) = &mut channel.transaction {
+        return transaction.publish(content);
+    }
+    let outcome = publish(cx, channel.id, content)?;
+    if let Some(confirms) = &mut channel.confirms {
+        confirms.published(outcome);
+        channel.has_confirms = true;
+    }
+    Ok(())
+}
+
+/// Checks, routes and enqueues one message; returns it to the publisher where it must.
+pub fn publish(cx: &mut Context, channel: u16, content: Content) -> Result<Outcome, AmqpError> {
+    let checked = check_properties(cx, content.properties())?;
+    let route = route(cx, &content)?;
+    let (mandatory, immediate) = (content.mandatory, content.immediate);
+    let message = Arc::new(Message::from_block(
+        content.block,
+        content.exchange_len,
+        content.routing_key_len,
+        content.properties_len,
+        checked.persistent,
+    ));
+    let enqueued = enqueue(cx, &route, &message, checked.expiration_ms, immediate);
+    // Return precedes ack: mandatory publishers rely on it.
+    if enqueued.count == 0 && mandatory && enqueued.undeliverable == 0 && !enqueued.refused {
+        send_back(cx, channel, &message, ReplyCode::NoRoute);
+    } else if enqueued.count == 0 && enqueued.undeliverable > 0 {
+        send_back(cx, channel, &message, ReplyCode::NoConsumers);
+    }
+    Ok(match (enqueued.refused, enqueued.round) {
+        (true, _) => Outcome::Refused,
+        (false, Some(round)) => Outcome::Waits(round),
+        (false, None) => Outcome::Done,
+    })
+}
+
+struct Checked {
+    persistent: bool,
+    expiration_ms: Option<u64>,
+}
+
+fn check_properties(cx: &Context, raw: &[u8]) -> Result<Checked, AmqpError> {
+    if raw == [0, 0] {
+        return Ok(Checked { persistent: false, expiration_ms: None });
+    }
+    let properties = Properties::parse(raw).map_err(|error| {
+        AmqpError::connection(ReplyCode::SyntaxError, format!("cannot decode message properties: {error}"))
+    })?;
+    if let Some(user_id) = properties.user_id()
+        && user_id != cx.user.name()
+    {
+        return Err(AmqpError::precondition_failed(format!(
+            "user_id property set to '{user_id}' but authenticated user was '{}'",
+            cx.user.name()
+        )));
+    }
+    let expiration_ms = if properties.has(Property::Expiration) {
+        Some(parse_expiration(properties.expiration().unwrap_or_default())?)
+    } else {
+        None
+    };
+    Ok(Checked { persistent: properties.delivery_mode() == Some(PERSISTENT), expiration_ms })
+}
+
+/// Milliseconds in decimal digits.
+fn parse_expiration(text: &str) -> Result<u64, AmqpError> {
+    let invalid = |why: String| AmqpError::precondition_failed(format!("invalid expiration '{text}': {why}"));
+    let milliseconds: i64 = text.parse().map_err(|_| invalid("no_integer".to_owned()))?;
+    u64::try_from(milliseconds).map_err(|_| invalid(format!("{{value_negative,{milliseconds}}}")))
+}
+
+/// Where the message goes; the right to publish there is checked with it.
+fn route(cx: &mut Context, content: &Content) -> Result<Route, AmqpError> {
+    // Read before routing: a change that comes between makes the entry stale, never wrong.
+    let version = cx.vhost.version();
+    let revision = cx.permission_revision();
+    cx.routes.refresh(version, revision);
+    let address = &content.block[..content.address_len()];
+    if let Some(route) = cx.routes.get(content.exchange_len, address) {
+        return Ok(route.clone());
+    }
+    check_may_publish(cx, content.exchange(), content.routing_key())?;
+    let mut queues = Vec::new();
+    let headers = LazyHeaders::new(content.properties());
+    let routed = cx.vhost.read().route(content.exchange(), content.routing_key(), &headers, &mut queues);
+    let routed = routed.map_err(|error| match error {
+        RouteError::NoExchange => cx.vhost.no_exchange(content.exchange()),
+        RouteError::Internal => AmqpError::access_refused(format!(
+            "cannot publish to internal exchange '{}' in vhost '{}'",
+            content.exchange(),
+            cx.vhost.name
+        )),
+    })?;
+    let route: Route = queues.into();
+    if routed.cacheable {
+        cx.routes.insert(content.exchange_len, address, route.clone());
+    }
+    Ok(route)
+}
+
+fn check_may_publish(cx: &mut Context, exchange: &str, routing_key: &str) -> Result<(), AmqpError> {
+    cx.check(Access::Write, "exchange", exchange)?;
+    if !exchange.is_empty() {
+        return Ok(());
+    }
+    if cx.permission().is_some_and(|permission| permission.may_address("", routing_key)) {
+        return Ok(());
+    }
+    Err(AmqpError::access_refused(format!(
+        "write access to exchange 'amq.default' with routing key '{routing_key}' in vhost '{}' refused for user '{}'",
+        cx.vhost.name, cx.user.name()
+    )))
+}
+
+#[derive(Default)]
+struct Enqueued {
+    count: usize,
+    /// The newest commit round that has to be durable.
+    round: Option<Round>,
+    refused: bool,
+    /// Queues without a consumer that could take it at once (immediate).
+    undeliverable: usize,
+}
+
+fn enqueue(
+    cx: &mut Context,
+    queues: &[Arc<Queue>],
+    message: &Arc<Message>,
+    expiration_ms: Option<u64>,
+    immediate: bool,
+) -> Enqueued {
+    let mut enqueued = Enqueued::default();
+    for queue in queues {
+        let published = match immediate {
+            false => queue.publish(message, expiration_ms, &mut cx.wakes),
+            true => queue.publish_immediate(message, &mut cx.wakes),
+        };
+        match published {
+            Publish::Enqueued { round } => {
+                enqueued.count += 1;
+                enqueued.round = enqueued.round.max(round);
+                if round.is_some() {
+                    // A confirm also promises that the queue itself is there after a crash.
+                    cx.wait_for(queue.spec.ticket.filter(|ticket| ticket.0 > cx.broker.definitions.committed()));
+                }
+            }
+            Publish::Refused => enqueued.refused = true,
+            Publish::NotNow => enqueued.undeliverable += 1,
+            Publish::Deleted => {}
+        }
+    }
+    enqueued
+}
+
+fn send_back(cx: &Context, channel: u16, message: &Message, code: ReplyCode) {
+    let mut out = cx.outbox.lock();
+    let frame_max = out.frame_max;
+    amqp::write_return(
+        &mut out.bytes,
+        channel,
+        code.code(),
+        code.name(),
+        message.exchange(),
+        message.routing_key(),
+    );
+    amqp::write_content(&mut out.bytes, channel, message.properties(), message.body(), frame_max);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expiration_is_a_number_of_milliseconds() {
+        assert_eq!(parse_expiration("0"), Ok(0));
+        assert_eq!(parse_expiration("60000"), Ok(60000));
+        assert_eq!(parse_expiration("abc").unwrap_err().text, "invalid expiration 'abc': no_integer");
+        assert_eq!(parse_expiration("-1").unwrap_err().text, "invalid expiration '-1': {value_negative,-1}");
+    }
+}
