@@ -2,7 +2,21 @@
 
 pub mod amqp;
 pub mod auth;
+mod broker;
+mod clock;
 pub mod config;
+mod connection;
 pub mod definitions;
-pub mod message;
+pub mod error;
+mod message;
+mod outbox;
+mod pager;
+mod queue;
+mod server;
 pub mod store;
+mod timer;
+mod unacked;
+mod vhost;
+
+pub use broker::{Broker, StartError};
+pub use server::RunningBroker;

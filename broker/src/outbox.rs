@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use crate::amqp;
 use crate::queue::{Consumer, Entry, Queue};
+use crate::store::{DurableListener, Round};
 use crate::unacked::{Unacked, UnackedDelivery};
 
 /// A connection's output side, shared with every queue that it consumes from.
@@ -110,6 +111,12 @@ impl Outbox {
     /// The connection is awake and will look by itself before it sleeps.
     pub fn set_awake(&self, awake: bool) {
         self.wake_pending.store(awake, Ordering::Release);
+    }
+}
+
+impl DurableListener for Outbox {
+    fn durable(&self, _durable: Round) {
+        self.wake();
     }
 }
 

@@ -11,6 +11,7 @@ pub mod context;
 pub mod driver;
 pub mod handshake;
 mod names;
+mod opening;
 pub mod publish;
 pub mod routes;
 pub mod settle;

@@ -13,7 +13,7 @@ use crate::definitions::Ticket;
 use crate::message::Message;
 use crate::outbox::Wakes;
 use crate::pager::Pager;
-use crate::store::{QueueId, Round, Store};
+use crate::store::{EntryMeta, QueueId, Round, Store};
 use crate::timer::Timer;
 use crate::unacked::UnackedDelivery;
 
@@ -37,7 +37,7 @@ pub enum Owner {
 
 /// What every queue reaches for.
 pub struct QueueEnvironment {
-    pub store: Store,
+    pub store: Arc<Store>,
     pub pager: Pager,
     pub timer: Timer,
 }
@@ -157,7 +157,7 @@ impl Queue {
         let stored = self.is_stored() && message.persistent;
         let expires_at_ms = self.expires_at_ms(expiration_ms);
         let seq = state.backlog.push(message.clone(), expires_at_ms, stored);
-        let round = stored.then(|| self.store().enqueue(self.spec.id, seq, message, expires_at_ms));
+        let round = stored.then(|| self.store().enqueue(self.spec.id, seq, message, EntryMeta { expires_at_ms, priority: 0 }));
         self.drain(&mut state, wakes);
         if self.spec.parsed.overflow == Overflow::DropHead {
             self.drop_head_over_limit(&mut state);
@@ -182,7 +182,7 @@ impl Queue {
         }
         let stored = self.is_stored() && message.persistent;
         let seq = state.backlog.push(message.clone(), 0, stored);
-        let round = stored.then(|| self.store().enqueue(self.spec.id, seq, message, 0));
+        let round = stored.then(|| self.store().enqueue(self.spec.id, seq, message, EntryMeta::default()));
         self.drain(&mut state, wakes);
         match state.backlog.pop() {
             None => Publish::Enqueued { round },
@@ -312,7 +312,7 @@ impl Queue {
     }
 
     /// The first ready message, for `basic.get`. Its body may have to be read by `load_body`.
-    pub fn get(&self, no_ack: bool) -> Fetched {
+    pub fn get(self: &Arc<Self>, no_ack: bool) -> Fetched {
         let mut state = self.state.lock();
         self.expire(&mut state);
         let Some(entry) = state.backlog.pop() else { return Fetched::Empty };
@@ -339,8 +339,9 @@ impl Queue {
 
     /// Acknowledged or rejected for good: the messages are gone.
     pub fn settle(self: &Arc<Self>, settled: &[UnackedDelivery], wakes: &mut Wakes) {
-        for delivery in settled {
-            self.forget(&delivery.entry);
+        let mut stored = settled.iter().filter(|d| d.entry.stored).peekable();
+        if stored.peek().is_some() {
+            self.store().ack_many(self.spec.id, stored.map(|d| (d.entry.seq, d.entry.message.as_ref())));
         }
         let mut state = self.state.lock();
         state.unacked -= settled.len();
@@ -366,14 +367,19 @@ impl Queue {
         self.drop_head_over_limit(&mut state);
     }
 
-    /// Removes all ready messages and returns how many there were.
-    pub fn purge(&self) -> usize {
+    /// Removes all ready messages. Returns how many there were, and the round that makes it last.
+    pub fn purge(&self) -> (usize, Option<Round>) {
         let mut state = self.state.lock();
         let entries = state.backlog.drain_all();
-        for entry in &entries {
-            self.forget(entry);
-        }
-        entries.len()
+        let stored = || entries.iter().filter(|entry| entry.stored);
+        let Some(last) = stored().last() else { return (entries.len(), None) };
+        let round = if state.unacked == 0 {
+            self.store().purge(self.spec.id, last.seq)
+        } else {
+            // What is handed out must stay.
+            self.store().ack_many(self.spec.id, stored().map(|entry| (entry.seq, entry.message.as_ref())))
+        };
+        (entries.len(), Some(round))
     }
 
     /// Marks the queue deleted if `allowed` agrees to its counts; from then on nothing enters.

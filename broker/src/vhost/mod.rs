@@ -23,10 +23,10 @@ pub mod routing;
 mod topology;
 
 pub use bindings::BindRequest;
-pub use exchange::{Binding, DestinationName, ExchangeSpec};
+pub use exchange::{DestinationName, ExchangeSpec};
 pub use exchanges::DeclareExchange;
 pub use queues::{DeclareQueue, DeleteQueue, GENERATED_QUEUE_PREFIX};
-pub use topology::{LazyHeaders, RouteError, Routed, Topology};
+pub use topology::{LazyHeaders, RouteError, Topology};
 
 /// Limits that a vhost keeps.
 #[derive(Debug, Clone)]

@@ -138,7 +138,9 @@ fn check_binding(cx: &mut Context, queue: &str, exchange: &str) -> Result<(), Am
 pub fn purge(cx: &mut Context, ch: &mut Channel, purge: &amqp::queue::Purge) -> Result<(), AmqpError> {
     let name = names::queue(ch, &purge.queue)?;
     cx.check(Access::Read, "queue", &name)?;
-    let count = cx.vhost.queue_for(&name, cx.asker())?.purge();
+    let (count, round) = cx.vhost.queue_for(&name, cx.asker())?.purge();
+    // Purged messages never come back, also not after a crash right behind purge-ok.
+    cx.gate_round = cx.gate_round.max(round);
     if !purge.no_wait {
         cx.send(ch.id, amqp::queue::PurgeOk { message_count: count as u32 });
     }

@@ -14,7 +14,12 @@ impl<D> Default for Direct<D> {
 
 impl<D: Eq> Direct<D> {
     pub fn bind(&mut self, key: &str, destination: D) {
-        self.by_key.entry_ref(key).or_default().push(destination);
+        match self.by_key.get_mut(key) {
+            Some(destinations) => destinations.push(destination),
+            None => {
+                self.by_key.insert(key.into(), vec![destination]);
+            }
+        }
     }
 
     pub fn unbind(&mut self, key: &str, destination: &D) {

@@ -1,0 +1,198 @@
+//! The root handle: everything that connections share.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hashbrown::HashMap;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
+
+use crate::amqp::FieldTable;
+use crate::auth::{Authority, LoadError, User};
+use crate::config::Config;
+use crate::definitions::{Definitions, DefinitionsError, Snapshot};
+use crate::outbox::Outbox;
+use crate::pager::Pager;
+use crate::queue::{Queue, QueueEnvironment};
+use crate::store::{self, DataDirLock, QueueId, Recovered, Store, StoreError, StoreOptions, fs::RealFs};
+use crate::timer::Timer;
+use crate::vhost::recovery::BadDefinition;
+use crate::vhost::{Vhost, VhostLimits};
+
+/// Why a broker cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot create the data folder {}: {source}. Choose another with --data-dir", path.display())]
+    DataDir { path: PathBuf, source: std::io::Error },
+    #[error("cannot listen on {addr}: {source}. Choose another address with --listen, port 0 takes a free one")]
+    Listen { addr: String, source: std::io::Error },
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] std::io::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Definitions(#[from] DefinitionsError),
+    #[error(transparent)]
+    Users(#[from] LoadError),
+    #[error(transparent)]
+    BadDefinition(#[from] BadDefinition),
+}
+
+/// One open connection, for listings.
+pub struct ConnectionInfo {
+    pub id: u64,
+    pub peer: SocketAddr,
+    pub user: Arc<User>,
+    pub vhost: Arc<str>,
+    pub outbox: Arc<Outbox>,
+    pub client_properties: FieldTable,
+}
+
+pub struct Broker {
+    pub config: Config,
+    pub cluster_name: String,
+    pub definitions: Definitions,
+    pub store: Arc<Store>,
+    pub authority: Authority,
+    vhosts: RwLock<HashMap<Box<str>, Arc<Vhost>>>,
+    connections: Mutex<HashMap<u64, ConnectionInfo>>,
+    last_connection_id: AtomicU64,
+    shutdown: watch::Sender<bool>,
+    /// Held for as long as the broker may write to its folder.
+    _lock: DataDirLock,
+}
+
+impl Broker {
+    /// Opens the data folder and brings back what was durable. Blocks.
+    pub fn open(config: Config) -> Result<Arc<Broker>, StartError> {
+        let dir = config.data_dir.clone();
+        std::fs::create_dir_all(&dir).map_err(|source| StartError::DataDir { path: dir.clone(), source })?;
+        let lock = store::lock_data_dir(&dir)?;
+        let (definitions, mut snapshot) = Definitions::open(&dir.join("definitions.sqlite"))?;
+        let authority = Authority::load(&mut snapshot, definitions.clone(), config.auth.clone())?;
+        let known: hashbrown::HashSet<u64> = snapshot.queues.iter().map(|row| row.id).collect();
+        let (store, recovered) =
+            Store::open(Arc::new(RealFs), &dir.join("messages"), store_options(&config), &|id| known.contains(&id.0))?;
+        let store = Arc::new(store);
+        let environment = Arc::new(QueueEnvironment {
+            store: store.clone(),
+            pager: Pager::start(config.limits.memory_high_watermark()).map_err(StartError::Thread)?,
+            timer: Timer::start().map_err(StartError::Thread)?,
+        });
+        let limits = VhostLimits { owned_queues_per_user_max: config.limits.owned_queues_per_user_max };
+        let vhosts = recover_vhosts(&snapshot, recovered, |name| {
+            Vhost::new(name.into(), definitions.clone(), environment.clone(), limits.clone())
+        })?;
+        let cluster_name = "warren".to_owned();
+        Ok(Arc::new(Broker {
+            config,
+            cluster_name,
+            definitions,
+            store,
+            authority,
+            vhosts: RwLock::new(vhosts),
+            connections: Mutex::default(),
+            last_connection_id: AtomicU64::new(0),
+            shutdown: watch::Sender::new(false),
+            _lock: lock,
+        }))
+    }
+
+    pub fn vhost(&self, name: &str) -> Option<Arc<Vhost>> {
+        self.vhosts.read().get(name).cloned()
+    }
+
+    pub fn vhosts(&self) -> Vec<Arc<Vhost>> {
+        self.vhosts.read().values().cloned().collect()
+    }
+
+    pub fn next_connection_id(&self) -> u64 {
+        self.last_connection_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub fn remember_connection(&self, info: ConnectionInfo) {
+        self.connections.lock().insert(info.id, info);
+    }
+
+    pub fn forget_connection(&self, id: u64) {
+        self.connections.lock().remove(&id);
+    }
+
+    pub fn connection_count(&self) -> usize {
+        self.connections.lock().len()
+    }
+
+    /// Turns true when connections are to be closed.
+    pub fn shutdown_signal(&self) -> watch::Receiver<bool> {
+        self.shutdown.subscribe()
+    }
+
+    pub fn begin_shutdown(&self) {
+        self.shutdown.send_replace(true);
+    }
+
+    /// Writes down what is left to write, once no connection is left. Blocks.
+    pub fn close(&self) -> Result<(), StartError> {
+        let mut delivered = Vec::new();
+        for vhost in self.vhosts() {
+            for queue in vhost.read().queues.values().filter(|queue| queue.is_stored()) {
+                delivered.extend(queue.delivered_before().into_iter().map(|seq| (queue.spec.id, seq)));
+            }
+        }
+        self.store.close(delivered.into_iter())?;
+        self.definitions.close()?;
+        Ok(())
+    }
+}
+
+fn store_options(config: &Config) -> StoreOptions {
+    StoreOptions {
+        segment_bytes: config.store.segment_bytes.min(1 << 30) as u32,
+        disk_free_min_bytes: config.limits.disk_free_min_bytes,
+        ..StoreOptions::default()
+    }
+}
+
+fn recover_vhosts(
+    snapshot: &Snapshot,
+    recovered: Recovered,
+    new_vhost: impl Fn(&str) -> Vhost,
+) -> Result<HashMap<Box<str>, Arc<Vhost>>, StartError> {
+    let mut vhosts: HashMap<Box<str>, Arc<Vhost>> = HashMap::new();
+    for row in &snapshot.vhosts {
+        vhosts.insert(row.name.as_str().into(), Arc::new(new_vhost(&row.name)));
+    }
+    for row in &snapshot.exchanges {
+        if let Some(vhost) = vhosts.get(row.vhost.as_str()) {
+            vhost.recover_exchange(row)?;
+        }
+    }
+    let mut queues: HashMap<QueueId, Arc<Queue>> = HashMap::new();
+    for row in &snapshot.queues {
+        if let Some(vhost) = vhosts.get(row.vhost.as_str()) {
+            queues.insert(QueueId(row.id), vhost.recover_queue(row)?);
+        }
+    }
+    for row in &snapshot.bindings {
+        if let Some(vhost) = vhosts.get(row.vhost.as_str()) {
+            vhost.recover_binding(row)?;
+        }
+    }
+    fill_queues(&queues, recovered);
+    Ok(vhosts)
+}
+
+fn fill_queues(queues: &HashMap<QueueId, Arc<Queue>>, recovered: Recovered) {
+    for (id, messages) in recovered.queues {
+        let Some(queue) = queues.get(&id) else { continue };
+        queue.recover(|backlog| {
+            for entry in messages.entries {
+                backlog.push_recovered(entry.seq, entry.block_len, entry.meta.expires_at_ms, entry.redelivered);
+            }
+            backlog.set_next_seq(messages.next_seq);
+        });
+        queue.start();
+    }
+}

@@ -1,0 +1,371 @@
+//! The task of a connection: moves bytes between the socket and `Connection`, and keeps its clocks.
+//!
+//! One task per connection. It reads what there is, handles all of it, then writes all there is to write;
+//! output is held back while a reply's promise is not yet on disk (the gates).
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use crate::amqp::{self, ReplyCode};
+use crate::broker::Broker;
+use crate::error::AmqpError;
+
+use super::opening::{self, Established};
+use super::{Connection, Phase};
+
+/// A read takes at most this much, plus what a frame in the making already had.
+const READ_BYTES: usize = 256 * 1024;
+
+/// How long the server waits for `close-ok` before it closes the socket.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// With more than this waiting to be written the connection is no longer read from: a client that asks but
+/// does not listen costs bounded memory.
+const UNREAD_OUTPUT_FACTOR: usize = 4;
+
+/// Without heartbeats, how often an idle connection gives its buffers back.
+const IDLE_TICK: Duration = Duration::from_secs(30);
+
+thread_local! {
+    /// Shared by all connections of a thread: an idle connection holds no read buffer.
+    static READ_BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Serves one client from its first byte to its last.
+pub async fn serve(broker: Arc<Broker>, mut stream: TcpStream, peer: SocketAddr) {
+    let id = broker.next_connection_id();
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(connection = id, %peer, "cannot set TCP_NODELAY: {error}");
+    }
+    let limit = Duration::from_secs(broker.config.limits.handshake_timeout_s);
+    match tokio::time::timeout(limit, opening::open(&broker, &mut stream, peer, id)).await {
+        Ok(Ok(established)) => run(established, stream).await,
+        Ok(Err(end)) => tracing::info!(connection = id, %peer, "not opened: {end}"),
+        Err(_) => tracing::info!(connection = id, %peer, "not opened: no handshake within {} s", limit.as_secs()),
+    }
+}
+
+async fn run(established: Established, stream: TcpStream) {
+    let Established { connection, heartbeat, unread } = established;
+    let broker = connection.cx.broker.clone();
+    let id = connection.cx.id;
+    tracing::info!(
+        connection = id,
+        peer = %connection.cx.peer,
+        user = connection.cx.user.name(),
+        vhost = &*connection.cx.vhost.name,
+        "opened"
+    );
+    let mut driver = Driver {
+        broker: broker.clone(),
+        connection,
+        stream,
+        unread,
+        writing: Vec::new(),
+        written: 0,
+        wrote_since_tick: true,
+        last_read: Instant::now(),
+        waiting_for_round: 0,
+        close_deadline: None,
+    };
+    let end = driver.run(heartbeat).await;
+    driver.connection.cx.outbox.lock().closed = true;
+    driver.connection.release();
+    broker.forget_connection(id);
+    match end {
+        Ok(()) => tracing::info!(connection = id, "closed"),
+        Err(error) => tracing::info!(connection = id, "lost: {error}"),
+    }
+}
+
+struct Driver {
+    broker: Arc<Broker>,
+    connection: Connection,
+    stream: TcpStream,
+    /// The beginning of a frame whose rest has not come.
+    unread: Vec<u8>,
+    /// Taken from the outbox, `written` bytes of it are with the kernel.
+    writing: Vec<u8>,
+    written: usize,
+    wrote_since_tick: bool,
+    last_read: Instant,
+    /// The commit round that the store was asked to report.
+    waiting_for_round: u64,
+    close_deadline: Option<Instant>,
+}
+
+/// Why the loop went around.
+enum Event {
+    Readable,
+    Writable,
+    Woken,
+    Gate(Result<(), String>),
+    Tick,
+    Shutdown,
+    CloseTimeout,
+}
+
+impl Driver {
+    async fn run(&mut self, heartbeat: Option<Duration>) -> io::Result<()> {
+        let outbox = self.connection.cx.outbox.clone();
+        let mut shutdown = self.broker.shutdown_signal();
+        let mut ticks = interval(heartbeat.map_or(IDLE_TICK, |every| every / 2));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks.tick().await;
+        outbox.set_awake(true);
+        self.handle_unread();
+        loop {
+            self.connection.flush_confirms();
+            let stuck = self.flush()?;
+            if self.connection.phase == Phase::Closed && self.is_all_written() {
+                return Ok(());
+            }
+            self.watch_store();
+            outbox.set_awake(false);
+            if !stuck && self.can_flush() && self.has_output() {
+                outbox.set_awake(true);
+                continue;
+            }
+            let event = self.next_event(stuck, &mut ticks, &mut shutdown).await;
+            outbox.set_awake(true);
+            match event {
+                Event::Readable => {
+                    if !self.read()? {
+                        return self.peer_closed();
+                    }
+                }
+                Event::Writable | Event::Woken => {}
+                Event::Gate(committed) => self.gate_opened(committed),
+                Event::Tick => self.tick(heartbeat)?,
+                Event::Shutdown => self.close(&AmqpError::connection(
+                    ReplyCode::ConnectionForced,
+                    "broker forced connection closure with reason 'shutdown'",
+                )),
+                Event::CloseTimeout => {
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "no close-ok from the client"));
+                }
+            }
+        }
+    }
+
+    async fn next_event(
+        &self,
+        stuck: bool,
+        ticks: &mut tokio::time::Interval,
+        shutdown: &mut tokio::sync::watch::Receiver<bool>,
+    ) -> Event {
+        let cx = &self.connection.cx;
+        let gate = cx.gate.filter(|ticket| ticket.0 > cx.broker.definitions.committed());
+        let deadline = self.close_deadline;
+        let running = self.connection.phase == Phase::Running;
+        tokio::select! {
+            biased;
+            _ = self.stream.readable(), if self.may_read() => Event::Readable,
+            _ = self.stream.writable(), if stuck => Event::Writable,
+            () = cx.outbox.woken() => Event::Woken,
+            committed = async {
+                match gate {
+                    Some(ticket) => cx.broker.definitions.wait(ticket).await.map_err(|error| error.to_string()),
+                    None => std::future::pending().await,
+                }
+            } => Event::Gate(committed),
+            _ = ticks.tick() => Event::Tick,
+            _ = shutdown.wait_for(|&down| down), if running => Event::Shutdown,
+            () = async {
+                match deadline {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            } => Event::CloseTimeout,
+        }
+    }
+
+    fn may_read(&self) -> bool {
+        let waiting = self.connection.cx.outbox.lock().bytes.len() + self.writing.len() - self.written;
+        waiting < UNREAD_OUTPUT_FACTOR * self.broker.config.limits.outbox_bytes_max
+    }
+
+    /// Reads once and handles every complete frame. False at the end of the stream.
+    fn read(&mut self) -> io::Result<bool> {
+        READ_BUFFER.with_borrow_mut(|buffer| {
+            let had = self.unread.len();
+            if buffer.len() < had + READ_BYTES {
+                buffer.resize(had + READ_BYTES, 0);
+            }
+            buffer[..had].copy_from_slice(&self.unread);
+            let read = match self.stream.try_read(&mut buffer[had..]) {
+                Ok(0) => return Ok(false),
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+                Err(error) => return Err(error),
+            };
+            self.last_read = Instant::now();
+            let input = &buffer[..had + read];
+            let consumed = {
+                // One wake-up of the commit thread for the whole batch.
+                let _cork = self.broker.store.cork();
+                let consumed = self.connection.on_input(input);
+                self.connection.end_batch();
+                consumed
+            };
+            self.unread.clear();
+            self.unread.extend_from_slice(&input[consumed..]);
+            self.note_closing();
+            Ok(true)
+        })
+    }
+
+    /// What came with the last bytes of the handshake.
+    fn handle_unread(&mut self) {
+        let consumed = self.connection.on_input(&self.unread);
+        self.connection.end_batch();
+        self.unread.drain(..consumed);
+        self.note_closing();
+    }
+
+    fn note_closing(&mut self) {
+        if self.connection.phase == Phase::Closing && self.close_deadline.is_none() {
+            self.close_deadline = Some(Instant::now() + CLOSE_TIMEOUT);
+        }
+    }
+
+    fn close(&mut self, error: &AmqpError) {
+        self.connection.close_with(error);
+        self.note_closing();
+    }
+
+    /// A reply may only leave when what it promises is on disk.
+    fn can_flush(&mut self) -> bool {
+        let cx = &mut self.connection.cx;
+        if cx.gate.is_some_and(|ticket| ticket.0 <= cx.broker.definitions.committed()) {
+            cx.gate = None;
+        }
+        if cx.gate_round.is_some_and(|round| round <= cx.broker.store.durable_round()) {
+            cx.gate_round = None;
+        }
+        cx.gate.is_none() && cx.gate_round.is_none()
+    }
+
+    fn gate_opened(&mut self, committed: Result<(), String>) {
+        self.connection.cx.gate = None;
+        if let Err(why) = committed {
+            // The replies that wait would promise what is not so.
+            self.connection.cx.outbox.lock().bytes.clear();
+            self.close(&AmqpError::connection(ReplyCode::InternalError, why));
+        }
+    }
+
+    /// Asks to be woken when the oldest confirm's round is durable; ends the connection if it never will be.
+    fn watch_store(&mut self) {
+        let cx = &self.connection.cx;
+        let Some(round) = self.connection.next_confirm_round().into_iter().chain(cx.gate_round).min() else {
+            return;
+        };
+        if let Some(failure) = self.broker.store.failure() {
+            let mut out = cx.outbox.lock();
+            if cx.gate_round.is_some() {
+                out.bytes.clear();
+            }
+            drop(out);
+            self.connection.cx.gate_round = None;
+            return self.close(&AmqpError::connection(ReplyCode::InternalError, failure.to_string()));
+        }
+        if round > self.waiting_for_round {
+            self.waiting_for_round = round;
+            self.broker.store.on_durable(round, cx.outbox.clone());
+        }
+    }
+
+    fn has_output(&self) -> bool {
+        !self.connection.cx.outbox.lock().bytes.is_empty()
+    }
+
+    fn is_all_written(&mut self) -> bool {
+        self.written == self.writing.len() && !(self.can_flush() && self.has_output())
+    }
+
+    /// Writes until nothing is left or the socket takes no more; the latter is `true`.
+    fn flush(&mut self) -> io::Result<bool> {
+        loop {
+            if self.written == self.writing.len() && !self.refill() {
+                return Ok(false);
+            }
+            match self.stream.try_write(&self.writing[self.written..]) {
+                Ok(written) => {
+                    self.written += written;
+                    self.wrote_since_tick = true;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Takes what waits in the outbox. False when that is nothing.
+    fn refill(&mut self) -> bool {
+        self.writing.clear();
+        self.written = 0;
+        let can_flush = self.can_flush();
+        let outbox = &self.connection.cx.outbox;
+        let mut out = outbox.lock();
+        out.in_flight = 0;
+        if can_flush && !out.bytes.is_empty() {
+            std::mem::swap(&mut out.bytes, &mut self.writing);
+            out.in_flight = self.writing.len();
+            return true;
+        }
+        let starved = outbox.take_starved(&out);
+        drop(out);
+        if starved {
+            self.connection.resume_consumers();
+            return self.has_output() && self.refill();
+        }
+        false
+    }
+
+    fn tick(&mut self, heartbeat: Option<Duration>) -> io::Result<()> {
+        if let Some(heartbeat) = heartbeat {
+            if self.last_read.elapsed() > heartbeat * 2 {
+                let text = format!("missed heartbeats from client, timeout: {} s", heartbeat.as_secs());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+            }
+            if !self.wrote_since_tick && self.connection.phase == Phase::Running {
+                amqp::write_heartbeat(&mut self.connection.cx.outbox.lock().bytes);
+            }
+        }
+        if !self.wrote_since_tick {
+            self.give_buffers_back();
+        }
+        self.wrote_since_tick = false;
+        Ok(())
+    }
+
+    fn give_buffers_back(&mut self) {
+        if self.written == self.writing.len() {
+            self.writing = Vec::new();
+            self.written = 0;
+        }
+        if self.unread.is_empty() {
+            self.unread = Vec::new();
+        }
+        let mut out = self.connection.cx.outbox.lock();
+        if out.bytes.is_empty() {
+            out.bytes = Vec::new();
+        }
+    }
+
+    fn peer_closed(&self) -> io::Result<()> {
+        match self.connection.phase {
+            Phase::Running => {
+                Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the client closed the socket without closing the connection"))
+            }
+            Phase::Closing | Phase::Closed => Ok(()),
+        }
+    }
+}

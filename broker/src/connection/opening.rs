@@ -1,0 +1,255 @@
+//! Opening a connection: protocol header, start, tune, open; the socket's side of `handshake`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::amqp::{self, FrameKind, Method, ReplyCode, connection};
+use crate::auth::{AuthError, MECHANISMS, Permission, SignUp, User};
+use crate::broker::Broker;
+use crate::error::AmqpError;
+use crate::outbox::Outbox;
+use crate::vhost::Vhost;
+
+use super::Connection;
+use super::context::{Capabilities, Context, Opened};
+use super::handshake::{self, Limits, PROTOCOL_HEADER};
+
+/// Largest frame before tune: room for long tokens and client-properties, and nothing more.
+const FRAME_MAX_BEFORE_TUNE: u32 = 16 * 1024;
+
+/// A connection ready to run.
+pub struct Established {
+    pub connection: Connection,
+    /// Agreed interval; `None` without heartbeats.
+    pub heartbeat: Option<Duration>,
+    /// Bytes behind `connection.open` that are already here.
+    pub unread: Vec<u8>,
+}
+
+/// Why a connection was not opened, for the log.
+#[derive(Debug, thiserror::Error)]
+pub enum OpeningError {
+    #[error("the client closed the socket")]
+    Closed,
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("not AMQP 0-9-1: the first bytes are {0}")]
+    NotAmqp(String),
+    #[error("{0}")]
+    Refused(AmqpError),
+    #[error("{0}")]
+    Login(AuthError),
+}
+
+/// The socket and what was read from it.
+struct Wire<'s> {
+    stream: &'s mut TcpStream,
+    input: Vec<u8>,
+    frame_max: u32,
+}
+
+impl Wire<'_> {
+    async fn fill(&mut self) -> Result<(), OpeningError> {
+        if self.stream.read_buf(&mut self.input).await? == 0 {
+            return Err(OpeningError::Closed);
+        }
+        Ok(())
+    }
+
+    /// The next method on channel 0.
+    async fn method(&mut self) -> Result<Method, OpeningError> {
+        loop {
+            match amqp::next_frame(&self.input, self.frame_max) {
+                Err(error) => return Err(OpeningError::Refused(frame_error(error.to_string()))),
+                Ok(None) => self.fill().await?,
+                Ok(Some((frame, size))) => {
+                    let method = match (frame.kind, frame.channel) {
+                        (FrameKind::Heartbeat, 0) => None,
+                        (FrameKind::Method, 0) => Some(Method::decode(frame.payload)),
+                        _ => return Err(OpeningError::Refused(unexpected("a frame other than a method on channel 0"))),
+                    };
+                    self.input.drain(..size);
+                    match method {
+                        None => {}
+                        Some(Ok(method)) => return Ok(method),
+                        Some(Err(error)) => return Err(OpeningError::Refused(frame_error(error.to_string()))),
+                    }
+                }
+            }
+        }
+    }
+
+    async fn send(&mut self, method: impl Into<Method>) -> Result<(), OpeningError> {
+        let mut out = Vec::new();
+        amqp::write_method(&mut out, 0, &method.into());
+        self.stream.write_all(&out).await?;
+        Ok(())
+    }
+
+    /// Says why, and gives the client a moment to read it: a socket closed on unread input would be reset,
+    /// and the reason lost with it.
+    async fn refuse(&mut self, error: &AmqpError) -> Result<(), OpeningError> {
+        let (class_id, method_id) = error.caused_by.unwrap_or_default();
+        self.send(connection::Close {
+            reply_code: error.code.code(),
+            reply_text: error.reply_text().into(),
+            class_id,
+            method_id,
+        })
+        .await?;
+        self.stream.shutdown().await?;
+        let mut rest = [0; 1024];
+        let drained = async { while self.stream.read(&mut rest).await.is_ok_and(|read| read > 0) {} };
+        // Whether the client reads it is up to the client.
+        let _ = tokio::time::timeout(Duration::from_secs(2), drained).await;
+        Ok(())
+    }
+}
+
+fn frame_error(text: String) -> AmqpError {
+    AmqpError::connection(ReplyCode::FrameError, text)
+}
+
+fn unexpected(what: &str) -> AmqpError {
+    AmqpError::connection(ReplyCode::CommandInvalid, format!("{what} during the handshake"))
+}
+
+pub async fn open(
+    broker: &Arc<Broker>,
+    stream: &mut TcpStream,
+    peer: SocketAddr,
+    id: u64,
+) -> Result<Established, OpeningError> {
+    let mut wire = Wire { stream, input: Vec::new(), frame_max: FRAME_MAX_BEFORE_TUNE };
+    match negotiate(broker, &mut wire, peer, id).await {
+        Err(OpeningError::Refused(error)) => {
+            wire.refuse(&error).await?;
+            Err(OpeningError::Refused(error))
+        }
+        other => other,
+    }
+}
+
+async fn negotiate(
+    broker: &Arc<Broker>,
+    wire: &mut Wire<'_>,
+    peer: SocketAddr,
+    id: u64,
+) -> Result<Established, OpeningError> {
+    protocol_header(wire).await?;
+    wire.send(handshake::start(MECHANISMS, &broker.cluster_name)).await?;
+    let Method::ConnectionStartOk(start_ok) = wire.method().await? else {
+        return Err(OpeningError::Refused(unexpected("a method other than connection.start-ok")));
+    };
+    let capabilities = handshake::capabilities(&start_ok.client_properties);
+    let user = log_in(broker, wire, peer, &start_ok, capabilities).await?;
+    let agreed = tune(broker, wire).await?;
+    wire.frame_max = agreed.frame_max;
+    let Method::ConnectionOpen(open) = wire.method().await? else {
+        return Err(OpeningError::Refused(unexpected("a method other than connection.open")));
+    };
+    let (vhost, permission) = open_vhost(broker, &user, &open.virtual_host).map_err(OpeningError::Refused)?;
+    wire.send(connection::OpenOk).await?;
+    let outbox = Arc::new(Outbox::new(id, broker.config.limits.outbox_bytes_max));
+    outbox.lock().frame_max = agreed.frame_max;
+    broker.remember_connection(crate::broker::ConnectionInfo {
+        id,
+        peer,
+        user: user.clone(),
+        vhost: vhost.name.clone(),
+        outbox: outbox.clone(),
+        client_properties: start_ok.client_properties,
+    });
+    let cx = Context::new(Opened {
+        broker: broker.clone(),
+        id,
+        peer,
+        user,
+        vhost,
+        outbox,
+        capabilities,
+        channel_max: agreed.channel_max,
+        permission,
+    });
+    Ok(Established {
+        connection: Connection::new(cx, agreed.frame_max),
+        heartbeat: (agreed.heartbeat_s > 0).then(|| Duration::from_secs(agreed.heartbeat_s.into())),
+        unread: std::mem::take(&mut wire.input),
+    })
+}
+
+/// Any other header is answered with the one that is spoken here (AMQP 0-9-1 §4.2.2).
+async fn protocol_header(wire: &mut Wire<'_>) -> Result<(), OpeningError> {
+    while wire.input.len() < PROTOCOL_HEADER.len() {
+        // Not even the beginning of a header: no point in waiting for eight bytes.
+        if !b"AMQP".starts_with(&wire.input[..wire.input.len().min(4)]) {
+            break;
+        }
+        wire.fill().await?;
+    }
+    if wire.input.starts_with(&PROTOCOL_HEADER) {
+        wire.input.drain(..PROTOCOL_HEADER.len());
+        return Ok(());
+    }
+    wire.stream.write_all(&PROTOCOL_HEADER).await?;
+    let shown = &wire.input[..wire.input.len().min(8)];
+    Err(OpeningError::NotAmqp(amqp::Octets(shown).to_string()))
+}
+
+async fn log_in(
+    broker: &Arc<Broker>,
+    wire: &mut Wire<'_>,
+    peer: SocketAddr,
+    start_ok: &connection::StartOk,
+    capabilities: Capabilities,
+) -> Result<Arc<User>, OpeningError> {
+    let sign_up = SignUp::from_client_properties(&start_ok.client_properties);
+    let wants_account = !matches!(sign_up, Ok(None));
+    let decided = match sign_up {
+        Ok(sign_up) => {
+            broker.authority.authenticate(&start_ok.mechanism, &start_ok.response, peer.ip(), sign_up).await
+        }
+        Err(error) => Err(AuthError::SignUp(error)),
+    };
+    let error = match decided {
+        Ok(user) => return Ok(user),
+        Err(error) => error,
+    };
+    // Clients that cannot tell a refusal from a lost connection expect the socket to close.
+    if capabilities.authentication_failure_close || wants_account {
+        let refused =
+            AmqpError::connection(ReplyCode::AccessRefused, error.for_peer(&start_ok.mechanism)).caused_by((0, 0));
+        wire.refuse(&refused).await?;
+    }
+    Err(OpeningError::Login(error))
+}
+
+async fn tune(broker: &Broker, wire: &mut Wire<'_>) -> Result<Limits, OpeningError> {
+    let limits = &broker.config.limits;
+    let offered =
+        Limits { channel_max: limits.channel_max, frame_max: limits.frame_max, heartbeat_s: limits.heartbeat_s };
+    wire.send(connection::Tune {
+        channel_max: offered.channel_max,
+        frame_max: offered.frame_max,
+        heartbeat: offered.heartbeat_s,
+    })
+    .await?;
+    let Method::ConnectionTuneOk(ok) = wire.method().await? else {
+        return Err(OpeningError::Refused(unexpected("a method other than connection.tune-ok")));
+    };
+    handshake::negotiate(offered, &ok).map_err(OpeningError::Refused)
+}
+
+fn open_vhost(broker: &Broker, user: &User, name: &str) -> Result<(Arc<Vhost>, Arc<Permission>), AmqpError> {
+    let refused = |text: String| AmqpError::connection(ReplyCode::NotAllowed, text).caused_by((10, 40));
+    let vhost = broker.vhost(name).ok_or_else(|| refused(format!("vhost {name} not found")))?;
+    let permission = broker
+        .authority
+        .permission(user.name(), name)
+        .ok_or_else(|| refused(format!("access to vhost '{name}' refused for user '{}'", user.name())))?;
+    Ok((vhost, permission))
+}
