@@ -9,6 +9,7 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
+use crate::alarm::Alarms;
 use crate::amqp::FieldTable;
 use crate::auth::{Authority, LoadError, User};
 use crate::config::Config;
@@ -56,6 +57,7 @@ pub struct Broker {
     pub definitions: Definitions,
     pub store: Arc<Store>,
     pub authority: Authority,
+    pub alarms: Arc<Alarms>,
     vhosts: RwLock<HashMap<Box<str>, Arc<Vhost>>>,
     connections: Mutex<HashMap<u64, ConnectionInfo>>,
     last_connection_id: AtomicU64,
@@ -76,9 +78,10 @@ impl Broker {
         let (store, recovered) =
             Store::open(Arc::new(RealFs), &dir.join("messages"), store_options(&config), &|id| known.contains(&id.0))?;
         let store = Arc::new(store);
+        let alarms = Arc::new(Alarms::new(config.limits.memory_high_watermark()));
         let environment = Arc::new(QueueEnvironment {
             store: store.clone(),
-            pager: Pager::start(config.limits.memory_high_watermark()).map_err(StartError::Thread)?,
+            pager: Pager::start(alarms.page_out_bytes()).map_err(StartError::Thread)?,
             timer: Timer::start().map_err(StartError::Thread)?,
         });
         let limits = VhostLimits { owned_queues_per_user_max: config.limits.owned_queues_per_user_max };
@@ -92,6 +95,7 @@ impl Broker {
             definitions,
             store,
             authority,
+            alarms,
             vhosts: RwLock::new(vhosts),
             connections: Mutex::default(),
             last_connection_id: AtomicU64::new(0),

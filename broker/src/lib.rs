@@ -1,5 +1,6 @@
 //! A complete AMQP 0-9-1 broker. It does not know that chat exists.
 
+mod alarm;
 pub mod amqp;
 pub mod auth;
 mod broker;

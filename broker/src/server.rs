@@ -20,6 +20,7 @@ pub struct RunningBroker {
     broker: Arc<Broker>,
     addresses: Vec<SocketAddr>,
     acceptors: JoinSet<JoinSet<()>>,
+    alarms: JoinSet<()>,
 }
 
 impl Broker {
@@ -39,7 +40,9 @@ impl Broker {
         for (_, listener) in listeners {
             acceptors.spawn(accept(broker.clone(), listener));
         }
-        Ok(RunningBroker { broker, addresses, acceptors })
+        let mut alarms = JoinSet::new();
+        alarms.spawn(broker.alarms.clone().run(broker.store.clone()));
+        Ok(RunningBroker { broker, addresses, acceptors, alarms })
     }
 }
 
@@ -70,6 +73,7 @@ impl RunningBroker {
         if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
             tracing::warn!("some connections did not end within {} s", DRAIN_TIMEOUT.as_secs());
         }
+        self.alarms.abort_all();
         let broker = self.broker;
         tokio::task::spawn_blocking(move || broker.close())
             .await

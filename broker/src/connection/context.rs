@@ -41,6 +41,8 @@ pub struct Context {
     pub exclusive_queues: Vec<Arc<Queue>>,
     /// Nothing is sent before this definition is committed: it may be what a reply promises.
     pub gate: Option<Ticket>,
+    /// Publishing while an alarm was raised: nothing is read until it is over.
+    pub held: bool,
     /// Nothing is sent before this round is durable (`tx.commit-ok`).
     pub gate_round: Option<Round>,
     permission: Arc<Permission>,
@@ -76,6 +78,7 @@ impl Context {
             routes: RouteCache::default(),
             exclusive_queues: Vec::new(),
             gate: None,
+            held: false,
             gate_round: None,
             permission: opened.permission,
             permission_revision: 0,

@@ -10,8 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use crate::alarm::Alarm;
 use crate::amqp::{self, ReplyCode};
 use crate::broker::Broker;
 use crate::error::AmqpError;
@@ -107,6 +109,7 @@ enum Event {
     Woken,
     Gate(Result<(), String>),
     Tick,
+    AlarmOver,
     Shutdown,
     CloseTimeout,
 }
@@ -115,6 +118,7 @@ impl Driver {
     async fn run(&mut self, heartbeat: Option<Duration>) -> io::Result<()> {
         let outbox = self.connection.cx.outbox.clone();
         let mut shutdown = self.broker.shutdown_signal();
+        let mut alarm = self.broker.alarms.watch();
         let mut ticks = interval(heartbeat.map_or(IDLE_TICK, |every| every / 2));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks.tick().await;
@@ -132,7 +136,7 @@ impl Driver {
                 outbox.set_awake(true);
                 continue;
             }
-            let event = self.next_event(stuck, &mut ticks, &mut shutdown).await;
+            let event = self.next_event(stuck, &mut ticks, &mut alarm, &mut shutdown).await;
             outbox.set_awake(true);
             match event {
                 Event::Readable => {
@@ -143,6 +147,7 @@ impl Driver {
                 Event::Writable | Event::Woken => {}
                 Event::Gate(committed) => self.gate_opened(committed),
                 Event::Tick => self.tick(heartbeat)?,
+                Event::AlarmOver => self.release_hold(),
                 Event::Shutdown => self.close(&AmqpError::connection(
                     ReplyCode::ConnectionForced,
                     "broker forced connection closure with reason 'shutdown'",
@@ -158,7 +163,8 @@ impl Driver {
         &self,
         stuck: bool,
         ticks: &mut tokio::time::Interval,
-        shutdown: &mut tokio::sync::watch::Receiver<bool>,
+        alarm: &mut watch::Receiver<Option<Alarm>>,
+        shutdown: &mut watch::Receiver<bool>,
     ) -> Event {
         let cx = &self.connection.cx;
         let gate = cx.gate.filter(|ticket| ticket.0 > cx.broker.definitions.committed());
@@ -176,6 +182,7 @@ impl Driver {
                 }
             } => Event::Gate(committed),
             _ = ticks.tick() => Event::Tick,
+            _ = alarm.wait_for(|alarm| alarm.is_none()), if cx.held => Event::AlarmOver,
             _ = shutdown.wait_for(|&down| down), if running => Event::Shutdown,
             () = async {
                 match deadline {
@@ -186,7 +193,11 @@ impl Driver {
         }
     }
 
+    /// Backpressure: not while publishers are held, confirms pile up, or the client does not read.
     fn may_read(&self) -> bool {
+        if self.connection.cx.held || self.connection.unconfirmed() > self.broker.config.limits.unconfirmed_max {
+            return false;
+        }
         let waiting = self.connection.cx.outbox.lock().bytes.len() + self.writing.len() - self.written;
         waiting < UNREAD_OUTPUT_FACTOR * self.broker.config.limits.outbox_bytes_max
     }
@@ -232,6 +243,15 @@ impl Driver {
     fn note_closing(&mut self) {
         if self.connection.phase == Phase::Closing && self.close_deadline.is_none() {
             self.close_deadline = Some(Instant::now() + CLOSE_TIMEOUT);
+        }
+    }
+
+    fn release_hold(&mut self) {
+        let cx = &mut self.connection.cx;
+        cx.held = false;
+        self.last_read = Instant::now();
+        if cx.capabilities.connection_blocked {
+            cx.send(0, amqp::connection::Unblocked);
         }
     }
 
@@ -331,7 +351,8 @@ impl Driver {
 
     fn tick(&mut self, heartbeat: Option<Duration>) -> io::Result<()> {
         if let Some(heartbeat) = heartbeat {
-            if self.last_read.elapsed() > heartbeat * 2 {
+            // What is not read because of us is not the client's silence.
+            if self.may_read() && self.last_read.elapsed() > heartbeat * 2 {
                 let text = format!("missed heartbeats from client, timeout: {} s", heartbeat.as_secs());
                 return Err(io::Error::new(io::ErrorKind::TimedOut, text));
             }

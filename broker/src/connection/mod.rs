@@ -22,7 +22,7 @@ use crate::amqp::{self, Frame, FrameKind, Method, Octets, ReplyCode};
 use crate::error::{AmqpError, Scope};
 
 use channel::Channel;
-use confirms::Confirm;
+use confirms::{Confirm, Confirms};
 use content::{Content, Progress};
 use context::Context;
 
@@ -398,8 +398,10 @@ impl Connection {
         self.cx.wakes.wake_all();
     }
 
-    pub fn channel_count(&self) -> usize {
-        self.channels.len()
+    /// Publishes that wait for their confirm, on the channel that has the most.
+    pub fn unconfirmed(&self) -> usize {
+        let of = |id| self.channels.get(id)?.confirms.as_ref().map(Confirms::unconfirmed);
+        self.confirming.iter().filter_map(of).max().unwrap_or(0)
     }
 }
 

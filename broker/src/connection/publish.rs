@@ -23,12 +23,25 @@ pub fn complete(cx: &mut Context, channel: &mut Channel, content: Content) -> Re
     if let Some(transaction) = &mut channel.transaction {
         return transaction.publish(content);
     }
+    hold_if_alarmed(cx);
     let outcome = publish(cx, channel.id, content)?;
     if let Some(confirms) = &mut channel.confirms {
         confirms.published(outcome);
         channel.has_confirms = true;
     }
     Ok(())
+}
+
+/// What has come is still taken; nothing more is read until the alarm is over.
+fn hold_if_alarmed(cx: &mut Context) {
+    if cx.held {
+        return;
+    }
+    let Some(alarm) = cx.broker.alarms.raised() else { return };
+    cx.held = true;
+    if cx.capabilities.connection_blocked {
+        cx.send(0, amqp::connection::Blocked { reason: alarm.reason().into() });
+    }
 }
 
 /// Checks, routes and enqueues one message; returns it to the publisher where it must.
