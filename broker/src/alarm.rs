@@ -80,7 +80,12 @@ impl Alarms {
     }
 }
 
-fn judge(before: Option<Alarm>, disk_is_low: bool, memory_bytes: u64, memory_bytes_max: u64) -> Option<Alarm> {
+fn judge(
+    before: Option<Alarm>,
+    disk_is_low: bool,
+    memory_bytes: u64,
+    memory_bytes_max: u64,
+) -> Option<Alarm> {
     let memory_limit = match before {
         Some(Alarm::Memory) => memory_bytes_max / 100 * CLEAR_PERCENT,
         _ => memory_bytes_max,

@@ -27,7 +27,9 @@ use crate::vhost::{Vhost, VhostLimits};
 pub enum StartError {
     #[error("cannot create the data folder {}: {source}. Choose another with --data-dir", path.display())]
     DataDir { path: PathBuf, source: std::io::Error },
-    #[error("cannot listen on {addr}: {source}. Choose another address with --listen, port 0 takes a free one")]
+    #[error(
+        "cannot listen on {addr}: {source}. Choose another address with --listen, port 0 takes a free one"
+    )]
     Listen { addr: String, source: std::io::Error },
     #[error("cannot start a thread: {0}")]
     Thread(#[source] std::io::Error),
@@ -76,7 +78,9 @@ impl Broker {
         let authority = Authority::load(&mut snapshot, definitions.clone(), config.auth.clone())?;
         let known: hashbrown::HashSet<u64> = snapshot.queues.iter().map(|row| row.id).collect();
         let (store, recovered) =
-            Store::open(Arc::new(RealFs), &dir.join("messages"), store_options(&config), &|id| known.contains(&id.0))?;
+            Store::open(Arc::new(RealFs), &dir.join("messages"), store_options(&config), &|id| {
+                known.contains(&id.0)
+            })?;
         let store = Arc::new(store);
         let alarms = Arc::new(Alarms::new(config.limits.memory_high_watermark()));
         let environment = Arc::new(QueueEnvironment {
@@ -193,7 +197,12 @@ fn fill_queues(queues: &HashMap<QueueId, Arc<Queue>>, recovered: Recovered) {
         let Some(queue) = queues.get(&id) else { continue };
         queue.recover(|backlog| {
             for entry in messages.entries {
-                backlog.push_recovered(entry.seq, entry.block_len, entry.meta.expires_at_ms, entry.redelivered);
+                backlog.push_recovered(
+                    entry.seq,
+                    entry.block_len,
+                    entry.meta.expires_at_ms,
+                    entry.redelivered,
+                );
             }
             backlog.set_next_seq(messages.next_seq);
         });

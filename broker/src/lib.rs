@@ -9,7 +9,7 @@ pub mod config;
 mod connection;
 pub mod definitions;
 pub mod error;
-mod message;
+pub mod message;
 mod outbox;
 mod pager;
 mod queue;

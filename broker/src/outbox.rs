@@ -91,7 +91,8 @@ impl Outbox {
 
     /// True once after deliveries were skipped and the outbox has since drained to half.
     pub fn take_starved(&self, state: &OutboxState) -> bool {
-        state.bytes.len() + state.in_flight <= self.bytes_max / 2 && self.starved.swap(false, Ordering::Relaxed)
+        state.bytes.len() + state.in_flight <= self.bytes_max / 2
+            && self.starved.swap(false, Ordering::Relaxed)
     }
 
     /// Resolves when there is something to write.
@@ -145,7 +146,9 @@ impl OutboxState {
     /// Whether the consumer's channel would take another message now.
     pub fn can_deliver(&mut self, consumer: &Consumer) -> bool {
         !self.closed
-            && self.channel(consumer.channel).is_some_and(|ch| if consumer.no_ack { !ch.paused } else { ch.has_credit() })
+            && self
+                .channel(consumer.channel)
+                .is_some_and(|ch| if consumer.no_ack { !ch.paused } else { ch.has_credit() })
     }
 
     /// Encodes a delivery. The entry comes back when it needs no acknowledgement, so that the caller can
@@ -156,7 +159,9 @@ impl OutboxState {
             return Some(entry);
         };
         let frame_max = self.frame_max;
-        let Some(channel) = self.channels.get_mut(usize::from(consumer.channel)).and_then(|ch| ch.as_deref_mut()) else {
+        let Some(channel) =
+            self.channels.get_mut(usize::from(consumer.channel)).and_then(|ch| ch.as_deref_mut())
+        else {
             return Some(entry);
         };
         channel.last_delivery_tag += 1;
@@ -170,12 +175,23 @@ impl OutboxState {
             message.exchange(),
             message.routing_key(),
         );
-        amqp::write_content(&mut self.bytes, consumer.channel, message.properties(), message.body(), frame_max);
+        amqp::write_content(
+            &mut self.bytes,
+            consumer.channel,
+            message.properties(),
+            message.body(),
+            frame_max,
+        );
         if consumer.no_ack {
             return Some(entry);
         }
         consumer.handed_out(u64::from(entry.body_len));
-        channel.unacked.push(UnackedDelivery { tag, queue: queue.clone(), entry, consumer: Some(consumer.clone()) });
+        channel.unacked.push(UnackedDelivery {
+            tag,
+            queue: queue.clone(),
+            entry,
+            consumer: Some(consumer.clone()),
+        });
         None
     }
 
@@ -193,7 +209,8 @@ impl OutboxState {
             return Some(entry);
         };
         let frame_max = self.frame_max;
-        let Some(channel) = self.channels.get_mut(usize::from(channel_id)).and_then(|ch| ch.as_deref_mut()) else {
+        let Some(channel) = self.channels.get_mut(usize::from(channel_id)).and_then(|ch| ch.as_deref_mut())
+        else {
             return Some(entry);
         };
         channel.last_delivery_tag += 1;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::class::tx::Transaction;
 use super::confirms::Confirms;
 use super::content::Content;
-use super::class::tx::Transaction;
 use crate::queue::{Consumer, Queue};
 
 pub struct Channel {

@@ -135,6 +135,9 @@ mod tests {
         confirms.published(Outcome::Done);
         confirms.published(Outcome::Refused);
         confirms.published(Outcome::Done);
-        assert_eq!(flush(&mut confirms, 0), [Confirm::Nack { tag: 2 }, Confirm::Ack { tag: 3, multiple: true }]);
+        assert_eq!(
+            flush(&mut confirms, 0),
+            [Confirm::Nack { tag: 2 }, Confirm::Ack { tag: 3, multiple: true }]
+        );
     }
 }

@@ -94,7 +94,9 @@ impl Content {
         if len > left {
             return Err(AmqpError::connection(
                 ReplyCode::FrameError,
-                format!("content body frame of {len} octets where {left} are left of what the header announced"),
+                format!(
+                    "content body frame of {len} octets where {left} are left of what the header announced"
+                ),
             )
             .caused_by(PUBLISH));
         }

@@ -86,7 +86,7 @@ impl Context {
     }
 
     pub fn asker(&self) -> Asker<'_> {
-        Asker { connection_id: self.id, user: &self.user.name() }
+        Asker { connection_id: self.id, user: self.user.name() }
     }
 
     /// Queues a method for the client.

@@ -49,7 +49,9 @@ pub async fn serve(broker: Arc<Broker>, mut stream: TcpStream, peer: SocketAddr)
     match tokio::time::timeout(limit, opening::open(&broker, &mut stream, peer, id)).await {
         Ok(Ok(established)) => run(established, stream).await,
         Ok(Err(end)) => tracing::info!(connection = id, %peer, "not opened: {end}"),
-        Err(_) => tracing::info!(connection = id, %peer, "not opened: no handshake within {} s", limit.as_secs()),
+        Err(_) => {
+            tracing::info!(connection = id, %peer, "not opened: no handshake within {} s", limit.as_secs())
+        }
     }
 }
 
@@ -195,7 +197,9 @@ impl Driver {
 
     /// Backpressure: not while publishers are held, confirms pile up, or the client does not read.
     fn may_read(&self) -> bool {
-        if self.connection.cx.held || self.connection.unconfirmed() > self.broker.config.limits.unconfirmed_max {
+        if self.connection.cx.held
+            || self.connection.unconfirmed() > self.broker.config.limits.unconfirmed_max
+        {
             return false;
         }
         let waiting = self.connection.cx.outbox.lock().bytes.len() + self.writing.len() - self.written;
@@ -383,9 +387,10 @@ impl Driver {
 
     fn peer_closed(&self) -> io::Result<()> {
         match self.connection.phase {
-            Phase::Running => {
-                Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the client closed the socket without closing the connection"))
-            }
+            Phase::Running => Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the client closed the socket without closing the connection",
+            )),
             Phase::Closing | Phase::Closed => Ok(()),
         }
     }

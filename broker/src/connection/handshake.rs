@@ -54,7 +54,9 @@ pub fn start(mechanisms: &str, cluster_name: &str) -> connection::Start {
 
 /// What the client announces under `capabilities` in its client-properties.
 pub fn capabilities(properties: &FieldTable) -> Capabilities {
-    let Some(FieldValue::Table(table)) = properties.get("capabilities") else { return Capabilities::default() };
+    let Some(FieldValue::Table(table)) = properties.get("capabilities") else {
+        return Capabilities::default();
+    };
     let has = |name: &str| matches!(table.get(name), Some(FieldValue::Boolean(true)));
     Capabilities {
         consumer_cancel_notify: has("consumer_cancel_notify"),
@@ -66,7 +68,8 @@ pub fn capabilities(properties: &FieldTable) -> Capabilities {
 /// Merges `connection.tune-ok` into the offer: the client may only lower, and 0 means no limit of its own for
 /// channels and frames, none at all for heartbeats.
 pub fn negotiate(offered: Limits, ok: &connection::TuneOk) -> Result<Limits, AmqpError> {
-    let not_allowed = |text: String| Err(AmqpError::connection(ReplyCode::NotAllowed, text).caused_by((10, 31)));
+    let not_allowed =
+        |text: String| Err(AmqpError::connection(ReplyCode::NotAllowed, text).caused_by((10, 31)));
     if ok.frame_max != 0 && ok.frame_max < FRAME_MIN_SIZE {
         return not_allowed(format!(
             "negotiated frame_max = {} is lower than the minimum allowed value ({FRAME_MIN_SIZE})",

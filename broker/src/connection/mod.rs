@@ -77,7 +77,10 @@ impl Connection {
                 Err(error) => {
                     // Where the next frame begins is anybody's guess.
                     consumed = input.len();
-                    Err((0, AmqpError::connection(ReplyCode::FrameError, error.to_string()).caused_by((0, 0))))
+                    Err((
+                        0,
+                        AmqpError::connection(ReplyCode::FrameError, error.to_string()).caused_by((0, 0)),
+                    ))
                 }
             };
             if let Err((channel, error)) = handled {
@@ -168,7 +171,8 @@ impl Connection {
             }
             FrameKind::Header => match &mut channel.content {
                 Some(content) => {
-                    let progress = content.header(frame.payload, self.cx.broker.config.limits.message_bytes_max)?;
+                    let progress =
+                        content.header(frame.payload, self.cx.broker.config.limits.message_bytes_max)?;
                     self.on_content_progress(frame.channel, progress)
                 }
                 None => Err(expected_method()),
@@ -201,7 +205,8 @@ impl Connection {
         let Some(channel) = self.channels.get_mut(&frame.channel) else { return Ok(()) };
         let handled = match id {
             BASIC_PUBLISH => {
-                let publish = amqp::decode_publish(frame.payload).map_err(|e| cannot_decode(frame.payload, e))?;
+                let publish =
+                    amqp::decode_publish(frame.payload).map_err(|e| cannot_decode(frame.payload, e))?;
                 channel.content = Some(Content::begin(&publish));
                 Ok(())
             }
@@ -216,7 +221,9 @@ impl Connection {
                 self.cx.send(frame.channel, amqp::channel::CloseOk);
                 Ok(())
             }
-            (CONNECTION_CLASS, _) => Err(AmqpError::connection(ReplyCode::CommandInvalid, "unimplemented method")),
+            (CONNECTION_CLASS, _) => {
+                Err(AmqpError::connection(ReplyCode::CommandInvalid, "unimplemented method"))
+            }
             _ => class::dispatch(&mut self.cx, channel, decode(frame.payload)?),
         };
         handled.map_err(|error| blame(error, id))
@@ -228,7 +235,9 @@ impl Connection {
             _ => (0, 0),
         };
         if id != (20, 10) {
-            return Err(AmqpError::connection(ReplyCode::ChannelError, "expected 'channel.open'").caused_by(id));
+            return Err(
+                AmqpError::connection(ReplyCode::ChannelError, "expected 'channel.open'").caused_by(id)
+            );
         }
         decode(frame.payload)?;
         let open = self.channels.len();
@@ -427,7 +436,8 @@ fn cannot_decode(payload: &[u8], error: amqp::DecodeError) -> AmqpError {
     let id = amqp::peek_method_id(payload).unwrap_or_default();
     let arguments = payload.get(4..).unwrap_or_default();
     let shown = &arguments[..arguments.len().min(16)];
-    AmqpError::connection(ReplyCode::FrameError, format!("cannot decode {}: {error}", Octets(shown))).caused_by(id)
+    AmqpError::connection(ReplyCode::FrameError, format!("cannot decode {}: {error}", Octets(shown)))
+        .caused_by(id)
 }
 
 fn blame(error: AmqpError, id: (u16, u16)) -> AmqpError {
@@ -435,11 +445,8 @@ fn blame(error: AmqpError, id: (u16, u16)) -> AmqpError {
 }
 
 fn expected_method() -> AmqpError {
-    AmqpError::connection(
-        ReplyCode::UnexpectedFrame,
-        "expected method frame, got non method frame instead",
-    )
-    .caused_by((0, 0))
+    AmqpError::connection(ReplyCode::UnexpectedFrame, "expected method frame, got non method frame instead")
+        .caused_by((0, 0))
 }
 
 fn unexpected_frame(frame: Frame<'_>) -> AmqpError {

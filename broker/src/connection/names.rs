@@ -60,7 +60,8 @@ pub fn queue_and_key<'a>(
     routing_key: &'a str,
 ) -> Result<(Cow<'a, str>, Cow<'a, str>), AmqpError> {
     let queue = queue(channel, name)?;
-    let key = if name.is_empty() && routing_key.is_empty() { queue.clone() } else { Cow::Borrowed(routing_key) };
+    let key =
+        if name.is_empty() && routing_key.is_empty() { queue.clone() } else { Cow::Borrowed(routing_key) };
     Ok((Cow::Owned(queue.into_owned()), Cow::Owned(key.into_owned())))
 }
 

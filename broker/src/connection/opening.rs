@@ -70,13 +70,19 @@ impl Wire<'_> {
                     let method = match (frame.kind, frame.channel) {
                         (FrameKind::Heartbeat, 0) => None,
                         (FrameKind::Method, 0) => Some(Method::decode(frame.payload)),
-                        _ => return Err(OpeningError::Refused(unexpected("a frame other than a method on channel 0"))),
+                        _ => {
+                            return Err(OpeningError::Refused(unexpected(
+                                "a frame other than a method on channel 0",
+                            )));
+                        }
                     };
                     self.input.drain(..size);
                     match method {
                         None => {}
                         Some(Ok(method)) => return Ok(method),
-                        Some(Err(error)) => return Err(OpeningError::Refused(frame_error(error.to_string()))),
+                        Some(Err(error)) => {
+                            return Err(OpeningError::Refused(frame_error(error.to_string())));
+                        }
                     }
                 }
             }
@@ -221,8 +227,8 @@ async fn log_in(
     };
     // Clients that cannot tell a refusal from a lost connection expect the socket to close.
     if capabilities.authentication_failure_close || wants_account {
-        let refused =
-            AmqpError::connection(ReplyCode::AccessRefused, error.for_peer(&start_ok.mechanism)).caused_by((0, 0));
+        let refused = AmqpError::connection(ReplyCode::AccessRefused, error.for_peer(&start_ok.mechanism))
+            .caused_by((0, 0));
         wire.refuse(&refused).await?;
     }
     Err(OpeningError::Login(error))
@@ -230,8 +236,11 @@ async fn log_in(
 
 async fn tune(broker: &Broker, wire: &mut Wire<'_>) -> Result<Limits, OpeningError> {
     let limits = &broker.config.limits;
-    let offered =
-        Limits { channel_max: limits.channel_max, frame_max: limits.frame_max, heartbeat_s: limits.heartbeat_s };
+    let offered = Limits {
+        channel_max: limits.channel_max,
+        frame_max: limits.frame_max,
+        heartbeat_s: limits.heartbeat_s,
+    };
     wire.send(connection::Tune {
         channel_max: offered.channel_max,
         frame_max: offered.frame_max,

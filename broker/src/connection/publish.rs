@@ -144,7 +144,8 @@ fn check_may_publish(cx: &mut Context, exchange: &str, routing_key: &str) -> Res
     }
     Err(AmqpError::access_refused(format!(
         "write access to exchange 'amq.default' with routing key '{routing_key}' in vhost '{}' refused for user '{}'",
-        cx.vhost.name, cx.user.name()
+        cx.vhost.name,
+        cx.user.name()
     )))
 }
 
@@ -177,7 +178,9 @@ fn enqueue(
                 enqueued.round = enqueued.round.max(round);
                 if round.is_some() {
                     // A confirm also promises that the queue itself is there after a crash.
-                    cx.wait_for(queue.spec.ticket.filter(|ticket| ticket.0 > cx.broker.definitions.committed()));
+                    cx.wait_for(
+                        queue.spec.ticket.filter(|ticket| ticket.0 > cx.broker.definitions.committed()),
+                    );
                 }
             }
             Publish::Refused => enqueued.refused = true,

@@ -60,9 +60,11 @@ pub fn apply(wakes: &mut Wakes, mut deliveries: Vec<UnackedDelivery>, verdict: V
 
 /// With a prefetch that the channel's consumers share, room made on one queue is room for all of them.
 pub fn resume_channel(cx: &mut Context, channel: &Channel) {
-    let shared = cx.outbox.lock().channel(channel.id).is_some_and(|out| {
-        out.prefetch_global != 0 || out.prefetch_size_global != 0
-    });
+    let shared = cx
+        .outbox
+        .lock()
+        .channel(channel.id)
+        .is_some_and(|out| out.prefetch_global != 0 || out.prefetch_size_global != 0);
     if shared {
         resume_all(cx, channel);
     }

@@ -94,7 +94,9 @@ pub fn parse(queue: &str, vhost: &str, arguments: &FieldTable) -> Result<QueueAr
             parsed.without_effect.push(name.into());
         }
     }
-    if arguments.get("x-dead-letter-routing-key").is_some() && arguments.get("x-dead-letter-exchange").is_none() {
+    if arguments.get("x-dead-letter-routing-key").is_some()
+        && arguments.get("x-dead-letter-exchange").is_none()
+    {
         return Err(context.invalid("x-dead-letter-routing-key", "routing_key_but_no_dlx_defined"));
     }
     Ok(parsed)
@@ -149,7 +151,9 @@ fn apply(
         }
         "x-single-active-consumer" => {
             if !matches!(value, FieldValue::Boolean(_)) {
-                return Err(context.invalid(name, format_args!("{{unacceptable_type,{}}}", value.type_name())));
+                return Err(
+                    context.invalid(name, format_args!("{{unacceptable_type,{}}}", value.type_name()))
+                );
             }
             return Ok(matches!(value, FieldValue::Boolean(false)));
         }
@@ -247,15 +251,42 @@ mod tests {
     #[test]
     fn mistakes_are_answered_with_the_texts_that_clients_know() {
         let cases: &[(&[(&str, FieldValue)], &str)] = &[
-            (&[("x-message-ttl", FieldValue::I32(-1))], "invalid arg 'x-message-ttl' for queue 'q' in vhost '/': {value_negative,-1}"),
-            (&[("x-message-ttl", text("1"))], "invalid arg 'x-message-ttl' for queue 'q' in vhost '/': \"expected integer, got longstr\""),
-            (&[("x-expires", FieldValue::I32(0))], "invalid arg 'x-expires' for queue 'q' in vhost '/': {value_zero,0}"),
-            (&[("x-overflow", text("x"))], "invalid arg 'x-overflow' for queue 'q' in vhost '/': invalid_overflow"),
-            (&[("x-dead-letter-exchange", FieldValue::I32(1))], "invalid type 'signedint' for arg 'x-dead-letter-exchange' in queue 'q' in vhost '/'"),
-            (&[("x-dead-letter-routing-key", text("k"))], "invalid arg 'x-dead-letter-routing-key' for queue 'q' in vhost '/': routing_key_but_no_dlx_defined"),
-            (&[("x-max-priority", FieldValue::I32(256))], "invalid arg 'x-max-priority' for queue 'q' in vhost '/': {max_value_exceeded,256}"),
-            (&[("x-queue-mode", text("x"))], "invalid arg 'x-queue-mode' for queue 'q' in vhost '/': \"unsupported queue mode 'x'\""),
-            (&[("x-single-active-consumer", text("x"))], "invalid arg 'x-single-active-consumer' for queue 'q' in vhost '/': {unacceptable_type,longstr}"),
+            (
+                &[("x-message-ttl", FieldValue::I32(-1))],
+                "invalid arg 'x-message-ttl' for queue 'q' in vhost '/': {value_negative,-1}",
+            ),
+            (
+                &[("x-message-ttl", text("1"))],
+                "invalid arg 'x-message-ttl' for queue 'q' in vhost '/': \"expected integer, got longstr\"",
+            ),
+            (
+                &[("x-expires", FieldValue::I32(0))],
+                "invalid arg 'x-expires' for queue 'q' in vhost '/': {value_zero,0}",
+            ),
+            (
+                &[("x-overflow", text("x"))],
+                "invalid arg 'x-overflow' for queue 'q' in vhost '/': invalid_overflow",
+            ),
+            (
+                &[("x-dead-letter-exchange", FieldValue::I32(1))],
+                "invalid type 'signedint' for arg 'x-dead-letter-exchange' in queue 'q' in vhost '/'",
+            ),
+            (
+                &[("x-dead-letter-routing-key", text("k"))],
+                "invalid arg 'x-dead-letter-routing-key' for queue 'q' in vhost '/': routing_key_but_no_dlx_defined",
+            ),
+            (
+                &[("x-max-priority", FieldValue::I32(256))],
+                "invalid arg 'x-max-priority' for queue 'q' in vhost '/': {max_value_exceeded,256}",
+            ),
+            (
+                &[("x-queue-mode", text("x"))],
+                "invalid arg 'x-queue-mode' for queue 'q' in vhost '/': \"unsupported queue mode 'x'\"",
+            ),
+            (
+                &[("x-single-active-consumer", text("x"))],
+                "invalid arg 'x-single-active-consumer' for queue 'q' in vhost '/': {unacceptable_type,longstr}",
+            ),
         ];
         for (arguments, expected) in cases {
             let error = parse("q", "/", &table(arguments)).unwrap_err();
@@ -268,20 +299,20 @@ mod tests {
         let check = |a: &[(&str, FieldValue)], b: &[(&str, FieldValue)]| {
             check_equivalent("queue", "q", "/", &table(a), &table(b)).map_err(|error| error.text)
         };
-        let five = ("x-max-length", FieldValue::I32(5));
-        assert_eq!(check(&[five.clone()], &[("x-max-length", FieldValue::I64(5))]), Ok(()));
+        let five = [("x-max-length", FieldValue::I32(5))];
+        assert_eq!(check(&five, &[("x-max-length", FieldValue::I64(5))]), Ok(()));
         assert_eq!(check(&[("x-unknown", text("1"))], &[]), Ok(()));
         let start = "inequivalent arg 'x-max-length' for queue 'q' in vhost '/': received ";
         assert_eq!(
-            check(&[("x-max-length", FieldValue::I32(6))], &[five.clone()]),
+            check(&[("x-max-length", FieldValue::I32(6))], &five),
             Err(format!("{start}'6' but current is '5'"))
         );
         assert_eq!(
-            check(&[five.clone()], &[]),
+            check(&five, &[]),
             Err(format!("{start}the value '5' of type 'signedint' but current is none"))
         );
         assert_eq!(
-            check(&[], &[five]),
+            check(&[], &five),
             Err(format!("{start}none but current is the value '5' of type 'signedint'"))
         );
     }

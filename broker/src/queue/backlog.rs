@@ -31,7 +31,7 @@ pub struct Backlog {
     /// Messages that came back (requeued); always taken first where their position is lower.
     returned: BTreeMap<u64, Entry>,
     /// (expires_at_ms, seq) of ready messages that expire.
-    expiring: Option<Box<BTreeSet<(u64, u64)>>>,
+    expiring: BTreeSet<(u64, u64)>,
     gone: usize,
     next_seq: u64,
     body_bytes: u64,
@@ -81,7 +81,15 @@ impl Backlog {
     /// Appends a message that the store gave back at start-up. Positions must come in increasing order.
     pub fn push_recovered(&mut self, seq: u64, body_len: u32, expires_at_ms: u64, redelivered: bool) {
         debug_assert!(self.ready.back().is_none_or(|last| last.seq < seq));
-        self.push_entry(Entry { seq, message: None, expires_at_ms, body_len, redelivered, stored: true, gone: false });
+        self.push_entry(Entry {
+            seq,
+            message: None,
+            expires_at_ms,
+            body_len,
+            redelivered,
+            stored: true,
+            gone: false,
+        });
     }
 
     fn push_entry(&mut self, entry: Entry) {
@@ -100,19 +108,14 @@ impl Backlog {
     fn count_in(&mut self, entry: &Entry) {
         self.body_bytes += u64::from(entry.body_len);
         if entry.expires_at_ms != 0 {
-            self.expiring.get_or_insert_default().insert((entry.expires_at_ms, entry.seq));
+            self.expiring.insert((entry.expires_at_ms, entry.seq));
         }
     }
 
     fn count_out(&mut self, entry: &Entry) {
         self.body_bytes -= u64::from(entry.body_len);
-        if entry.expires_at_ms != 0
-            && let Some(expiring) = &mut self.expiring
-        {
-            expiring.remove(&(entry.expires_at_ms, entry.seq));
-            if expiring.is_empty() {
-                self.expiring = None;
-            }
+        if entry.expires_at_ms != 0 {
+            self.expiring.remove(&(entry.expires_at_ms, entry.seq));
         }
     }
 
@@ -164,13 +167,13 @@ impl Backlog {
 
     /// When the next message expires, in milliseconds since the epoch.
     pub fn next_expiry_ms(&self) -> Option<u64> {
-        self.expiring.as_ref()?.first().map(|&(at, _)| at)
+        self.expiring.first().map(|&(at, _)| at)
     }
 
     /// Takes out the messages whose time has come, wherever they stand, oldest deadline first.
     pub fn expire(&mut self, now_ms: u64) -> Vec<Entry> {
         let mut expired = Vec::new();
-        while let Some(&(at, seq)) = self.expiring.as_ref().and_then(|expiring| expiring.first()) {
+        while let Some(&(at, seq)) = self.expiring.first() {
             if at > now_ms {
                 break;
             }
@@ -217,7 +220,8 @@ impl Backlog {
         let from_ready = self.ready.iter().filter(|entry| !entry.gone);
         let mut seqs = Vec::new();
         for entry in from_returned.chain(from_ready).filter(|entry| entry.message.is_none()) {
-            if seqs.len() == count_max || (bytes + u64::from(entry.body_len) > bytes_max && !seqs.is_empty()) {
+            if seqs.len() == count_max || (bytes + u64::from(entry.body_len) > bytes_max && !seqs.is_empty())
+            {
                 break;
             }
             bytes += u64::from(entry.body_len);

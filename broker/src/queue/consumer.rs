@@ -57,7 +57,8 @@ impl Consumer {
     pub fn has_credit(&self) -> bool {
         self.no_ack
             || ((self.prefetch == 0 || self.unacked.load(Ordering::Relaxed) < self.prefetch)
-                && (self.prefetch_size == 0 || self.unacked_bytes.load(Ordering::Relaxed) < self.prefetch_size))
+                && (self.prefetch_size == 0
+                    || self.unacked_bytes.load(Ordering::Relaxed) < self.prefetch_size))
     }
 
     pub fn handed_out(&self, body_bytes: u64) {

@@ -146,7 +146,12 @@ impl Queue {
     ///
     /// Whether it is enqueued or the queue was deleted is one decision under the lock: that is what makes
     /// `mandatory` trustworthy.
-    pub fn publish(self: &Arc<Self>, message: &Arc<Message>, expiration_ms: Option<u64>, wakes: &mut Wakes) -> Publish {
+    pub fn publish(
+        self: &Arc<Self>,
+        message: &Arc<Message>,
+        expiration_ms: Option<u64>,
+        wakes: &mut Wakes,
+    ) -> Publish {
         let mut state = self.state.lock();
         if state.deleted {
             return Publish::Deleted;
@@ -157,7 +162,9 @@ impl Queue {
         let stored = self.is_stored() && message.persistent;
         let expires_at_ms = self.expires_at_ms(expiration_ms);
         let seq = state.backlog.push(message.clone(), expires_at_ms, stored);
-        let round = stored.then(|| self.store().enqueue(self.spec.id, seq, message, EntryMeta { expires_at_ms, priority: 0 }));
+        let round = stored.then(|| {
+            self.store().enqueue(self.spec.id, seq, message, EntryMeta { expires_at_ms, priority: 0 })
+        });
         self.drain(&mut state, wakes);
         if self.spec.parsed.overflow == Overflow::DropHead {
             self.drop_head_over_limit(&mut state);
@@ -372,7 +379,7 @@ impl Queue {
         let mut state = self.state.lock();
         let entries = state.backlog.drain_all();
         let stored = || entries.iter().filter(|entry| entry.stored);
-        let Some(last) = stored().last() else { return (entries.len(), None) };
+        let Some(last) = stored().next_back() else { return (entries.len(), None) };
         let round = if state.unacked == 0 {
             self.store().purge(self.spec.id, last.seq)
         } else {
@@ -445,7 +452,8 @@ impl Queue {
     fn read_failed(&self, state: &mut QueueState, why: &str) {
         state.read_failed = true;
         tracing::error!(
-            queue = self.name(), vhost = &*self.spec.vhost,
+            queue = self.name(),
+            vhost = &*self.spec.vhost,
             "cannot read a stored message: {why}; the queue delivers no more until the broker is restarted. \
              Run `broker store check` on the data folder"
         );
@@ -488,9 +496,7 @@ impl Queue {
 }
 
 fn pop_resident(backlog: &mut Backlog) -> Option<Entry> {
-    if backlog.peek()?.message.is_none() {
-        return None;
-    }
+    backlog.peek()?.message.as_ref()?;
     backlog.pop()
 }
 

@@ -60,7 +60,12 @@ impl Vhost {
         Ok(Done { value: (), ticket })
     }
 
-    fn check_ends(&self, topology: &Topology, request: &BindRequest<'_>, asker: Asker<'_>) -> Result<(), AmqpError> {
+    fn check_ends(
+        &self,
+        topology: &Topology,
+        request: &BindRequest<'_>,
+        asker: Asker<'_>,
+    ) -> Result<(), AmqpError> {
         check_not_default(request.source)?;
         if let DestinationName::Exchange(name) = &request.destination {
             check_not_default(name)?;

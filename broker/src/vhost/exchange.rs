@@ -104,7 +104,9 @@ impl Exchange {
     pub fn remove(&mut self, binding: &Binding) -> bool {
         let key = (binding.destination.clone(), binding.routing_key.clone());
         let Some(existing) = self.bindings.get_mut(&key) else { return false };
-        let Some(at) = existing.iter().position(|arguments| *arguments == binding.arguments) else { return false };
+        let Some(at) = existing.iter().position(|arguments| *arguments == binding.arguments) else {
+            return false;
+        };
         existing.swap_remove(at);
         if existing.is_empty() {
             self.bindings.remove(&key);

@@ -110,7 +110,11 @@ impl Vhost {
         }
     }
 
-    fn check_equivalent(&self, current: &ExchangeSpec, received: &DeclareExchange<'_>) -> Result<(), AmqpError> {
+    fn check_equivalent(
+        &self,
+        current: &ExchangeSpec,
+        received: &DeclareExchange<'_>,
+    ) -> Result<(), AmqpError> {
         let pairs = [
             ("type", received.kind.to_owned(), current.kind.name().to_owned()),
             ("durable", received.durable.to_string(), current.durable.to_string()),

@@ -35,7 +35,11 @@ pub struct DeletedQueue {
 
 impl Vhost {
     /// Declares a queue, or confirms that the existing one is the same.
-    pub fn declare_queue(&self, declare: &DeclareQueue<'_>, asker: Asker<'_>) -> Result<Done<Arc<Queue>>, AmqpError> {
+    pub fn declare_queue(
+        &self,
+        declare: &DeclareQueue<'_>,
+        asker: Asker<'_>,
+    ) -> Result<Done<Arc<Queue>>, AmqpError> {
         if let Some(queue) = self.topology.read().queues.get(declare.name).cloned() {
             return self.redeclare(queue, declare, asker);
         }
@@ -119,7 +123,12 @@ impl Vhost {
         Ok(Done { value: queue, ticket })
     }
 
-    fn owner(&self, declare: &DeclareQueue<'_>, parsed: &QueueArguments, asker: Asker<'_>) -> Result<Owner, AmqpError> {
+    fn owner(
+        &self,
+        declare: &DeclareQueue<'_>,
+        parsed: &QueueArguments,
+        asker: Asker<'_>,
+    ) -> Result<Owner, AmqpError> {
         match (parsed.owned_by_user, declare.exclusive) {
             (false, false) => Ok(Owner::Anyone),
             (false, true) => Ok(Owner::Connection(asker.connection_id)),
@@ -186,7 +195,11 @@ impl Vhost {
 
     /// Deletes a queue because its last consumer or its connection has gone.
     pub fn drop_queue(&self, queue: &Arc<Queue>, only_if_unused: bool) -> Option<Done<DeletedQueue>> {
-        self.remove_queue(queue, |counts| if only_if_unused && counts.consumers > 0 { Err(()) } else { Ok(()) }).ok()
+        self.remove_queue(
+            queue,
+            |counts| if only_if_unused && counts.consumers > 0 { Err(()) } else { Ok(()) },
+        )
+        .ok()
     }
 
     fn remove_queue<E>(

@@ -27,8 +27,10 @@ fn arguments_of(what: &str, encoded: &[u8]) -> Result<FieldTable, BadDefinition>
 impl Vhost {
     pub fn recover_exchange(&self, row: &ExchangeRow) -> Result<(), BadDefinition> {
         let what = format!("exchange '{}' in vhost '{}'", row.name, row.vhost);
-        let kind = Kind::parse(&row.kind)
-            .ok_or_else(|| BadDefinition { what: what.clone(), why: format!("unknown type '{}'", row.kind) })?;
+        let kind = Kind::parse(&row.kind).ok_or_else(|| BadDefinition {
+            what: what.clone(),
+            why: format!("unknown type '{}'", row.kind),
+        })?;
         let arguments = arguments_of(&what, &row.arguments)?;
         self.topology.write().add_exchange(ExchangeSpec {
             name: row.name.as_str().into(),
@@ -65,7 +67,8 @@ impl Vhost {
 
     /// After exchanges and queues.
     pub fn recover_binding(&self, row: &BindingRow) -> Result<(), BadDefinition> {
-        let what = format!("the binding of '{}' to '{}' in vhost '{}'", row.destination, row.source, row.vhost);
+        let what =
+            format!("the binding of '{}' to '{}' in vhost '{}'", row.destination, row.source, row.vhost);
         let arguments = arguments_of(&what, &row.arguments)?;
         let destination = row.destination.as_str().into();
         let binding = Binding {

@@ -33,7 +33,10 @@ impl<'a> LazyHeaders<'a> {
 
     pub fn get(&self) -> &FieldTable {
         self.decoded.get_or_init(|| {
-            Properties::parse(self.properties).ok().and_then(|properties| properties.headers()).unwrap_or_default()
+            Properties::parse(self.properties)
+                .ok()
+                .and_then(|properties| properties.headers())
+                .unwrap_or_default()
         })
     }
 }
@@ -171,7 +174,12 @@ impl Topology {
         );
     }
 
-    fn remove_bindings_to(&mut self, name: &DestinationName, destination: &Destination, cascade: &mut Cascade) {
+    fn remove_bindings_to(
+        &mut self,
+        name: &DestinationName,
+        destination: &Destination,
+        cascade: &mut Cascade,
+    ) {
         for binding in self.by_destination.remove(name).unwrap_or_default() {
             if let Some(exchange) = self.exchanges.get_mut(&binding.source) {
                 exchange.remove(&binding);
@@ -182,7 +190,8 @@ impl Topology {
     }
 
     fn auto_delete(&mut self, name: &str, cascade: &mut Cascade) {
-        if self.exchanges.get(name).is_some_and(|x| x.spec.auto_delete && x.had_binding && !x.has_bindings()) {
+        if self.exchanges.get(name).is_some_and(|x| x.spec.auto_delete && x.had_binding && !x.has_bindings())
+        {
             self.remove_exchange_into(name, cascade);
         }
     }
@@ -260,7 +269,8 @@ impl Topology {
             }
         }
         if !matched
-            && let Some((name, _)) = exchange.spec.alternate().and_then(|name| self.exchanges.get_key_value(name))
+            && let Some((name, _)) =
+                exchange.spec.alternate().and_then(|name| self.exchanges.get_key_value(name))
         {
             walk.enqueue(name);
         }

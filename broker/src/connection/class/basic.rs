@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::amqp::{self, ReplyCode};
-use crate::connection::channel::{Channel, Subscription};
 use crate::auth::Access;
+use crate::connection::channel::{Channel, Subscription};
 use crate::connection::context::Context;
 use crate::connection::names;
 use crate::connection::settle::{self, Verdict};
@@ -65,10 +65,9 @@ pub fn consume(cx: &mut Context, ch: &mut Channel, consume: amqp::basic::Consume
     };
     queue.consume(&consumer, announce, &mut cx.wakes).map_err(|error| match error {
         ConsumeError::Deleted => cx.vhost.no_queue(&name),
-        ConsumeError::ExclusiveUse => AmqpError::access_refused(format!(
-            "queue '{name}' in vhost '{}' in exclusive use",
-            cx.vhost.name
-        )),
+        ConsumeError::ExclusiveUse => {
+            AmqpError::access_refused(format!("queue '{name}' in vhost '{}' in exclusive use", cx.vhost.name))
+        }
     })?;
     ch.consumers.insert(tag, Subscription { consumer, queue });
     Ok(())
@@ -118,7 +117,10 @@ pub fn get(cx: &mut Context, ch: &mut Channel, get: &amqp::basic::Get) -> Result
         if !get.no_ack {
             queue.requeue(std::iter::once(entry), &mut cx.wakes);
         }
-        return Err(AmqpError::connection(ReplyCode::InternalError, format!("cannot read a stored message: {why}")));
+        return Err(AmqpError::connection(
+            ReplyCode::InternalError,
+            format!("cannot read a stored message: {why}"),
+        ));
     }
     let settled = cx.outbox.lock().deliver_get(ch.id, &queue, entry, left as u32, get.no_ack);
     if let Some(entry) = settled {
@@ -163,9 +165,8 @@ pub fn recover(cx: &mut Context, ch: &mut Channel, requeue: bool, answer: bool) 
 }
 
 fn redeliver(cx: &mut Context, taken: Vec<UnackedDelivery>) {
-    let (same, others): (Vec<_>, Vec<_>) = taken
-        .into_iter()
-        .partition(|d| d.consumer.as_ref().is_some_and(|consumer| !consumer.is_cancelled()));
+    let (same, others): (Vec<_>, Vec<_>) =
+        taken.into_iter().partition(|d| d.consumer.as_ref().is_some_and(|consumer| !consumer.is_cancelled()));
     let mut out = cx.outbox.lock();
     for mut delivery in same {
         let Some(consumer) = delivery.consumer else { continue };

@@ -1,8 +1,8 @@
 //! Class exchange (AMQP 0-9-1 §1.6).
 
 use crate::amqp::{self, FieldTable};
-use crate::connection::channel::Channel;
 use crate::auth::Access;
+use crate::connection::channel::Channel;
 use crate::connection::context::Context;
 use crate::error::AmqpError;
 use crate::vhost::{BindRequest, DeclareExchange, DestinationName};
@@ -20,7 +20,8 @@ pub fn declare(
         cx.wait_for(exchange.ticket);
     } else {
         cx.check(Access::Configure, "exchange", name)?;
-        if let Some(alternate) = declare.arguments.get("alternate-exchange").and_then(|value| value.as_str()) {
+        if let Some(alternate) = declare.arguments.get("alternate-exchange").and_then(|value| value.as_str())
+        {
             cx.check(Access::Read, "exchange", name)?;
             cx.check(Access::Write, "exchange", alternate)?;
         }
@@ -82,5 +83,10 @@ fn checked<'a>(
 ) -> Result<BindRequest<'a>, AmqpError> {
     cx.check(Access::Write, "exchange", destination)?;
     cx.check(Access::Read, "exchange", source)?;
-    Ok(BindRequest { source, destination: DestinationName::Exchange(destination.into()), routing_key, arguments })
+    Ok(BindRequest {
+        source,
+        destination: DestinationName::Exchange(destination.into()),
+        routing_key,
+        arguments,
+    })
 }

@@ -1,8 +1,8 @@
 //! Class queue (AMQP 0-9-1 §1.7).
 
 use crate::amqp;
-use crate::connection::channel::Channel;
 use crate::auth::Access;
+use crate::connection::channel::Channel;
 use crate::connection::context::Context;
 use crate::connection::names;
 use crate::error::AmqpError;
@@ -73,7 +73,8 @@ fn check_dead_letter_exchange(
     queue: &str,
     declare: &amqp::queue::Declare,
 ) -> Result<(), AmqpError> {
-    let Some(exchange) = declare.arguments.get("x-dead-letter-exchange").and_then(|value| value.as_str()) else {
+    let Some(exchange) = declare.arguments.get("x-dead-letter-exchange").and_then(|value| value.as_str())
+    else {
         return Ok(());
     };
     cx.check(Access::Read, "queue", queue)?;
@@ -91,7 +92,8 @@ fn check_dead_letter_exchange(
     Err(AmqpError::access_refused(format!(
         "dead-lettering from queue '{queue}' through exchange 'amq.default' in vhost '{}' refused for user '{}': \
          set an x-dead-letter-routing-key that this user may publish to",
-        cx.vhost.name, cx.user.name()
+        cx.vhost.name,
+        cx.user.name()
     )))
 }
 

@@ -68,7 +68,12 @@ impl<D: Clone + Eq> Router<D> {
     }
 
     /// Adds a binding; the caller makes sure that the same one is not added twice.
-    pub fn bind(&mut self, routing_key: &str, arguments: &FieldTable, destination: D) -> Result<(), HeadersError> {
+    pub fn bind(
+        &mut self,
+        routing_key: &str,
+        arguments: &FieldTable,
+        destination: D,
+    ) -> Result<(), HeadersError> {
         match self {
             Router::Direct(router) => router.bind(routing_key, destination),
             Router::Fanout(router) => router.bind(destination),

@@ -234,7 +234,9 @@ mod tests {
         match (pattern.split_first(), key.split_first()) {
             (None, None) => true,
             (Some((&"#", rest)), _) => matches(rest, key) || (!key.is_empty() && matches(pattern, &key[1..])),
-            (Some((&word, rest)), Some((&first, key))) => (word == "*" || word == first) && matches(rest, key),
+            (Some((&word, rest)), Some((&first, key))) => {
+                (word == "*" || word == first) && matches(rest, key)
+            }
             _ => false,
         }
     }
