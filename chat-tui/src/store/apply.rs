@@ -135,32 +135,32 @@ impl Store {
         })
     }
 
-    /// Turns owed receipts into publishes. Returns whether more are owed.
+    /// Turns owed receipts into publishes, all of them. Returns whether there were any.
     pub fn write_receipts(&self) -> Result<bool, StoreError> {
-        self.transaction(|| {
-            let owed = self.peers_owed_receipts(RECEIPT_PEERS_MAX)?;
-            let mut more = owed.len() == RECEIPT_PEERS_MAX;
-            for name in owed {
-                more |= self.write_receipts_to(&name)?;
-            }
-            Ok(more)
-        })
+        let mut any = false;
+        // Short transactions, so that other sessions get their turn.
+        while self.transaction(|| self.write_some_receipts())? {
+            any = true;
+        }
+        Ok(any)
     }
 
-    fn write_receipts_to(&self, name: &str) -> Result<bool, StoreError> {
-        let (peer, Some(id)) = (self.peer(name)?, self.peer_id(name)?) else { return Ok(false) };
-        let mut more = false;
+    fn write_some_receipts(&self) -> Result<bool, StoreError> {
+        let owed = self.peers_owed_receipts(RECEIPT_PEERS_MAX)?;
+        for name in &owed {
+            self.write_receipts_to(name)?;
+        }
+        Ok(!owed.is_empty())
+    }
+
+    fn write_receipts_to(&self, name: &str) -> Result<(), StoreError> {
+        let (peer, Some(id)) = (self.peer(name)?, self.peer_id(name)?) else { return Ok(()) };
         let kinds = [(ReceiptState::Delivered, Delivery::Delivered), (ReceiptState::Read, Delivery::Read)];
         for (state, kind) in kinds {
             let ids = self.take_owed(id, &kind, RECEIPT_IDS_MAX)?;
-            more |= ids.len() == RECEIPT_IDS_MAX;
-            let effects = publishing::receipt(&peer, ids, state, &Now::new());
-            if effects.is_empty() {
-                continue;
-            }
-            self.apply(name, effects)?;
+            self.apply(name, publishing::receipt(&peer, ids, state, &Now::new()))?;
         }
-        Ok(more)
+        Ok(())
     }
 
     fn apply(&self, name: &str, effects: Vec<Effect>) -> Result<Vec<Event>, StoreError> {

@@ -17,15 +17,11 @@ pub fn default_data_dir() -> Result<PathBuf, StoreError> {
     Ok(strategy.data_dir().join("warren"))
 }
 
-/// The folder of `user` at the broker `host:port/vhost`. Distinct users and brokers get distinct folders.
-pub fn state_dir(
-    data_dir: &Path,
-    host: &str,
-    port: u16,
-    vhost: &str,
-    user: &str,
-) -> Result<PathBuf, StoreError> {
-    let broker = format!("{}+{port}+{}", escape(&host.to_ascii_lowercase()), escape(vhost));
+/// The folder of `user` at the broker `address` (`host:port`), in `vhost`. Distinct users and brokers get distinct
+/// folders.
+pub fn state_dir(data_dir: &Path, address: &str, vhost: &str, user: &str) -> Result<PathBuf, StoreError> {
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+    let broker = format!("{}+{}+{}", escape(&host.to_ascii_lowercase()), escape(port), escape(vhost));
     let user = escape(user);
     if broker.len() > NAME_BYTES_MAX || user.len() > NAME_BYTES_MAX {
         return Err(StoreError::NameTooLong);
@@ -73,7 +69,7 @@ mod tests {
         let mut seen = HashSet::new();
         for user in ["alice", "Alice", "a/b", "a%2fb", "..", ".", "", "a.b", "%", "ü", "a b", "a\0b", "con:1"]
         {
-            let dir = state_dir(Path::new("/data"), "localhost", 5672, "/", user).unwrap();
+            let dir = state_dir(Path::new("/data"), "localhost:5672", "/", user).unwrap();
             assert_eq!(dir.components().count(), 4, "{user:?} became {dir:?}");
             assert!(dir.starts_with("/data/localhost+5672+%2f"));
             assert!(!dir.to_str().unwrap().contains(".."), "{user:?} became {dir:?}");
@@ -83,15 +79,15 @@ mod tests {
 
     #[test]
     fn brokers_are_told_apart() {
-        let dir = |host, port, vhost| state_dir(Path::new("/d"), host, port, vhost, "al").unwrap();
-        let all = [dir("h", 1, "/"), dir("h", 1, ""), dir("h", 2, "/"), dir("g", 1, "/"), dir("h", 1, "+1+")];
+        let dir = |address, vhost| state_dir(Path::new("/d"), address, vhost, "al").unwrap();
+        let all = [dir("h:1", "/"), dir("h:1", ""), dir("h:2", "/"), dir("g:1", "/"), dir("[::1]:1", "/")];
         assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
-        assert_eq!(dir("HOST", 1, "/"), dir("host", 1, "/"));
+        assert_eq!(dir("HOST:1", "/"), dir("host:1", "/"));
     }
 
     #[test]
     fn a_name_longer_than_a_folder_name_is_refused() {
         let long = "x".repeat(NAME_BYTES_MAX + 1);
-        assert!(matches!(state_dir(Path::new("/d"), "h", 1, "/", &long), Err(StoreError::NameTooLong)));
+        assert!(matches!(state_dir(Path::new("/d"), "h:1", "/", &long), Err(StoreError::NameTooLong)));
     }
 }

@@ -1,6 +1,6 @@
 //! What is to be published, in order. A row leaves when the broker has confirmed, returned or refused it.
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Row, params};
 use shared::message::{Body, Envelope, Lifetime};
 use shared::topology::{DEFAULT_EXCHANGE, FRIENDS_EXCHANGE};
 use uuid::Uuid;
@@ -24,11 +24,12 @@ const SELECT: &str =
     o.at, o.body FROM outbox o JOIN peer p ON p.id = o.peer";
 
 impl Store {
-    /// What waits behind `after`, in order, at most `limit`.
-    pub fn outbox(&self, after: i64, limit: usize) -> Result<Vec<Waiting>, StoreError> {
-        let mut statement =
-            self.connection.prepare_cached(&format!("{SELECT} WHERE o.seq > ?1 ORDER BY o.seq LIMIT ?2"))?;
-        let rows = statement.query_and_then(params![after, limit as i64], read_waiting)?;
+    /// What waits for `exchange` behind `after`, in order, at most `limit`.
+    pub fn outbox(&self, exchange: &str, after: i64, limit: usize) -> Result<Vec<Waiting>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached(&format!("{SELECT} WHERE o.seq > ?1 AND o.exchange = ?2 ORDER BY o.seq LIMIT ?3"))?;
+        let rows = statement.query_and_then(params![after, exchange, limit as i64], read_waiting)?;
         rows.collect()
     }
 
@@ -88,16 +89,6 @@ impl Store {
             self.advance_message(peer, id, state)?;
         }
         Ok(())
-    }
-
-    /// Whether a message is still on its way to the broker.
-    pub fn is_waiting(&self, message_id: Uuid) -> Result<bool, StoreError> {
-        let found = self
-            .connection
-            .prepare_cached("SELECT 1 FROM outbox WHERE message_id = ?1")?
-            .query_row([message_id], |_| Ok(()))
-            .optional()?;
-        Ok(found.is_some())
     }
 }
 

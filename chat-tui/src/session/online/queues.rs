@@ -1,0 +1,300 @@
+//! Owns and consumes the queues that the store says, deletes those that it gave up.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_lite::StreamExt;
+use lapin::options::{BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Consumer};
+use shared::client::{Failure, Link};
+use shared::topology::Ownership;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::intake::{Arriving, Fact};
+use crate::session::uplink::{Context, Note};
+use crate::store::{OwnedQueue, QueueState};
+
+/// Unacknowledged messages per queue: what a huge backlog may put into memory.
+const PREFETCH: u16 = 32;
+/// Declares under way at a time.
+const DECLARES_MAX: usize = 64;
+/// Pauses between looks at whether a backlog is through double from the first to the last of these.
+const LOOK_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+/// Runs until the connection or the store fails; says how.
+pub async fn run(
+    link: Arc<Link>,
+    context: Context,
+    arrivals: mpsc::Sender<Arriving>,
+    facts: mpsc::UnboundedReceiver<Fact>,
+) -> String {
+    match Queues::open(link, context, arrivals).await {
+        Ok(queues) => queues.run(facts).await,
+        Err(reason) => reason,
+    }
+}
+
+struct Queues {
+    link: Arc<Link>,
+    context: Context,
+    arrivals: mpsc::Sender<Arriving>,
+    /// For consuming alone: an error of the broker over a declare must not end the consumers.
+    consuming: Channel,
+    consumers: JoinSet<()>,
+    owned: HashMap<String, Owned>,
+    /// Queues that the broker does not let us have; not tried again over this connection.
+    refused: HashSet<String>,
+    caught_up: bool,
+    look_pause: Duration,
+}
+
+struct Owned {
+    /// Asks the consumer to say when it has passed on everything.
+    ask: mpsc::Sender<()>,
+    backlog: Backlog,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Backlog {
+    /// Something waited in the queue when it was declared.
+    Waiting,
+    /// The broker has delivered all of it; it may not be in the store yet.
+    Delivered,
+    Stored,
+}
+
+impl Queues {
+    async fn open(
+        link: Arc<Link>,
+        context: Context,
+        arrivals: mpsc::Sender<Arriving>,
+    ) -> Result<Queues, String> {
+        let consuming = link.channel().await.map_err(|failure| failure.to_string())?;
+        consuming
+            .basic_qos(PREFETCH, BasicQosOptions::default())
+            .await
+            .map_err(|error| Failure::from(error).to_string())?;
+        Ok(Queues {
+            link,
+            context,
+            arrivals,
+            consuming,
+            consumers: JoinSet::new(),
+            owned: HashMap::new(),
+            refused: HashSet::new(),
+            caught_up: false,
+            look_pause: LOOK_PAUSE.0,
+        })
+    }
+
+    async fn run(mut self, mut facts: mpsc::UnboundedReceiver<Fact>) -> String {
+        let mut look = self.context.look.subscribe();
+        loop {
+            look.mark_unchanged();
+            if let Err(reason) = self.reconcile().await {
+                return reason;
+            }
+            let waiting = self.owned.values().any(|owned| owned.backlog == Backlog::Waiting);
+            tokio::select! {
+                changed = look.changed() => if changed.is_err() {
+                    return "the session has ended".into();
+                },
+                fact = facts.recv() => match fact {
+                    Some(Fact::Emptied(queue)) => if let Some(owned) = self.owned.get_mut(&queue) {
+                        owned.backlog = Backlog::Stored;
+                    },
+                    // Deleted by somebody else, unless by us. If it is still wanted, `reconcile` declares it again.
+                    Some(Fact::Gone(queue)) => drop(self.owned.remove(&queue)),
+                    None => return "the consumers have ended".into(),
+                },
+                () = sleep(self.look_pause), if waiting => {
+                    self.look_pause = (self.look_pause * 2).min(LOOK_PAUSE.1);
+                    if let Err(failure) = self.look_at_backlogs().await {
+                        return failure.to_string();
+                    }
+                }
+            }
+        }
+    }
+
+    async fn reconcile(&mut self) -> Result<(), String> {
+        let queues = self.context.store.call(|store| store.queues()).await;
+        let queues = queues.map_err(|error| error.to_string())?;
+        let wanted: Vec<&OwnedQueue> = queues
+            .iter()
+            .filter(|queue| queue.state != QueueState::ToDelete)
+            .filter(|queue| !self.owned.contains_key(&queue.name) && !self.refused.contains(&queue.name))
+            .collect();
+        for some in wanted.chunks(DECLARES_MAX) {
+            self.own(some).await?;
+        }
+        for queue in &queues {
+            let drained = || self.owned.get(&queue.name).is_some_and(|own| own.backlog == Backlog::Stored);
+            let ripe = match queue.state {
+                QueueState::ToDelete => true,
+                QueueState::ToDrain => drained() || self.refused.contains(&queue.name),
+                QueueState::ToDeclare | QueueState::Declared => false,
+            };
+            if ripe {
+                self.delete(queue).await?;
+            }
+        }
+        self.note_caught_up(&queues).await;
+        Ok(())
+    }
+
+    /// Declares and consumes some queues, all at once; if the broker refuses any, one by one.
+    async fn own(&mut self, queues: &[&OwnedQueue]) -> Result<(), String> {
+        let channel = self.link.channel().await.map_err(|failure| failure.to_string())?;
+        let ownership = self.link.ownership();
+        let mut declares = JoinSet::new();
+        for queue in queues {
+            let (channel, name) = (channel.clone(), queue.name.clone());
+            declares.spawn(async move { (declare(&channel, ownership, &name).await, name) });
+        }
+        let mut failed = false;
+        while let Some(declared) = declares.join_next().await {
+            match declared {
+                Ok((Ok(backlog), name)) => self.consume(&name, backlog).await?,
+                _ => failed = true,
+            }
+        }
+        if failed {
+            for queue in queues {
+                if !self.owned.contains_key(&queue.name) {
+                    self.own_alone(queue).await?;
+                }
+            }
+        }
+        // A channel that is closed already is fine.
+        let _ = channel.close(200, "OK".into()).await;
+        Ok(())
+    }
+
+    async fn own_alone(&mut self, queue: &OwnedQueue) -> Result<(), String> {
+        let channel = self.link.channel().await.map_err(|failure| failure.to_string())?;
+        match declare(&channel, self.link.ownership(), &queue.name).await {
+            Ok(backlog) => {
+                self.consume(&queue.name, backlog).await?;
+                let _ = channel.close(200, "OK".into()).await;
+            }
+            Err(failure) if failure.spares_the_connection() => {
+                self.refused.insert(queue.name.clone());
+                let whose = queue.friend.as_deref().map_or("the inbox".into(), |name| format!("the queue for {name}"));
+                self.context.notice(format!("the broker does not let us have {whose}: {failure}")).await;
+            }
+            Err(failure) => return Err(failure.to_string()),
+        }
+        Ok(())
+    }
+
+    async fn consume(&mut self, name: &str, backlog: u32) -> Result<(), String> {
+        let declared = name.to_owned();
+        let stored = self.context.store.call(move |store| store.queue_declared(&declared)).await;
+        stored.map_err(|error| error.to_string())?;
+        let consumer = self
+            .consuming
+            .basic_consume(name.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default())
+            .await
+            .map_err(|error| Failure::from(error).to_string())?;
+        let (ask, asked) = mpsc::channel(1);
+        self.consumers.spawn(pass_on(name.to_owned(), consumer, asked, self.arrivals.clone()));
+        let backlog = if backlog == 0 { Backlog::Stored } else { Backlog::Waiting };
+        if backlog == Backlog::Waiting {
+            self.look_pause = LOOK_PAUSE.0;
+        }
+        self.owned.insert(name.to_owned(), Owned { ask, backlog });
+        self.context.changed().await;
+        Ok(())
+    }
+
+    async fn delete(&mut self, queue: &OwnedQueue) -> Result<(), String> {
+        let channel = self.link.channel().await.map_err(|failure| failure.to_string())?;
+        let deleting = channel.queue_delete(queue.name.as_str().into(), QueueDeleteOptions::default());
+        match deleting.await.map_err(Failure::from) {
+            Ok(_) => {}
+            // Not ours to delete (any more): as good as deleted.
+            Err(failure) if failure.spares_the_connection() => {
+                tracing::warn!(%failure, "a queue could not be deleted");
+            }
+            Err(failure) => return Err(failure.to_string()),
+        }
+        let _ = channel.close(200, "OK".into()).await;
+        self.owned.remove(&queue.name);
+        let name = queue.name.clone();
+        let stored = self.context.store.call(move |store| store.queue_deleted(&name)).await;
+        stored.map_err(|error| error.to_string())?;
+        self.context.changed().await;
+        Ok(())
+    }
+
+    /// Asks the broker which queues have nothing left to deliver. On the channel of the consumers: its answer comes behind
+    /// the deliveries.
+    async fn look_at_backlogs(&mut self) -> Result<(), Failure> {
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        for (name, owned) in &mut self.owned {
+            if owned.backlog != Backlog::Waiting {
+                continue;
+            }
+            let declared =
+                self.consuming.queue_declare(name.as_str().into(), passive, FieldTable::default()).await?;
+            if declared.message_count() == 0 {
+                owned.backlog = Backlog::Delivered;
+                // A consumer that is gone says so itself.
+                let _ = owned.ask.try_send(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn note_caught_up(&mut self, queues: &[OwnedQueue]) {
+        let stored = |queue: &OwnedQueue| {
+            self.refused.contains(&queue.name)
+                || self.owned.get(&queue.name).is_some_and(|owned| owned.backlog == Backlog::Stored)
+        };
+        let has_inbox = queues.iter().any(|queue| queue.friend.is_none());
+        let all = queues.iter().filter(|queue| queue.state != QueueState::ToDelete).all(stored);
+        if !self.caught_up && has_inbox && all {
+            self.caught_up = true;
+            let _ = self.context.notes.send(Note::CaughtUp).await;
+        }
+    }
+}
+
+/// Declares a queue that belongs to the user; returns how many messages wait in it.
+async fn declare(channel: &Channel, ownership: Ownership, name: &str) -> Result<u32, Failure> {
+    let declared =
+        channel.queue_declare(name.into(), ownership.declare_options(), ownership.declare_arguments()).await?;
+    Ok(declared.message_count())
+}
+
+async fn pass_on(
+    queue: String,
+    mut consumer: Consumer,
+    mut asked: mpsc::Receiver<()>,
+    arrivals: mpsc::Sender<Arriving>,
+) {
+    loop {
+        let arriving = tokio::select! {
+            // Whatever was delivered before the question comes before the answer.
+            biased;
+            delivered = consumer.next() => match delivered {
+                Some(Ok(delivery)) => {
+                    Arriving::Delivery { queue: queue.clone(), delivery: Box::new(delivery) }
+                }
+                // The channel is closed, and with it goes the connection.
+                Some(Err(_)) => return,
+                None => Arriving::Gone { queue: queue.clone() },
+            },
+            Some(()) = asked.recv() => Arriving::Emptied { queue: queue.clone() },
+        };
+        let gone = matches!(arriving, Arriving::Gone { .. });
+        if arrivals.send(arriving).await.is_err() || gone {
+            return;
+        }
+    }
+}
