@@ -87,7 +87,8 @@ impl Session {
         let (commands, command_receiver) = mpsc::channel(COMMANDS_MAX);
         let (event_sender, events) = mpsc::channel(EVENTS_MAX);
         let (progress_sender, progress) = watch::channel(Progress::default());
-        let engine = engine::Engine::new(config, user, store, command_receiver, event_sender, progress_sender);
+        let engine =
+            engine::Engine::new(config, user, store, command_receiver, event_sender, progress_sender);
         Ok(Session { commands, events, progress, task: tokio::spawn(engine.run()) })
     }
 }

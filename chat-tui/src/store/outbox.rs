@@ -26,9 +26,9 @@ const SELECT: &str =
 impl Store {
     /// What waits for `exchange` behind `after`, in order, at most `limit`.
     pub fn outbox(&self, exchange: &str, after: i64, limit: usize) -> Result<Vec<Waiting>, StoreError> {
-        let mut statement = self
-            .connection
-            .prepare_cached(&format!("{SELECT} WHERE o.seq > ?1 AND o.exchange = ?2 ORDER BY o.seq LIMIT ?3"))?;
+        let mut statement = self.connection.prepare_cached(&format!(
+            "{SELECT} WHERE o.seq > ?1 AND o.exchange = ?2 ORDER BY o.seq LIMIT ?3"
+        ))?;
         let rows = statement.query_and_then(params![after, exchange, limit as i64], read_waiting)?;
         rows.collect()
     }

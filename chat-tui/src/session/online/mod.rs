@@ -78,7 +78,9 @@ async fn watch_blocked(link: &Link, context: &Context) -> String {
         };
         if let Some(reason) = blocked {
             context
-                .notice(format!("the broker takes no messages for now ({reason}): yours wait, and go out later"))
+                .notice(format!(
+                    "the broker takes no messages for now ({reason}): yours wait, and go out later"
+                ))
                 .await;
         }
     }

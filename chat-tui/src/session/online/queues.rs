@@ -184,7 +184,10 @@ impl Queues {
             }
             Err(failure) if failure.spares_the_connection() => {
                 self.refused.insert(queue.name.clone());
-                let whose = queue.friend.as_deref().map_or("the inbox".into(), |name| format!("the queue for {name}"));
+                let whose = queue
+                    .friend
+                    .as_deref()
+                    .map_or("the inbox".into(), |name| format!("the queue for {name}"));
                 self.context.notice(format!("the broker does not let us have {whose}: {failure}")).await;
             }
             Err(failure) => return Err(failure.to_string()),
@@ -267,8 +270,9 @@ impl Queues {
 
 /// Declares a queue that belongs to the user; returns how many messages wait in it.
 async fn declare(channel: &Channel, ownership: Ownership, name: &str) -> Result<u32, Failure> {
-    let declared =
-        channel.queue_declare(name.into(), ownership.declare_options(), ownership.declare_arguments()).await?;
+    let declared = channel
+        .queue_declare(name.into(), ownership.declare_options(), ownership.declare_arguments())
+        .await?;
     Ok(declared.message_count())
 }
 

@@ -1,0 +1,215 @@
+//! The command line: everything the TUI can do, without it.
+//!
+//! Exit codes: 0 it was done, 1 it was not (standard error says why, and what to do), 2 wrong usage.
+
+mod account;
+mod client;
+mod output;
+mod people;
+mod talk;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use shared::client::{QUIET_LAPIN, SignUp, UriError};
+use tracing_subscriber::EnvFilter;
+
+use crate::session::SessionConfig;
+use crate::store::{default_data_dir, state_dir};
+use account::BrokerArgument;
+use client::Client;
+use output::Output;
+use people::Verb;
+
+/// Chat with friends. Without a command: the terminal user interface.
+#[derive(Debug, Parser)]
+#[command(version, after_long_help = AFTER_HELP)]
+pub struct Arguments {
+    /// Where the broker is: amqp://host:port/vhost, or amqps for TLS. A login in it is used, but other users of this
+    /// machine can see arguments: put it into WARREN_BROKER, or the password into WARREN_PASSWORD.
+    #[arg(
+        long,
+        global = true,
+        env = "WARREN_BROKER",
+        hide_env_values = true,
+        value_name = "URI",
+        default_value = "amqp://127.0.0.1:5672/"
+    )]
+    // Not parsed by clap, which would show a mistyped one with its password.
+    broker: String,
+    /// Your user name.
+    #[arg(long, short, global = true, env = "WARREN_USER", value_name = "NAME")]
+    user: Option<String>,
+    /// Where to keep friends, history and what is still to be sent. Default: warren in your data folder.
+    #[arg(long, global = true, env = "WARREN_DATA_DIR", value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// Print one JSON object a line.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Option<Subcommands>,
+}
+
+const AFTER_HELP: &str = "\
+The password comes from WARREN_PASSWORD, from the broker's URI, or is asked for.
+
+Exit codes: 0 it was done; 1 it was not, standard error says why; 2 wrong usage.
+
+With --json every line on standard output is one object, told apart by \"event\":
+  message     row, id, friend, direction (incoming, outgoing), text, at, state, reason?
+  state       friend, id, state, reason?
+  friend      name, status (friend, former, blocked), presence (online, away, offline), last_seen?, unread, draft?
+  request     name, note, at, direction, state (queued, pending, forwarded, declined, failed), reason?
+  unfriended  by
+  typing      friend
+  connection  state (connecting, online, offline), attempt?, since?, reason?, retry_at?
+  notice      text
+  done        command, name?
+state of a message: queued, sent, delivered, read, returned, failed. Times are RFC 3339, UTC.";
+
+#[derive(Debug, Subcommand)]
+enum Subcommands {
+    /// Create an account at the broker, if it lets you.
+    SignUp {
+        /// For brokers that ask for an invitation.
+        #[arg(long, value_name = "TOKEN")]
+        invite: Option<String>,
+    },
+    /// Ask somebody to be friends; waits until the request is in their inbox.
+    Befriend { name: String, note: Option<String> },
+    /// Take back a request that was not answered yet.
+    Withdraw { name: String },
+    /// Show requests, from others and yours.
+    Requests,
+    /// Accept a request.
+    Accept { name: String },
+    /// Decline a request.
+    Decline { name: String },
+    /// Hear nothing of somebody any more; a friend is unfriended.
+    Block { name: String },
+    /// Hear of somebody again.
+    Unblock { name: String },
+    /// End a friendship. The history stays.
+    Unfriend { name: String },
+    /// Show friends.
+    Friends,
+    /// Send a message; waits until the broker has it on its disk.
+    Send {
+        name: String,
+        /// `-` reads it from standard input.
+        text: String,
+    },
+    /// Print what happens, until interrupted.
+    Listen,
+    /// Show the newest messages with somebody, oldest first. Needs no connection.
+    History {
+        name: String,
+        #[arg(long, default_value_t = 50, value_name = "N")]
+        limit: usize,
+    },
+}
+
+/// Why a command failed, for the person.
+pub type Failure = String;
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.command.is_some() {
+        start_log();
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("cannot start: {error}")),
+    };
+    let broker = match arguments.broker.parse() {
+        Ok(broker) => broker,
+        Err(error) => {
+            fail(&UriError::to_string(&error));
+            return ExitCode::from(2);
+        }
+    };
+    match runtime.block_on(run(&arguments, broker)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => fail(&reason),
+    }
+}
+
+fn fail(reason: &str) -> ExitCode {
+    eprintln!("chat-tui: {}", crate::harmless::lines(reason));
+    ExitCode::FAILURE
+}
+
+/// Quiet unless RUST_LOG says otherwise.
+fn start_log() {
+    let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| "off".into());
+    let filter = EnvFilter::new(format!("{filter},{QUIET_LAPIN}"));
+    // A log that cannot be started is no reason not to chat.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+async fn run(arguments: &Arguments, broker: BrokerArgument) -> Result<(), Failure> {
+    let output = Output { json: arguments.json };
+    let state = Place { broker, user: arguments.user.clone(), data_dir: data_dir(arguments)? };
+    match &arguments.command {
+        None => tui(&state).await,
+        Some(Subcommands::History { name, limit }) => talk::history(&state.folder()?, name, *limit, &output),
+        Some(Subcommands::SignUp { invite }) => {
+            let sign_up = invite.clone().map_or(SignUp::Open, SignUp::Invite);
+            people::sign_up(state.session(Some(sign_up))?, &output).await
+        }
+        Some(command) => signed_in(command, Client::start(state.session(None)?)?, &output).await,
+    }
+}
+
+fn data_dir(arguments: &Arguments) -> Result<PathBuf, Failure> {
+    match &arguments.data_dir {
+        Some(data_dir) => Ok(data_dir.clone()),
+        None => default_data_dir().map_err(|error| error.to_string()),
+    }
+}
+
+async fn signed_in(command: &Subcommands, client: Client, output: &Output) -> Result<(), Failure> {
+    match command {
+        Subcommands::Befriend { name, note } => {
+            people::befriend(client, name, note.as_deref().unwrap_or_default(), output).await
+        }
+        Subcommands::Accept { name } => people::answer(client, Verb::Accept, name, output).await,
+        Subcommands::Decline { name } => people::answer(client, Verb::Decline, name, output).await,
+        Subcommands::Withdraw { name } => people::act(client, Verb::Withdraw, name, output).await,
+        Subcommands::Block { name } => people::act(client, Verb::Block, name, output).await,
+        Subcommands::Unblock { name } => people::act(client, Verb::Unblock, name, output).await,
+        Subcommands::Unfriend { name } => people::act(client, Verb::Unfriend, name, output).await,
+        Subcommands::Requests => people::requests(client, output).await,
+        Subcommands::Friends => people::friends(client, output).await,
+        Subcommands::Send { name, text } => talk::send(client, name, text, output).await,
+        Subcommands::Listen => talk::listen(client, output).await,
+        // Handled before signing in.
+        Subcommands::SignUp { .. } | Subcommands::History { .. } => Ok(()),
+    }
+}
+
+async fn tui(_place: &Place) -> Result<(), Failure> {
+    Err("this build has no terminal user interface: give a command, see --help".into())
+}
+
+/// Which user at which broker, and where the local state is.
+struct Place {
+    broker: BrokerArgument,
+    user: Option<String>,
+    data_dir: PathBuf,
+}
+
+impl Place {
+    /// The folder with the local state.
+    fn folder(&self) -> Result<PathBuf, Failure> {
+        let (uri, user) = (&self.broker.uri, account::user(&self.broker, self.user.as_deref())?);
+        state_dir(&self.data_dir, &uri.address(), uri.vhost(), &user).map_err(|error| error.to_string())
+    }
+
+    fn session(&self, sign_up: Option<SignUp>) -> Result<SessionConfig, Failure> {
+        let broker = account::login(&self.broker, self.user.as_deref(), sign_up.is_some())?;
+        Ok(SessionConfig { broker, sign_up, data_dir: self.data_dir.clone() })
+    }
+}

@@ -1,0 +1,410 @@
+//! What the commands print: plain lines, or JSON lines. The shapes are in `--help`.
+
+use std::io::{self, Write};
+use std::time::SystemTime;
+
+use jiff::{Timestamp, tz::TimeZone};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::harmless;
+use crate::session::api::{
+    Connection, Delivery, Direction, Friend, FriendStatus, Message, Presence, Request, RequestState,
+};
+
+pub struct Output {
+    pub json: bool,
+}
+
+/// One line of output.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Line<'a> {
+    Message(&'a Message),
+    State {
+        friend: &'a str,
+        id: Uuid,
+        state: &'a Delivery,
+    },
+    Friend(&'a Friend),
+    Request(&'a Request),
+    Unfriended {
+        by: &'a str,
+    },
+    Typing {
+        friend: &'a str,
+    },
+    Connection(&'a Connection),
+    Notice(&'a str),
+    /// A command has had its effect; `text` is for the plain form.
+    Done {
+        command: &'a str,
+        name: Option<&'a str>,
+        text: &'a str,
+    },
+}
+
+impl Output {
+    /// Prints a line. An error means that nobody reads any more.
+    pub fn print(&self, line: &Line<'_>) -> io::Result<()> {
+        let text = if self.json { json(line) } else { plain(line, &TimeZone::system()) };
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "{text}")?;
+        stdout.flush()
+    }
+}
+
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+enum Json<'a> {
+    Message {
+        row: i64,
+        id: Uuid,
+        friend: &'a str,
+        direction: &'a str,
+        text: &'a str,
+        at: String,
+        state: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'a str>,
+    },
+    State {
+        friend: &'a str,
+        id: Uuid,
+        state: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'a str>,
+    },
+    Friend {
+        name: &'a str,
+        status: &'a str,
+        presence: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        last_seen: Option<String>,
+        unread: u32,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        draft: &'a str,
+    },
+    Request {
+        name: &'a str,
+        note: &'a str,
+        at: String,
+        direction: &'a str,
+        state: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'a str>,
+    },
+    Unfriended {
+        by: &'a str,
+    },
+    Typing {
+        friend: &'a str,
+    },
+    Connection {
+        state: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        attempt: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        since: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_at: Option<String>,
+    },
+    Notice {
+        text: &'a str,
+    },
+    Done {
+        command: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
+    },
+}
+
+fn json(line: &Line<'_>) -> String {
+    let shape = match line {
+        Line::Message(message) => {
+            let (state, reason) = delivery(&message.state);
+            Json::Message {
+                row: message.row,
+                id: message.id,
+                friend: &message.friend,
+                direction: direction(message.direction),
+                text: &message.text,
+                at: utc(message.at),
+                state,
+                reason,
+            }
+        }
+        Line::State { friend, id, state } => {
+            let (state, reason) = delivery(state);
+            Json::State { friend, id: *id, state, reason }
+        }
+        Line::Friend(friend) => Json::Friend {
+            name: &friend.name,
+            status: status(friend.status),
+            presence: presence(&friend.presence),
+            last_seen: last_seen(&friend.presence).map(utc),
+            unread: friend.unread,
+            draft: &friend.draft,
+        },
+        Line::Request(request) => {
+            let (state, reason) = request_state(&request.state);
+            Json::Request {
+                name: &request.name,
+                note: &request.note,
+                at: utc(request.at),
+                direction: direction(request.direction),
+                state,
+                reason,
+            }
+        }
+        Line::Unfriended { by } => Json::Unfriended { by },
+        Line::Typing { friend } => Json::Typing { friend },
+        Line::Connection(connection) => json_connection(connection),
+        Line::Notice(text) => Json::Notice { text },
+        Line::Done { command, name, .. } => Json::Done { command, name: *name },
+    };
+    match serde_json::to_string(&shape) {
+        Ok(json) => harmless::json(&json).into_owned(),
+        // Strings and numbers can always be written.
+        Err(error) => format!("{{\"event\":\"notice\",\"text\":\"not written: {error}\"}}"),
+    }
+}
+
+fn json_connection(connection: &Connection) -> Json<'_> {
+    let shape = |state, attempt, since: Option<SystemTime>, reason, retry_at: Option<SystemTime>| {
+        Json::Connection { state, attempt, since: since.map(utc), reason, retry_at: retry_at.map(utc) }
+    };
+    match connection {
+        Connection::Connecting { attempt } => shape("connecting", Some(*attempt), None, None, None),
+        Connection::Online { since } => shape("online", None, Some(*since), None, None),
+        Connection::Offline { since, reason, retry_at } => {
+            shape("offline", None, Some(*since), Some(reason), Some(*retry_at))
+        }
+    }
+}
+
+fn plain(line: &Line<'_>, zone: &TimeZone) -> String {
+    match line {
+        Line::Message(message) => plain_message(message, zone),
+        Line::State { friend, id, state } => {
+            let (state, reason) = delivery(state);
+            format!("* message {} to {}: {}", short(*id), harmless::line(friend), with(state, reason))
+        }
+        Line::Friend(friend) => plain_friend(friend, zone),
+        Line::Request(request) => plain_request(request, zone),
+        Line::Unfriended { by } => format!("* {} is no longer your friend", harmless::line(by)),
+        Line::Typing { friend } => format!("* {} is typing", harmless::line(friend)),
+        Line::Connection(Connection::Connecting { attempt: 1 }) => "* connecting".into(),
+        Line::Connection(Connection::Connecting { attempt }) => format!("* connecting, attempt {attempt}"),
+        Line::Connection(Connection::Online { .. }) => "* online".into(),
+        Line::Connection(Connection::Offline { reason, .. }) => {
+            format!("* offline: {}", harmless::line(reason))
+        }
+        Line::Notice(text) | Line::Done { text, .. } => format!("* {}", harmless::line(text)),
+    }
+}
+
+/// `2026-11-23 16:20:05 bob: text`, or `→ bob:` for ours; further lines of the text behind a bar.
+fn plain_message(message: &Message, zone: &TimeZone) -> String {
+    let (state, reason) = delivery(&message.state);
+    let arrow = if message.direction == Direction::Outgoing { "→ " } else { "" };
+    let text = harmless::lines(&message.text).replace('\n', "\n  | ");
+    let fate = match (message.direction, &message.state) {
+        (Direction::Incoming, _) => String::new(),
+        _ => format!(" ({})", with(state, reason)),
+    };
+    format!("{} {arrow}{}: {text}{fate}", local(message.at, zone), harmless::line(&message.friend))
+}
+
+fn plain_friend(friend: &Friend, zone: &TimeZone) -> String {
+    let presence = match (friend.status, &friend.presence) {
+        (FriendStatus::Friend, Presence::Offline { last_seen: Some(at) }) => {
+            format!("offline, last seen {}", local(*at, zone))
+        }
+        (FriendStatus::Friend, state) => presence(state).to_owned(),
+        (FriendStatus::Former, _) => "no longer a friend".into(),
+        (FriendStatus::Blocked, _) => "blocked".into(),
+    };
+    let unread = if friend.unread > 0 { format!(", {} unread", friend.unread) } else { String::new() };
+    format!("{}: {presence}{unread}", harmless::line(&friend.name))
+}
+
+fn plain_request(request: &Request, zone: &TimeZone) -> String {
+    let name = harmless::line(&request.name);
+    let note = match request.note.as_str() {
+        "" => String::new(),
+        note => format!(": {}", harmless::line(note)),
+    };
+    let at = local(request.at, zone);
+    let (state, reason) = request_state(&request.state);
+    match request.direction {
+        Direction::Incoming => format!("{at} {name} asks to be your friend{note}"),
+        Direction::Outgoing => format!("{at} you asked {name}{note} ({})", with(state, reason)),
+    }
+}
+
+fn with(state: &str, reason: Option<&str>) -> String {
+    reason.map_or_else(|| state.to_owned(), |reason| format!("{state}: {}", harmless::line(reason)))
+}
+
+/// The end of an id: the beginning is the time, which is alike in neighbours.
+fn short(id: Uuid) -> String {
+    let id = id.simple().to_string();
+    id[id.len() - 8..].to_owned()
+}
+
+fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Incoming => "incoming",
+        Direction::Outgoing => "outgoing",
+    }
+}
+
+fn delivery(state: &Delivery) -> (&'static str, Option<&str>) {
+    match state {
+        Delivery::Queued => ("queued", None),
+        Delivery::Sent => ("sent", None),
+        Delivery::Delivered => ("delivered", None),
+        Delivery::Read => ("read", None),
+        Delivery::Returned => ("returned", None),
+        Delivery::Failed(reason) => ("failed", Some(reason)),
+    }
+}
+
+fn request_state(state: &RequestState) -> (&'static str, Option<&str>) {
+    match state {
+        RequestState::Queued => ("queued", None),
+        RequestState::Pending => ("pending", None),
+        RequestState::Forwarded => ("forwarded", None),
+        RequestState::Declined => ("declined", None),
+        RequestState::Failed(reason) => ("failed", Some(reason)),
+    }
+}
+
+fn status(status: FriendStatus) -> &'static str {
+    match status {
+        FriendStatus::Friend => "friend",
+        FriendStatus::Former => "former",
+        FriendStatus::Blocked => "blocked",
+    }
+}
+
+fn presence(presence: &Presence) -> &'static str {
+    match presence {
+        Presence::Online => "online",
+        Presence::Away => "away",
+        Presence::Offline { .. } => "offline",
+    }
+}
+
+fn last_seen(presence: &Presence) -> Option<SystemTime> {
+    match presence {
+        Presence::Offline { last_seen } => *last_seen,
+        Presence::Online | Presence::Away => None,
+    }
+}
+
+/// RFC 3339, UTC, milliseconds.
+fn utc(at: SystemTime) -> String {
+    Timestamp::try_from(at).map_or_else(|_| "unknown".into(), |at| format!("{at:.3}"))
+}
+
+fn local(at: SystemTime, zone: &TimeZone) -> String {
+    match Timestamp::try_from(at) {
+        Ok(at) => at.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        Err(_) => "unknown time".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    fn message(text: &str, direction: Direction, state: Delivery) -> Message {
+        Message {
+            row: 7,
+            id: Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0001),
+            friend: "bob".into(),
+            direction,
+            text: text.into(),
+            at: UNIX_EPOCH + Duration::from_millis(1_764_000_000_123),
+            state,
+        }
+    }
+
+    #[test]
+    fn json_lines_have_the_documented_shapes() {
+        let sent = message("hi\n\u{1b}[2J", Direction::Outgoing, Delivery::Failed("no".into()));
+        let friend = Friend {
+            name: "bob".into(),
+            status: FriendStatus::Former,
+            presence: Presence::Offline { last_seen: Some(UNIX_EPOCH) },
+            unread: 2,
+            last_message: None,
+            draft: String::new(),
+        };
+        let request = Request {
+            name: "eve".into(),
+            note: "hi".into(),
+            at: UNIX_EPOCH,
+            direction: Direction::Incoming,
+            state: RequestState::Pending,
+        };
+        for (line, expected) in [
+            (
+                Line::Message(&sent),
+                r#"{"event":"message","row":7,"id":"01920000-0000-7000-8000-000000000001","friend":"bob","direction":"outgoing","text":"hi\n\u001b[2J","at":"2025-11-24T16:00:00.123Z","state":"failed","reason":"no"}"#,
+            ),
+            (
+                Line::State { friend: "bob", id: sent.id, state: &Delivery::Read },
+                r#"{"event":"state","friend":"bob","id":"01920000-0000-7000-8000-000000000001","state":"read"}"#,
+            ),
+            (
+                Line::Friend(&friend),
+                r#"{"event":"friend","name":"bob","status":"former","presence":"offline","last_seen":"1970-01-01T00:00:00.000Z","unread":2}"#,
+            ),
+            (
+                Line::Request(&request),
+                r#"{"event":"request","name":"eve","note":"hi","at":"1970-01-01T00:00:00.000Z","direction":"incoming","state":"pending"}"#,
+            ),
+            (Line::Unfriended { by: "bob" }, r#"{"event":"unfriended","by":"bob"}"#),
+            (
+                Line::Connection(&Connection::Connecting { attempt: 2 }),
+                r#"{"event":"connection","state":"connecting","attempt":2}"#,
+            ),
+            (
+                Line::Done { command: "accept", name: Some("bob"), text: "" },
+                r#"{"event":"done","command":"accept","name":"bob"}"#,
+            ),
+        ] {
+            assert_eq!(json(&line), expected);
+        }
+    }
+
+    #[test]
+    fn plain_lines_cannot_be_forged_by_what_others_write() {
+        let forged = message(
+            "hi\n2025-11-24 16:00:00 carol: give bob the key\x1b[2K\r* bob is typing",
+            Direction::Incoming,
+            Delivery::Delivered,
+        );
+        assert_eq!(
+            plain(&Line::Message(&forged), &TimeZone::UTC),
+            "2025-11-24 16:00:00 bob: hi\n  | 2025-11-24 16:00:00 carol: give bob the key␛[2K␍* bob is typing"
+        );
+        let request = Request {
+            name: "eve".into(),
+            note: "a\nb".into(),
+            at: UNIX_EPOCH,
+            direction: Direction::Incoming,
+            state: RequestState::Pending,
+        };
+        assert_eq!(
+            plain(&Line::Request(&request), &TimeZone::UTC),
+            "1970-01-01 00:00:00 eve asks to be your friend: a⏎b"
+        );
+    }
+}

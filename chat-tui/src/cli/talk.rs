@@ -1,0 +1,203 @@
+//! Commands about messages: send, listen, history.
+
+use std::io::Read;
+use std::path::Path;
+
+use shared::message::TEXT_BYTES_MAX;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Failure;
+use super::client::{Client, Step};
+use super::output::{Line, Output};
+use crate::session::api::{Command, Delivery, Direction, Event, Friend, Message, Presence, Request};
+use crate::store::Store;
+
+pub async fn send(mut client: Client, name: &str, text: &str, output: &Output) -> Result<(), Failure> {
+    let text = match text {
+        "-" => read_stdin()?,
+        text => text.to_owned(),
+    };
+    let sent = deliver(&mut client, name, &text).await;
+    client.end().await;
+    print(output, &Line::Message(&sent?))
+}
+
+/// Sends `text` and waits until it is known what became of it.
+async fn deliver(client: &mut Client, name: &str, text: &str) -> Result<Message, Failure> {
+    // A friend as far as we know is enough: if not any more, the message comes back.
+    while client.friends.is_empty() && client.connection.is_none() {
+        client.step().await?;
+    }
+    if !client.is_friend(name) {
+        client.catch_up().await?;
+    }
+    let command = Command::Send { to: name.to_owned(), text: text.to_owned() };
+    client.give(command.clone()).await?;
+    let mut ours: Option<Message> = None;
+    loop {
+        if let Some(message) = &ours {
+            match &message.state {
+                Delivery::Queued => {}
+                Delivery::Sent | Delivery::Delivered | Delivery::Read => return Ok(message.clone()),
+                Delivery::Returned => {
+                    return Err(format!(
+                        "{name} is no longer your friend: the message came back, and is kept in the history"
+                    ));
+                }
+                Delivery::Failed(reason) => return Err(reason.clone()),
+            }
+        }
+        match client.step().await? {
+            Step::Event(Event::Failed { command: failed, reason }) if failed == command => {
+                return Err(reason);
+            }
+            Step::Event(Event::Message(message))
+                if ours.is_none()
+                    && message.direction == Direction::Outgoing
+                    && message.friend == name
+                    && message.text == text =>
+            {
+                ours = Some(message);
+            }
+            Step::Event(Event::MessageState { id, state, .. }) => {
+                if let Some(message) = ours.as_mut().filter(|message| message.id == id) {
+                    message.state = state;
+                }
+            }
+            Step::Late => {
+                return Err(format!(
+                    "not sent yet ({}): the message is in the outbox, and goes out when chat-tui reaches the broker",
+                    client.excuse()
+                ));
+            }
+            Step::Event(_) | Step::Progress => {}
+        }
+    }
+}
+
+/// The text, without the line break that ends it.
+fn read_stdin() -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    // One byte more than fits tells that it is too much, without reading all of it.
+    let limit = TEXT_BYTES_MAX as u64 + 2;
+    std::io::stdin()
+        .lock()
+        .take(limit)
+        .read_to_end(&mut bytes)
+        .map_err(|error| format!("cannot read standard input: {error}"))?;
+    let mut text = String::from_utf8(bytes).map_err(|_| "standard input is not UTF-8 text".to_owned())?;
+    if text.ends_with('\n') {
+        text.pop();
+    }
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(format!("the text is longer than {TEXT_BYTES_MAX} bytes: send it in parts"));
+    }
+    Ok(text)
+}
+
+/// Prints what happens until interrupted, or until nobody reads it.
+pub async fn listen(client: Client, output: &Output) -> Result<(), Failure> {
+    let mut client = client.without_deadline();
+    let handler = |kind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
+    let (mut interrupt, mut terminate) =
+        (handler(SignalKind::interrupt())?, handler(SignalKind::terminate())?);
+    let mut told = Told::default();
+    loop {
+        let step = tokio::select! {
+            step = client.step() => step?,
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+        };
+        if let Step::Event(event) = step
+            && told.tell(&event, output).is_err()
+        {
+            break;
+        }
+    }
+    client.end().await;
+    Ok(())
+}
+
+/// Lists come whole; only what changed in them is printed.
+#[derive(Default)]
+struct Told {
+    friends: Vec<Friend>,
+    requests: Vec<Request>,
+}
+
+impl Told {
+    fn tell(&mut self, event: &Event, output: &Output) -> std::io::Result<()> {
+        match event {
+            Event::Message(message) => output.print(&Line::Message(message)),
+            Event::MessageState { friend, id, state } => {
+                output.print(&Line::State { friend, id: *id, state })
+            }
+            Event::Connection(connection) => output.print(&Line::Connection(connection)),
+            Event::Typing { friend } => output.print(&Line::Typing { friend }),
+            Event::Unfriended { by } => output.print(&Line::Unfriended { by }),
+            Event::Notice(text) => output.print(&Line::Notice(text)),
+            Event::Failed { reason, .. } => output.print(&Line::Notice(reason)),
+            Event::Friends(friends) => self.tell_friends(friends, output),
+            Event::Requests(requests) => self.tell_requests(requests, output),
+            Event::History { .. } | Event::Ended { .. } => Ok(()),
+        }
+    }
+
+    fn tell_friends(&mut self, friends: &[Friend], output: &Output) -> std::io::Result<()> {
+        for friend in friends {
+            let before = self.friends.iter().find(|before| before.name == friend.name);
+            // Unread counts and last messages follow from the messages, which are told themselves.
+            if before.is_none_or(|before| (before.status, seen(before)) != (friend.status, seen(friend))) {
+                output.print(&Line::Friend(friend))?;
+            }
+        }
+        self.friends = friends.to_vec();
+        Ok(())
+    }
+
+    fn tell_requests(&mut self, requests: &[Request], output: &Output) -> std::io::Result<()> {
+        for request in requests {
+            if !self.requests.contains(request) {
+                output.print(&Line::Request(request))?;
+            }
+        }
+        self.requests = requests.to_vec();
+        Ok(())
+    }
+}
+
+fn seen(friend: &Friend) -> u8 {
+    match friend.presence {
+        Presence::Online => 0,
+        Presence::Away => 1,
+        Presence::Offline { .. } => 2,
+    }
+}
+
+/// Prints the newest messages with `name`, from the local state alone.
+pub fn history(folder: &Path, name: &str, limit: usize, output: &Output) -> Result<(), Failure> {
+    let store = Store::open(folder).map_err(|error| error.to_string())?;
+    let mut pages = Vec::new();
+    let (mut before, mut left) = (None, limit);
+    while left > 0 {
+        let (page, more) = store.history(name, before, left).map_err(|error| error.to_string())?;
+        left -= page.len().min(left);
+        before = page.first().map(|message| message.row);
+        pages.push(page);
+        if !more {
+            break;
+        }
+    }
+    let messages = pages.iter().rev().flatten();
+    if pages.iter().all(Vec::is_empty) && !output.json {
+        return print(output, &Line::Notice(&format!("no messages with {name}")));
+    }
+    for message in messages {
+        print(output, &Line::Message(message))?;
+    }
+    Ok(())
+}
+
+fn print(output: &Output, line: &Line<'_>) -> Result<(), Failure> {
+    output.print(line).map_err(|error| format!("cannot write to standard output: {error}"))
+}
