@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use shared::backoff::{self, Backoff};
-use shared::client::{BrokerUri, ConnectError, Options, connect};
+use shared::client::{BrokerUri, ConnectError, Failure, Options, connect};
 use thiserror::Error;
 use tokio::pin;
 use tokio::time::sleep;
@@ -80,6 +80,12 @@ pub enum Error {
     /// Trying again would not help.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// The account's permissions, or an exchange or queue of that name and another kind, stand in the way.
+    #[error(
+        "the exchange and the queue for friend requests cannot be set up: {0}. The account needs all \
+         permissions, and the exchange `friends` must be ours"
+    )]
+    Declare(Failure),
 }
 
 /// Works until `shutdown` is done, then finishes what is in hand. Connects again whenever the connection
@@ -108,6 +114,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
                 backoff.connected(Instant::now());
                 match worker.serve(link, shutdown.as_mut()).await {
                     End::ShutDown => return Ok(()),
+                    End::Failed(failure) if !worker.was_ready() && failure.spares_the_connection() => {
+                        return Err(Error::Declare(failure));
+                    }
                     End::Failed(failure) => failure.to_string(),
                 }
             }

@@ -50,6 +50,10 @@ enum Job {
 }
 
 impl Worker {
+    pub fn was_ready(&self) -> bool {
+        self.on_ready.is_none()
+    }
+
     /// Works on `link` until it fails or `shutdown` is done.
     pub async fn serve(&mut self, link: Link, shutdown: Pin<&mut impl Future<Output = ()>>) -> End {
         match self.work(&link, shutdown).await {
@@ -74,11 +78,11 @@ impl Worker {
         link: &Link,
         mut shutdown: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), Failure> {
-        let channel = link.channel().await?;
-        self.declare(&channel, link.ownership()).await?;
-        // Every request sends two messages, so publishing never waits for room.
-        let publisher = link.publisher(usize::from(self.prefetch) * 2).await?;
-        let mut requests = self.consume(&channel).await?;
+        let (channel, publisher, mut requests) = tokio::select! {
+            ready = self.prepare(link) => ready?,
+            failure = link.down() => return Err(failure),
+            () = &mut shutdown => return Ok(()),
+        };
         info!("ready: taking friend requests");
         if let Some(on_ready) = self.on_ready.take() {
             on_ready();
@@ -97,6 +101,15 @@ impl Worker {
         }
         info!("stopping: {} requests are in hand", in_hand.len());
         finish(&channel, in_hand).await
+    }
+
+    async fn prepare(&self, link: &Link) -> Result<(Channel, Publisher, Consumer), Failure> {
+        let channel = link.channel().await?;
+        self.declare(&channel, link.ownership()).await?;
+        // Every request sends two messages, so publishing never waits for room.
+        let publisher = link.publisher(usize::from(self.prefetch) * 2).await?;
+        let requests = self.consume(&channel).await?;
+        Ok((channel, publisher, requests))
     }
 
     async fn declare(&self, channel: &Channel, ownership: Ownership) -> Result<(), Failure> {

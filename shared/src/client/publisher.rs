@@ -68,6 +68,7 @@ impl Publisher {
             answers: HashMap::new(),
             sending: None,
             held_back: None,
+            closed_by: None,
             last_number: 0,
         };
         tokio::spawn(actor.run());
@@ -140,6 +141,7 @@ struct Actor {
     sending: Option<(u64, Sending)>,
     /// Waits for a message with the same key.
     held_back: Option<Box<Command>>,
+    closed_by: Option<Failure>,
     last_number: u64,
 }
 
@@ -258,7 +260,14 @@ impl Actor {
 
     fn fail(&mut self, number: u64, error: &lapin::Error) {
         self.confirms.forget(number);
-        self.answer(number, Err(Failure::from(error)));
+        let failure = Failure::from(error);
+        // What closed the channel says more than the closed channel does afterwards.
+        let why = match (failure, self.closed_by.take()) {
+            (Failure::Lost(_), Some(earlier)) => earlier,
+            (failure, _) => failure,
+        };
+        self.closed_by = Some(why.clone());
+        self.answer(number, Err(why));
     }
 
     fn answer(&mut self, number: u64, outcome: Result<Outcome, Failure>) {
