@@ -35,12 +35,15 @@ impl std::fmt::Debug for SignUp {
 }
 
 impl SignUp {
-    /// Reads `warren.sign_up` from the client properties: `true`, or an invite token as a long string. Absent or
+    /// Reads `warren.sign_up` from the client properties: `true` (the boolean or the word), or an invite token as a long
+    /// string. Absent or
     /// `false`: an ordinary login.
     pub fn from_client_properties(properties: &FieldTable) -> Result<Option<SignUp>, SignUpError> {
         match properties.get(CLIENT_PROPERTY) {
             None | Some(FieldValue::Void | FieldValue::Boolean(false)) => Ok(None),
             Some(FieldValue::Boolean(true)) => Ok(Some(SignUp::Open)),
+            // Some client libraries can only put strings into client-properties.
+            Some(FieldValue::LongString(text)) if &**text == b"true" => Ok(Some(SignUp::Open)),
             Some(FieldValue::LongString(token)) => Ok(Some(SignUp::Invite(token.to_vec()))),
             Some(other) => Err(SignUpError::Malformed { found: other.type_name() }),
         }
@@ -316,6 +319,7 @@ mod tests {
         assert_eq!(SignUp::from_client_properties(&FieldTable::default()).unwrap(), None);
         assert_eq!(read(false.into()).unwrap(), None);
         assert_eq!(read(true.into()).unwrap(), Some(SignUp::Open));
+        assert_eq!(read("true".into()).unwrap(), Some(SignUp::Open));
         assert_eq!(read("token".into()).unwrap(), Some(SignUp::Invite(b"token".to_vec())));
         assert!(matches!(read(1i32.into()), Err(SignUpError::Malformed { found: "signedint" })));
     }
