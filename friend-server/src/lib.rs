@@ -43,7 +43,7 @@ pub struct Config {
     pub limits: limits::Settings,
     pub backoff: backoff::Settings,
     /// Called once, when requests are taken for the first time.
-    pub on_ready: Box<dyn FnOnce() + Send>,
+    pub on_ready: Box<dyn FnOnce() + Send + Sync>,
 }
 
 impl Config {
@@ -59,7 +59,7 @@ impl Config {
     }
 
     #[must_use]
-    pub fn on_ready(self, call: impl FnOnce() + Send + 'static) -> Self {
+    pub fn on_ready(self, call: impl FnOnce() + Send + Sync + 'static) -> Self {
         Self { on_ready: Box::new(call), ..self }
     }
 }

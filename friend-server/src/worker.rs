@@ -31,7 +31,7 @@ pub(crate) struct Worker {
     pub secret: Secret,
     pub limits: Limits,
     pub prefetch: u16,
-    pub on_ready: Option<Box<dyn FnOnce() + Send>>,
+    pub on_ready: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
 pub(crate) enum End {

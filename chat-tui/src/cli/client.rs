@@ -13,6 +13,8 @@ pub const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to wait for what waited at the broker before going by what is known locally.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(10);
 
+const SETTLE_IN_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A session, and what it has said so far.
 pub struct Client {
     session: Session,
@@ -68,6 +70,21 @@ impl Client {
 
     pub fn is_friend(&self, name: &str) -> bool {
         self.friends.iter().any(|friend| friend.name == name && friend.status == FriendStatus::Friend)
+    }
+
+    /// Waits a little for the inbox, which a friend server has to name.
+    pub async fn settle_in(&mut self) -> Result<(), Failure> {
+        self.deadline = Instant::now() + SETTLE_IN_TIMEOUT;
+        while !self.session.progress.borrow().caught_up {
+            match self.step().await? {
+                Step::Late => {
+                    eprintln!("chat-tui: no friend server answers: others can ask you when one does");
+                    break;
+                }
+                Step::Event(_) | Step::Progress => {}
+            }
+        }
+        Ok(())
     }
 
     /// Waits until what waited at the broker is here. Without a connection it says why, and goes by what is known.

@@ -6,6 +6,7 @@ mod account;
 mod client;
 mod output;
 mod people;
+mod play;
 mod talk;
 
 use std::path::PathBuf;
@@ -26,18 +27,11 @@ use people::Verb;
 #[derive(Debug, Parser)]
 #[command(version, after_long_help = AFTER_HELP)]
 pub struct Arguments {
-    /// Where the broker is: amqp://host:port/vhost, or amqps for TLS. A login in it is used, but other users of this
+    /// Where the broker is: amqp://host:port/vhost, or amqps for TLS; amqp://127.0.0.1:5672/ if not said. A login in it is used, but other users of this
     /// machine can see arguments: put it into WARREN_BROKER, or the password into WARREN_PASSWORD.
-    #[arg(
-        long,
-        global = true,
-        env = "WARREN_BROKER",
-        hide_env_values = true,
-        value_name = "URI",
-        default_value = "amqp://127.0.0.1:5672/"
-    )]
+    #[arg(long, global = true, env = "WARREN_BROKER", hide_env_values = true, value_name = "URI")]
     // Not parsed by clap, which would show a mistyped one with its password.
-    broker: String,
+    broker: Option<String>,
     /// Your user name.
     #[arg(long, short, global = true, env = "WARREN_USER", value_name = "NAME")]
     user: Option<String>,
@@ -67,6 +61,8 @@ With --json every line on standard output is one object, told apart by \"event\"
   notice      text
   done        command, name?
 state of a message: queued, sent, delivered, read, returned, failed. Times are RFC 3339, UTC.";
+
+const DEFAULT_BROKER: &str = "amqp://127.0.0.1:5672/";
 
 #[derive(Debug, Subcommand)]
 enum Subcommands {
@@ -102,6 +98,9 @@ enum Subcommands {
     },
     /// Print what happens, until interrupted.
     Listen,
+    /// Carry out a script with several users, and say whether it went as expected. Without --broker: with a broker of its
+    /// own, inside this process.
+    Script { file: PathBuf },
     /// Show the newest messages with somebody, oldest first. Needs no connection.
     History {
         name: String,
@@ -123,7 +122,7 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start: {error}")),
     };
-    let broker = match arguments.broker.parse() {
+    let broker = match arguments.broker.as_deref().unwrap_or(DEFAULT_BROKER).parse() {
         Ok(broker) => broker,
         Err(error) => {
             fail(&UriError::to_string(&error));
@@ -159,6 +158,10 @@ async fn run(arguments: &Arguments, broker: BrokerArgument) -> Result<(), Failur
             let sign_up = invite.clone().map_or(SignUp::Open, SignUp::Invite);
             people::sign_up(state.session(Some(sign_up))?, &output).await
         }
+        Some(Subcommands::Script { file }) => {
+            let broker = arguments.broker.as_ref().map(|_| state.broker.uri.clone());
+            play::script(file, broker, &output).await
+        }
         Some(command) => signed_in(command, Client::start(state.session(None)?)?, &output).await,
     }
 }
@@ -186,7 +189,7 @@ async fn signed_in(command: &Subcommands, client: Client, output: &Output) -> Re
         Subcommands::Send { name, text } => talk::send(client, name, text, output).await,
         Subcommands::Listen => talk::listen(client, output).await,
         // Handled before signing in.
-        Subcommands::SignUp { .. } | Subcommands::History { .. } => Ok(()),
+        Subcommands::SignUp { .. } | Subcommands::History { .. } | Subcommands::Script { .. } => Ok(()),
     }
 }
 

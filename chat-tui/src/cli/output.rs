@@ -35,6 +35,8 @@ pub enum Line<'a> {
     },
     Connection(&'a Connection),
     Notice(&'a str),
+    /// A line of a script's course.
+    Told(&'a str),
     /// A command has had its effect; `text` is for the plain form.
     Done {
         command: &'a str,
@@ -161,7 +163,7 @@ fn json(line: &Line<'_>) -> String {
         Line::Unfriended { by } => Json::Unfriended { by },
         Line::Typing { friend } => Json::Typing { friend },
         Line::Connection(connection) => json_connection(connection),
-        Line::Notice(text) => Json::Notice { text },
+        Line::Notice(text) | Line::Told(text) => Json::Notice { text },
         Line::Done { command, name, .. } => Json::Done { command, name: *name },
     };
     match serde_json::to_string(&shape) {
@@ -201,6 +203,7 @@ fn plain(line: &Line<'_>, zone: &TimeZone) -> String {
         Line::Connection(Connection::Offline { reason, .. }) => {
             format!("* offline: {}", harmless::line(reason))
         }
+        Line::Told(text) => harmless::line(text).into_owned(),
         Line::Notice(text) | Line::Done { text, .. } => format!("* {}", harmless::line(text)),
     }
 }

@@ -59,6 +59,8 @@ pub async fn sign_up(config: SessionConfig, output: &Output) -> Result<(), Failu
     let user = config.broker.user().to_owned();
     let mut client = Client::start(config)?;
     client.online().await?;
+    // Only who has been online with a friend server there can be asked.
+    client.settle_in().await?;
     client.end().await;
     done(output, "sign-up", &user, &format!("welcome, {user}: ask somebody with befriend NAME"))
 }

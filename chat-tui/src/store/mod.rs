@@ -30,7 +30,7 @@ pub use actor::StoreActor;
 pub use apply::{Arrival, Fate, Settled};
 pub use folder::{default_data_dir, state_dir};
 pub use messages::Change;
-pub use outbox::Waiting;
+pub use outbox::{Page, Waiting};
 pub use queues::{OwnedQueue, QueueState};
 
 const FILE: &str = "state.sqlite";

@@ -19,18 +19,38 @@ pub struct Waiting {
     pub outgoing: Outgoing,
 }
 
+/// A part of the outbox.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    pub waiting: Vec<Waiting>,
+    /// The `seq` of the first message that is held for now.
+    pub first_held: Option<i64>,
+}
+
 const SELECT: &str =
     "SELECT o.seq, p.name, o.exchange, o.routing_key, o.message_id, o.correlation_id, o.reply_to,
     o.at, o.body FROM outbox o JOIN peer p ON p.id = o.peer";
 
 impl Store {
     /// What waits for `exchange` behind `after`, in order, at most `limit`.
-    pub fn outbox(&self, exchange: &str, after: i64, limit: usize) -> Result<Vec<Waiting>, StoreError> {
+    ///
+    /// What names a queue of ours for the answer is held until the broker has that queue: the answer must find it.
+    pub fn outbox(&self, exchange: &str, after: i64, limit: usize) -> Result<Page, StoreError> {
         let mut statement = self.connection.prepare_cached(&format!(
-            "{SELECT} WHERE o.seq > ?1 AND o.exchange = ?2 ORDER BY o.seq LIMIT ?3"
+            "{SELECT} WHERE o.seq > ?1 AND o.exchange = ?2
+             AND NOT EXISTS (SELECT 1 FROM queue q WHERE q.name = o.reply_to AND q.state = 0)
+             ORDER BY o.seq LIMIT ?3"
         ))?;
         let rows = statement.query_and_then(params![after, exchange, limit as i64], read_waiting)?;
-        rows.collect()
+        let waiting = rows.collect::<Result<_, _>>()?;
+        let first_held = self
+            .connection
+            .prepare_cached(
+                "SELECT min(o.seq) FROM outbox o JOIN queue q ON q.name = o.reply_to AND q.state = 0
+                 WHERE o.seq > ?1 AND o.exchange = ?2",
+            )?
+            .query_row(params![after, exchange], |row| row.get(0))?;
+        Ok(Page { waiting, first_held })
     }
 
     pub(super) fn waiting(&self, seq: i64) -> Result<Option<Waiting>, StoreError> {

@@ -13,7 +13,7 @@ use shared::topology::FRIENDS_EXCHANGE;
 use tokio::time::sleep;
 
 use crate::session::uplink::Context;
-use crate::store::{Fate, Waiting};
+use crate::store::{Fate, Page, StoreError, Waiting};
 
 /// Messages under way to the broker at a time.
 const IN_FLIGHT_MAX: usize = 128;
@@ -75,21 +75,25 @@ impl Lane {
             look.mark_unchanged();
             let mut sent = 0;
             if room > 0 {
-                let exchange = self.exchange;
-                let rows = self.context.store.call(move |store| store.outbox(exchange, last, room)).await;
-                let rows = match rows {
-                    Ok(rows) => rows,
+                let page = match self.page(last, room + under_way.len()).await {
+                    Ok(page) => page,
                     Err(error) => return Stop::Lost(error.to_string()),
                 };
-                sent = rows.len();
-                for waiting in rows {
-                    last = waiting.seq;
+                let is_under_way =
+                    |waiting: &Waiting| under_way.iter().any(|one: &UnderWay| one.waiting.seq == waiting.seq);
+                let fresh: Vec<Waiting> =
+                    page.waiting.into_iter().filter(|waiting| !is_under_way(waiting)).take(room).collect();
+                sent = fresh.len();
+                for waiting in fresh {
+                    last = last.max(waiting.seq);
                     match self.send(publisher, waiting).await {
                         Ok(Some(one)) => under_way.push_back(one),
                         Ok(None) => {}
                         Err(stop) => return stop,
                     }
                 }
+                // What is held now must be looked at again.
+                last = page.first_held.map_or(last, |held| last.min(held - 1));
             }
             // Only the waiting is cancelled by news, never the writing down.
             let idle = room > 0 && sent < room;
@@ -108,6 +112,11 @@ impl Lane {
                 return stop;
             }
         }
+    }
+
+    async fn page(&self, after: i64, limit: usize) -> Result<Page, StoreError> {
+        let exchange = self.exchange;
+        self.context.store.call(move |store| store.outbox(exchange, after, limit)).await
     }
 
     async fn send(&mut self, publisher: &Publisher, waiting: Waiting) -> Result<Option<UnderWay>, Stop> {
