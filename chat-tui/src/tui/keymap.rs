@@ -57,6 +57,12 @@ impl Chord {
         Chord { code, modifiers }
     }
 
+    /// The key press that makes this chord.
+    #[cfg(test)]
+    pub fn press(self) -> KeyEvent {
+        KeyEvent::new(self.code, self.modifiers)
+    }
+
     /// The character this chord types, if it does.
     pub fn typed(self) -> Option<char> {
         match self.code {
@@ -118,7 +124,7 @@ impl fmt::Display for Chord {
         }
         match self.code {
             KeyCode::F(n) => write!(f, "F{n}"),
-            KeyCode::Char(c) if c != ' ' && self.modifiers.contains(KeyModifiers::CONTROL) => {
+            KeyCode::Char(c) if c != ' ' && !self.modifiers.is_empty() => {
                 write!(f, "{}", c.to_ascii_uppercase())
             }
             code => match NAMED.iter().find(|(.., named)| *named == code) {

@@ -43,6 +43,9 @@ pub fn presence(presence: Presence) -> &'static str {
     }
 }
 
+/// In place of a presence while this side is offline.
+pub const PRESENCE_UNKNOWN: &str = "·";
+
 pub fn presence_name(presence: Presence) -> &'static str {
     match presence {
         Presence::Online => "online",

@@ -21,6 +21,8 @@ mod list;
 mod marks;
 mod model;
 mod terminal;
+#[cfg(test)]
+mod tests;
 mod text;
 mod theme;
 mod timeline;

@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use shared::message::TEXT_BYTES_MAX;
+
 use super::action::Action;
 use super::composer::Composer;
 use super::keymap::{Keymap, Situation};
@@ -13,13 +15,10 @@ use super::layer::Layer;
 use super::layout::{self, Areas, Pane, Shape};
 use super::text;
 use super::timeline::{Timeline, Viewport};
-use crate::session::api::{Connection, Direction, Friend, FriendStatus, Request, RequestState};
-
-/// Bytes of text in one message.
-pub const MESSAGE_BYTES_MAX: usize = 16 * 1024;
+use crate::session::api::{Connection, Direction, Friend, FriendStatus, Presence, Request, RequestState};
 
 /// From here on the room that is left is shown.
-const MESSAGE_BYTES_WARN: usize = MESSAGE_BYTES_MAX / 8 * 7;
+const MESSAGE_BYTES_WARN: usize = TEXT_BYTES_MAX / 8 * 7;
 
 const NOTICE_ROWS_MAX: usize = 3;
 
@@ -84,6 +83,8 @@ pub struct Model {
     pub friends_known: bool,
     pub conversations: BTreeMap<String, Conversation>,
     pub selected: Option<Entry>,
+    /// What is shown was not chosen by the person: until then keys that answer it were meant for something else.
+    pub unchosen_until: Option<Timestamp>,
     /// Whose request was just accepted: the conversation is shown as soon as it is there.
     pub expected: Option<String>,
     pub pane: Pane,
@@ -119,6 +120,7 @@ impl Model {
             friends_known: false,
             conversations: BTreeMap::new(),
             selected: None,
+            unchosen_until: None,
             expected: None,
             pane: Pane::List,
             layers: Vec::new(),
@@ -153,6 +155,11 @@ impl Model {
 
     pub fn friend(&self, name: &str) -> Option<&Friend> {
         self.friends.iter().find(|f| f.name == name)
+    }
+
+    /// How `friend` is, as far as that can be known now.
+    pub fn presence(&self, friend: &Friend) -> Option<Presence> {
+        matches!(self.connection, Connection::Online { .. }).then_some(friend.presence)
     }
 
     pub fn request(&self, name: &str, direction: Direction) -> Option<&Request> {
@@ -222,8 +229,19 @@ impl Model {
             && self.conversation().is_some_and(|c| c.timeline.is_at_newest())
     }
 
-    pub fn unread(&self) -> u32 {
-        self.friends.iter().filter(|f| f.status == FriendStatus::Friend).map(|f| f.unread).sum()
+    /// Messages of friends that were not read.
+    pub fn unread(&self) -> usize {
+        self.unread_but(None)
+    }
+
+    /// The same, without those of the friend shown.
+    pub fn unread_elsewhere(&self) -> usize {
+        self.unread_but(self.shown_friend())
+    }
+
+    fn unread_but(&self, but: Option<&str>) -> usize {
+        let counted = |f: &&Friend| f.status == FriendStatus::Friend && Some(f.name.as_str()) != but;
+        self.friends.iter().filter(counted).map(|f| f.unread as usize).sum()
     }
 
     /// Requests that wait for an answer of this person.
@@ -253,7 +271,7 @@ impl Model {
     /// it is too long.
     pub fn bytes_left(&self) -> Option<i64> {
         let used = self.conversation()?.composer.text().len();
-        (used >= MESSAGE_BYTES_WARN).then_some(MESSAGE_BYTES_MAX as i64 - used as i64)
+        (used >= MESSAGE_BYTES_WARN).then_some(TEXT_BYTES_MAX as i64 - used as i64)
     }
 
     pub fn local(&self, at: Timestamp) -> DateTime {

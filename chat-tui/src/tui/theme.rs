@@ -29,6 +29,7 @@ pub enum Role {
     Key,
     Notice,
     Error,
+    Link,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +66,7 @@ impl Theme {
             Role::Key => (Some(Color::Cyan), Modifier::BOLD),
             Role::Notice => (Some(Color::Cyan), Modifier::empty()),
             Role::Error => (Some(Color::Red), Modifier::BOLD),
+            Role::Link => (None, Modifier::UNDERLINED),
         };
         match colour.filter(|_| self.colours) {
             Some(colour) => style.fg(colour).add_modifier(modifier),

@@ -2,6 +2,9 @@
 
 use crossterm::event::KeyCode;
 
+use shared::message::NOTE_BYTES_MAX;
+use shared::topology::{UserNameError, check_user_name};
+
 use super::{Context, Input, Intent, Reply, edit_line, passes_through};
 use crate::session::api::Command;
 use crate::tui::editor::Editor;
@@ -65,30 +68,48 @@ impl Befriend {
     }
 
     fn submit(&mut self, context: &Context) -> Reply {
-        if let Err(problem) = check_name(self.name.text().trim(), context) {
-            self.problem = Some(problem);
-            self.field = Field::Name;
-            return Reply::Consumed;
-        }
-        let name = self.name.text().trim().to_owned();
-        let note = self.note.text().trim().to_owned();
-        Reply::CloseAnd(Intent::Session(Command::Befriend { name, note }))
+        let note = self.note.text().trim();
+        let (problem, field) = match check_name(self.name.text(), context) {
+            Err(problem) => (problem, Field::Name),
+            Ok(name) => match check_note(note) {
+                Err(problem) => (problem, Field::Note),
+                Ok(()) => {
+                    return Reply::CloseAnd(Intent::Session(Command::Befriend {
+                        name,
+                        note: note.to_owned(),
+                    }));
+                }
+            },
+        };
+        self.problem = Some(problem);
+        self.field = field;
+        Reply::Consumed
     }
 }
 
-/// Whether `name` can be asked to be a friend; the error says what to do.
-pub fn check_name(name: &str, context: &Context) -> Result<(), String> {
-    if name.is_empty() {
-        return Err("Type the name of the person, as they gave it to you.".to_owned());
-    }
-    if name.contains(char::is_whitespace) {
-        return Err("Names have no spaces in them. Check it with your friend.".to_owned());
+/// The name that was meant, if it can be asked to be a friend; the error says what to do.
+pub fn check_name(typed: &str, context: &Context) -> Result<String, String> {
+    // Names have no capitals, but people begin names with one.
+    let name = typed.trim().to_lowercase();
+    match check_user_name(&name) {
+        Err(UserNameError::Empty) => {
+            return Err("Type the name of the person, as they gave it to you.".to_owned());
+        }
+        Err(problem) => return Err(format!("Check the name: {problem}.")),
+        Ok(()) => {}
     }
     if name == context.user {
         return Err("That is you. Type the name of somebody else.".to_owned());
     }
-    if context.is_friend(name) {
+    if context.is_friend(&name) {
         return Err(format!("You and {name} are friends already."));
     }
-    Ok(())
+    Ok(name)
+}
+
+pub fn check_note(note: &str) -> Result<(), String> {
+    match note.len().checked_sub(NOTE_BYTES_MAX) {
+        None | Some(0) => Ok(()),
+        Some(over) => Err(format!("The note is {over} bytes too long. Say the rest when you are friends.")),
+    }
 }

@@ -115,7 +115,10 @@ pub fn parse(line: &str, context: &Context) -> Result<Intent, String> {
         Argument::None if !rest.is_empty() => return Err(format!("Type only /{}.", slash.name)),
         Argument::None => {}
         Argument::NameAndNote if name.is_empty() => {}
-        Argument::NameAndNote => befriend::check_name(name, context)?,
+        Argument::NameAndNote => {
+            befriend::check_note(note)?;
+            return Ok(perform(spec, &befriend::check_name(name, context)?, note));
+        }
         _ if !note.is_empty() => return Err(format!("One name, please: {}", slash.usage())),
         kind if name.is_empty() => {
             let shown = context.people.iter().find(|p| Some(&p.entry) == context.selected.as_ref());

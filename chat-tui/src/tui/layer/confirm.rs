@@ -24,7 +24,7 @@ impl Confirm {
             explanation: "Neither of you can write to the other any more. What you wrote stays here."
                 .to_owned(),
             yes: "Unfriend",
-            no: "Stay friends",
+            no: "Keep",
             yes_chosen: false,
             command: Command::Unfriend { name: name.to_owned() },
         }
@@ -37,7 +37,7 @@ impl Confirm {
                 "You hear nothing from {name} any more, and {name} is not told. /unblock lifts it."
             ),
             yes: "Block",
-            no: "Do not block",
+            no: "Cancel",
             yes_chosen: false,
             command: Command::Block { name: name.to_owned() },
         }

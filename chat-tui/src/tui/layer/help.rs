@@ -49,6 +49,7 @@ pub fn sections(keymap: &Keymap) -> Vec<Section> {
         rows: [Presence::Online, Presence::Away, Presence::Offline { last_seen: None }]
             .into_iter()
             .map(|p| (marks::presence(p).to_owned(), marks::presence_name(p)))
+            .chain([(marks::PRESENCE_UNKNOWN.to_owned(), "not known while you are offline")])
             .collect(),
     });
     sections

@@ -108,6 +108,9 @@ impl Layer {
     }
 }
 
+/// What is pasted into a one-line input is cut here: names and notes are short.
+const LINE_PASTE_CHARS_MAX: usize = 2000;
+
 /// Lets a one-line input take what edits text; true when it did.
 fn edit_line(editor: &mut Editor, input: Input<'_>, kills: &mut String) -> bool {
     match input {
@@ -118,7 +121,10 @@ fn edit_line(editor: &mut Editor, input: Input<'_>, kills: &mut String) -> bool 
             Some(c) => editor.type_char(c),
             None => return false,
         },
-        Input::Paste(text) => editor.paste(&text.split_whitespace().collect::<Vec<_>>().join(" ")),
+        Input::Paste(text) => {
+            let line: Vec<&str> = text.split_whitespace().collect();
+            editor.paste(&line.join(" ").chars().take(LINE_PASTE_CHARS_MAX).collect::<String>());
+        }
         Input::Wheel(_) => return false,
     }
     true

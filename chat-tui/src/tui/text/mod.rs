@@ -2,8 +2,10 @@
 
 mod fuzzy;
 mod glyph;
+mod link;
 mod wrap;
 
 pub use fuzzy::score;
 pub use glyph::{columns, drawn, fit, glyph, graphemes};
+pub use link::links;
 pub use wrap::{Row, wrap};

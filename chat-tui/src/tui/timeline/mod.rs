@@ -17,6 +17,9 @@ use crate::session::api::{Delivery, Direction, Message};
 pub use clock::{day_label, local, moment, time_label};
 use scroll::Anchor;
 
+/// Of a conversation that is not shown, older messages are let go; they can be asked for again.
+const KEPT_MESSAGES_MAX: usize = 500;
+
 /// Messages of one sender this close to each other stand under one name.
 const GROUP_MINUTES: i64 = 10;
 
@@ -187,6 +190,10 @@ impl Timeline {
 
     /// The conversation is opened, or left: the view starts anew.
     pub fn open(&mut self) {
+        if self.entries.len() > KEPT_MESSAGES_MAX {
+            self.entries.drain(..self.entries.len() - KEPT_MESSAGES_MAX);
+            self.more = true;
+        }
         self.opening = true;
         self.new_from = None;
         self.anchor = Anchor::Newest;
@@ -210,8 +217,8 @@ impl Timeline {
             self.new_from = Some(first);
             if self.opening {
                 self.anchor = Anchor::Top { message: first, line: -1 };
-                self.lay_out(self.viewport);
             }
+            self.lay_out(self.viewport);
         }
         self.opening = false;
     }

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Line, Timeline, Viewport};
+use super::{Line, Timeline, Viewport, is_unseen};
 use crate::session::api::Delivery;
 use crate::tui::text;
 
@@ -31,16 +31,14 @@ impl Timeline {
         self.anchor == Anchor::Newest
     }
 
-    /// How many messages are below the view.
-    pub fn below(&self) -> usize {
-        if self.is_at_newest() {
-            return 0;
-        }
+    /// How many messages that were not seen are below the view.
+    pub fn new_below(&self) -> usize {
         let last = self.visible.iter().rev().find_map(|line| match line {
             Line::Text { entry, last, .. } => Some(if *last { *entry } else { entry.saturating_sub(1) }),
             _ => None,
         });
-        self.entries.len().saturating_sub(last.map_or(0, |last| last + 1))
+        let first_below = last.map_or(0, |last| last + 1).min(self.entries.len());
+        self.entries[first_below..].iter().filter(|e| is_unseen(&e.message)).count()
     }
 
     /// The newest message of which something is in view.

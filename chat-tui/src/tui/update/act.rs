@@ -1,6 +1,7 @@
 //! ★ Carrying out actions.
 
 use jiff::Timestamp;
+use shared::message::TEXT_BYTES_MAX;
 
 use super::{Effect, after, complain, inform};
 use crate::session::api::{Command, Direction, FriendStatus};
@@ -13,13 +14,16 @@ use crate::tui::layer::help::Help;
 use crate::tui::layer::switcher::Switcher;
 use crate::tui::layer::{Context, Intent, Layer};
 use crate::tui::layout::{self, Pane};
-use crate::tui::model::{Closed, Entry, MESSAGE_BYTES_MAX, Model};
+use crate::tui::model::{Closed, Entry, Model};
 
 /// A draft is kept when typing has paused for this long.
 const DRAFT_SECONDS: i64 = 1;
 
 /// The session is told of typing at most this often.
 const TYPING_SECONDS: i64 = 2;
+
+/// A text a little too long can be shortened in place; a book is not taken in.
+const PASTE_BYTES_MAX: usize = 4 * TEXT_BYTES_MAX;
 
 const INTERRUPT_SECONDS: i64 = 3;
 
@@ -162,6 +166,7 @@ pub fn select(model: &mut Model, entry: Entry, effects: &mut Vec<Effect>) {
         model.open(name).timeline.open();
     }
     model.selected = Some(entry);
+    model.unchosen_until = None;
     model.typing_told = None;
 }
 
@@ -187,9 +192,14 @@ pub fn paste(model: &mut Model, text: &str, now: Timestamp, effects: &mut Vec<Ef
     if text.is_empty() || !writable(model, now) {
         return;
     }
-    if let Some(conversation) = model.conversation_mut() {
-        conversation.composer.paste(text);
+    let Some(conversation) = model.conversation_mut() else { return };
+    if text.len() + conversation.composer.text().len() > PASTE_BYTES_MAX {
+        let (size, most) = (text.len() / 1024, TEXT_BYTES_MAX / 1024);
+        let problem =
+            format!("That is too much: {size} KiB, and one message holds {most} KiB. Send it in parts.");
+        return complain(model, problem, now);
     }
+    conversation.composer.paste(text);
     written(model, now, effects);
 }
 
@@ -260,7 +270,7 @@ fn send(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
     }
     if let Some(left @ ..0) = model.bytes_left() {
         let over = -left;
-        let most = MESSAGE_BYTES_MAX / 1024;
+        let most = TEXT_BYTES_MAX / 1024;
         return complain(
             model,
             format!(

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use ratatui::layout::Position;
 
 use super::{Effect, act};
+use crate::tui::action::Action;
 use crate::tui::keymap::Chord;
 use crate::tui::layer::{Context, Input, Reply};
 use crate::tui::layout::Pane;
@@ -23,11 +24,18 @@ pub fn key(model: &mut Model, key: KeyEvent, now: Timestamp, effects: &mut Vec<E
     if offer_to_layer(model, Input::Key(chord, action), now, effects) {
         return;
     }
+    if model.unchosen_until.is_some_and(|until| until > now) && action.is_some_and(answers_request) {
+        return;
+    }
     match (action, chord.typed()) {
         (Some(action), _) => act::perform(model, action, now, effects),
         (None, Some(c)) => act::type_char(model, c, now, effects),
         (None, None) => {}
     }
+}
+
+fn answers_request(action: Action) -> bool {
+    matches!(action, Action::Accept | Action::Decline | Action::Block | Action::Withdraw)
 }
 
 pub fn paste(model: &mut Model, text: &str, now: Timestamp, effects: &mut Vec<Effect>) {

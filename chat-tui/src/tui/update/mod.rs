@@ -73,7 +73,7 @@ pub fn next_wake(model: &Model, now: Timestamp) -> Option<Timestamp> {
         }
         _ => None,
     };
-    let typing = model.conversation().and_then(|c| c.typing_until);
+    let typing = model.conversations.values().filter_map(|c| c.typing_until).min();
     [retry, typing, model.notice.as_ref().map(|n| n.until), model.draft_due, model.interrupt_until]
         .into_iter()
         .flatten()

@@ -2,8 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::Effect;
-use super::act;
+use super::{Effect, act, after};
 use crate::session::api::{Command, FriendStatus};
 use crate::tui::layout;
 use crate::tui::model::{Closed, Entry, Model};
@@ -11,9 +10,12 @@ use crate::tui::model::{Closed, Entry, Model};
 /// Messages of history asked for at once.
 const PAGE_MESSAGES: usize = 100;
 
+/// When a request comes into view by itself, keys do not answer it for this long.
+const UNCHOSEN_SECONDS: i64 = 1;
+
 pub fn settle(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
     expire(model, now);
-    keep_selection(model, effects);
+    keep_selection(model, now, effects);
     if !model.leaving {
         save_due_draft(model, now, effects);
     }
@@ -34,15 +36,13 @@ fn expire(model: &mut Model, now: Timestamp) {
     if expired(model.interrupt_until) {
         model.interrupt_until = None;
     }
-    if let Some(conversation) = model.conversation_mut()
-        && expired(conversation.typing_until)
-    {
+    for conversation in model.conversations.values_mut().filter(|c| expired(c.typing_until)) {
         conversation.typing_until = None;
     }
 }
 
 /// Somebody is selected as long as there is anybody to select.
-fn keep_selection(model: &mut Model, effects: &mut Vec<Effect>) {
+fn keep_selection(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
     if let Some(name) = model.expected.clone()
         && model.friend(&name).is_some_and(|f| f.status == FriendStatus::Friend)
     {
@@ -62,7 +62,10 @@ fn keep_selection(model: &mut Model, effects: &mut Vec<Effect>) {
         None => None,
     };
     match next {
-        Some(entry) => act::select(model, entry, effects),
+        Some(entry) => {
+            act::select(model, entry, effects);
+            model.unchosen_until = Some(after(now, UNCHOSEN_SECONDS));
+        }
         None => model.selected = None,
     }
     if model.selected.is_none() && !layout::has_two_panes(model.size.0) {
@@ -121,7 +124,7 @@ fn see(model: &mut Model, effects: &mut Vec<Effect>) {
 }
 
 fn set_title(model: &mut Model, effects: &mut Vec<Effect>) {
-    let news = model.unread() as usize + model.open_requests();
+    let news = model.unread() + model.open_requests();
     let title = if news == 0 { "Warren".to_owned() } else { format!("({news}) Warren") };
     if model.title != title {
         model.title.clone_from(&title);

@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
-use super::paint::{inset, put, put_right, rows, shorten};
+use super::paint::{inset, put, put_clipped, put_right, rows, shorten};
 use super::{Scene, request};
 use crate::session::api::Connection;
 use crate::tui::action::Action;
@@ -23,7 +23,10 @@ pub fn draw(scene: &Scene<'_>, buffer: &mut Buffer) -> Option<Position> {
         request::choices(shown, scene, area, buffer);
         return None;
     }
-    let conversation = scene.model.conversation()?;
+    let Some(conversation) = scene.model.conversation() else {
+        put(buffer, inset(area, 1), "/ shows the commands", scene.theme.style(Role::Quiet));
+        return None;
+    };
     match scene.model.closed() {
         Some(closed) => {
             self::closed(scene, conversation, closed, buffer);
@@ -43,7 +46,7 @@ fn open(scene: &Scene<'_>, conversation: &Conversation, buffer: &mut Buffer) -> 
             Connection::Online { .. } => format!("Write to {name}"),
             _ => format!("Write to {name}; it goes out when you are online"),
         };
-        put(buffer, inset(text_area, 1), &hint, scene.theme.style(Role::Quiet));
+        put(buffer, text_area, &hint, scene.theme.style(Role::Quiet));
         return Some(Position::new(text_area.x, text_area.y));
     }
     let (row, column) = text(scene, conversation, Role::Text, buffer);
@@ -60,10 +63,7 @@ fn text(scene: &Scene<'_>, conversation: &Conversation, role: Role, buffer: &mut
     let first = (row + 1).saturating_sub(height);
     let text_area = inset(area, 3);
     for (line, area) in lines[first..].iter().zip(rows(text_area)) {
-        let shown = text::drawn(&editor.text()[line.start..line.end]);
-        if !area.is_empty() {
-            buffer.set_stringn(area.x, area.y, shown, usize::from(area.width), scene.theme.style(role));
-        }
+        put_clipped(buffer, area, &editor.text()[line.start..line.end], scene.theme.style(role));
     }
     ((row - first) as u16, column)
 }
@@ -81,7 +81,7 @@ fn closed(scene: &Scene<'_>, conversation: &Conversation, closed: Closed, buffer
 fn closed_hint(scene: &Scene<'_>, closed: Closed) -> String {
     let name = scene.model.shown_friend().unwrap_or_default();
     match closed {
-        Closed::Former => format!("{} asks {name} to be friends again", scene.model.key(Action::Befriend)),
+        Closed::Former => format!("{} asks {name} again", scene.model.key(Action::Befriend)),
         Closed::Blocked => format!("/unblock {name} lifts the block"),
     }
 }
@@ -101,9 +101,9 @@ fn rule(scene: &Scene<'_>, buffer: &mut Buffer) {
     }
     if !conversation.timeline.is_at_newest() {
         let key = scene.model.key(Action::Newest);
-        match conversation.timeline.below() {
+        match conversation.timeline.new_below() {
             0 => right(&format!("more below, {key}"), Role::Quiet, buffer),
-            below => right(&format!("{below} below, {key}"), Role::NewLine, buffer),
+            below => right(&format!("{below} new below, {key}"), Role::News, buffer),
         }
     }
     if let Some(text) = remark(scene, conversation) {
@@ -117,13 +117,10 @@ fn rule(scene: &Scene<'_>, buffer: &mut Buffer) {
 }
 
 fn remark(scene: &Scene<'_>, conversation: &Conversation) -> Option<String> {
-    if scene.model.leaving {
-        return Some("Leaving. What still waits is sent first…".to_owned());
-    }
     let name = scene.model.shown_friend()?;
     if let Some(closed) = scene.model.closed() {
         let kept = !conversation.composer.is_blank();
-        return kept.then(|| format!("Not sent, kept for you. {}", closed_hint(scene, closed)));
+        return kept.then(|| format!("Not sent, but kept. {}", closed_hint(scene, closed)));
     }
     conversation.typing_until.is_some_and(|until| until > scene.now).then(|| format!("{name} is typing…"))
 }

@@ -3,7 +3,9 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::paint::{below, inset, put, put_all, put_centred, put_right, put_wrapped, rows, shorten};
+use super::paint::{
+    below, inset, put, put_all, put_centred, put_clipped, put_right, put_wrapped, rows, shorten,
+};
 use super::sidebar::presence_role;
 use super::{Scene, request};
 use crate::session::api::{Delivery, Direction, FriendStatus, Presence};
@@ -33,8 +35,7 @@ fn title(scene: &Scene<'_>, buffer: &mut Buffer) {
     let Scene { model, theme, .. } = scene;
     let mut area = shorten(inset(scene.areas.title, 1), 1);
     if !layout::has_two_panes(model.size.0) && scene.areas.title.height > 0 {
-        let here = model.shown_friend().and_then(|name| model.friend(name)).map_or(0, |f| f.unread);
-        let news = (model.unread() - here) as usize + model.open_requests();
+        let news = model.unread_elsewhere() + model.open_requests();
         if news > 0 {
             let used = put_right(buffer, area, &format!("+{news}"), theme.style(Role::News));
             area = shorten(area, used + 1);
@@ -51,11 +52,12 @@ fn title(scene: &Scene<'_>, buffer: &mut Buffer) {
         return;
     };
     let (mark, state, role) = match friend.status {
-        FriendStatus::Friend => (
-            marks::presence(friend.presence),
-            presence(scene, friend.presence),
-            presence_role(friend.presence),
-        ),
+        FriendStatus::Friend => match model.presence(friend) {
+            Some(presence) => {
+                (marks::presence(presence), presence_text(scene, presence), presence_role(presence))
+            }
+            None => (marks::PRESENCE_UNKNOWN, String::new(), Role::Quiet),
+        },
         FriendStatus::Former => ("×", "no longer your friend".to_owned(), Role::Quiet),
         FriendStatus::Blocked => ("×", "blocked".to_owned(), Role::Quiet),
     };
@@ -73,7 +75,7 @@ fn title(scene: &Scene<'_>, buffer: &mut Buffer) {
     );
 }
 
-fn presence(scene: &Scene<'_>, presence: Presence) -> String {
+fn presence_text(scene: &Scene<'_>, presence: Presence) -> String {
     match presence {
         Presence::Offline { last_seen: Some(at) } => {
             format!("last seen {}", moment(local(at, &scene.model.zone), scene.local))
@@ -155,7 +157,7 @@ fn line(
         Line::New => labelled_rule(buffer, area, "new", theme.style(Role::NewLine)),
         Line::Sender(index) => {
             if let Some(entry) = entry(index) {
-                let (name, role) = sender(scene, entry);
+                let (name, role) = sender(entry);
                 let time = time_label(entry.at);
                 let pieces = [
                     (name, theme.style(role)),
@@ -185,8 +187,7 @@ fn line(
     }
 }
 
-fn sender<'a>(scene: &Scene<'_>, entry: &'a Entry) -> (&'a str, Role) {
-    let _ = scene;
+fn sender(entry: &Entry) -> (&str, Role) {
     match entry.message.direction {
         Direction::Outgoing => ("you", Role::Own),
         Direction::Incoming => (&entry.message.friend, Role::Friend),
@@ -209,7 +210,7 @@ fn head(
             put(buffer, inset(area, 1), &time_label(entry.at), theme.style(Role::Quiet));
         }
         if conversation.timeline.starts_group(index) {
-            let (name, role) = sender(scene, entry);
+            let (name, role) = sender(entry);
             let area = Rect { width: columns.sender, ..inset(area, 8) }.intersection(area);
             put(buffer, area, name, theme.style(role));
         }
@@ -231,15 +232,23 @@ fn delivery_role(state: &Delivery) -> Role {
 }
 
 fn body(scene: &Scene<'_>, entry: &Entry, row: Row, area: Rect, buffer: &mut Buffer) {
-    let Some(text) = entry.message.text.get(row.start..row.end) else { return };
+    let text = &entry.message.text;
     let undelivered = matches!(entry.message.state, Delivery::Returned | Delivery::Failed(_));
     let role =
         if undelivered && entry.message.direction == Direction::Outgoing { Role::Quiet } else { Role::Text };
+    let plain = scene.theme.style(role);
+    let link = plain.patch(scene.theme.style(Role::Link));
     // Only white space hangs over the edge; a row is never shortened with an ellipsis.
-    let shown = text::drawn(text.trim_end());
-    if !area.is_empty() {
-        buffer.set_stringn(area.x, area.y, shown, usize::from(area.width), scene.theme.style(role));
+    let end = row.start + text[row.start..row.end].trim_end().len();
+    let mut at = row.start;
+    let mut area = area;
+    for range in text::links(text) {
+        let (from, to) = (range.start.clamp(at, end), range.end.clamp(at, end));
+        area = inset(area, put_clipped(buffer, area, &text[at..from], plain));
+        area = inset(area, put_clipped(buffer, area, &text[from..to], link));
+        at = to;
     }
+    put_clipped(buffer, area, &text[at..end], plain);
 }
 
 /// `──── label ────`

@@ -3,11 +3,11 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
-use ratatui::widgets::{Block, BorderType, Clear, Widget};
+use ratatui::widgets::{Block, BorderType, Widget};
 
 use super::Scene;
 use super::composer::command_area;
-use super::paint::{below, inset, put, put_all, put_right, put_wrapped, rows, shorten};
+use super::paint::{below, clear, inset, put, put_all, put_right, put_wrapped, rows, shorten};
 use crate::session::api::FriendStatus;
 use crate::tui::editor::Editor;
 use crate::tui::layer::befriend::{Befriend, Field};
@@ -25,7 +25,7 @@ const COMPLETIONS_MAX: usize = 8;
 fn frame(scene: &Scene<'_>, buffer: &mut Buffer, title: &str, width: u16, height: u16) -> Rect {
     let screen = Rect { height: scene.areas.status.y, ..scene.areas.screen };
     if screen.width < width + 4 || screen.height < height + 2 {
-        Clear.render(screen, buffer);
+        clear(buffer, screen);
         let inside = shorten(inset(screen, 1), 1);
         if screen.height <= height {
             return inside;
@@ -39,7 +39,9 @@ fn frame(scene: &Scene<'_>, buffer: &mut Buffer, title: &str, width: u16, height
         width: width + 4,
         height: height + 2,
     };
-    Clear.render(outside, buffer);
+    // A column of air keeps the frame apart from the text around it.
+    let margin = Rect { x: outside.x.saturating_sub(1), width: outside.width + 2, ..outside };
+    clear(buffer, margin);
     Block::bordered()
         .border_type(BorderType::Rounded)
         .border_style(scene.theme.style(Role::Quiet))
@@ -71,23 +73,37 @@ pub fn confirm(layer: &Confirm, scene: &Scene<'_>, buffer: &mut Buffer) {
     let theme = scene.theme;
     let width = 46;
     let explanation = text::wrap(&layer.explanation, usize::from(width)).len() as u16;
-    let mut area = frame(scene, buffer, &layer.question, width, explanation + 3);
-    area = below(area, u16::from(area.height > explanation + 2));
-    let used = put_wrapped(
+    let height = explanation + 3;
+    let area = frame(scene, buffer, &layer.question, width, height);
+    let tight = area.height < height || area.width < width;
+    if tight {
+        // On the smallest screens the question and the answers matter most.
+        let screen = Rect { height: scene.areas.status.y, ..scene.areas.screen };
+        let mut room = shorten(inset(screen, 1), 1);
+        clear(buffer, screen);
+        room.height = room.height.saturating_sub(1);
+        let used = put_wrapped(buffer, room, &layer.question, theme.style(Role::Title));
+        put_wrapped(buffer, below(room, used), &layer.explanation, theme.style(Role::Text));
+        return buttons(
+            layer,
+            scene,
+            Rect { y: room.bottom(), height: screen.height.min(1), ..room },
+            buffer,
+        );
+    }
+    put_wrapped(buffer, below(area, 1), &layer.explanation, theme.style(Role::Text));
+    buttons(layer, scene, below(area, height - 1), buffer);
+}
+
+fn buttons(layer: &Confirm, scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
+    let style = |chosen: bool| scene.theme.style(if chosen { Role::Chosen } else { Role::Text });
+    let yes = format!(" {} ", layer.yes);
+    let no = format!(" {} ", layer.no);
+    put_all(
         buffer,
-        Rect { height: area.height.saturating_sub(1), ..area },
-        &layer.explanation,
-        theme.style(Role::Text),
+        area,
+        &[(&yes, style(layer.yes_chosen)), ("  ", style(false)), (&no, style(!layer.yes_chosen))],
     );
-    area = below(area, used + u16::from(area.height > used + 1));
-    let style = |chosen: bool| theme.style(if chosen { Role::Chosen } else { Role::Text });
-    let buttons = [
-        (format!(" {} ", layer.yes), style(layer.yes_chosen)),
-        ("  ".to_owned(), theme.style(Role::Text)),
-        (format!(" {} ", layer.no), style(!layer.yes_chosen)),
-    ];
-    let buttons: Vec<(&str, Style)> = buttons.iter().map(|(text, style)| (text.as_str(), *style)).collect();
-    put_all(buffer, area, &buttons);
 }
 
 pub fn befriend(layer: &Befriend, scene: &Scene<'_>, buffer: &mut Buffer) -> Option<Position> {
@@ -106,7 +122,7 @@ pub fn befriend(layer: &Befriend, scene: &Scene<'_>, buffer: &mut Buffer) -> Opt
                 Field::Name => "who it is, as they gave it to you",
                 Field::Note => "shown with your request, may stay empty",
             };
-            put(buffer, inset(at, 7), hint, theme.style(Role::Quiet));
+            put(buffer, inset(at, 6), hint, theme.style(Role::Quiet));
         }
         if active {
             cursor = position;
@@ -160,22 +176,25 @@ fn kind(person: &Person) -> &'static str {
 pub fn command(layer: &CommandLine, scene: &Scene<'_>, buffer: &mut Buffer) -> Option<Position> {
     let theme = scene.theme;
     let line = command_area(scene);
-    Clear.render(line, buffer);
+    clear(buffer, line);
     put(buffer, inset(line, 1), "/", theme.style(Role::Key));
     let cursor = input(&layer.editor, shorten(inset(line, 2), 1), theme.style(Role::Text), buffer);
     let context = Context::of(scene.model);
     let completions = command::completions(layer.editor.text(), &context);
-    let room = usize::from(line.y).min(COMPLETIONS_MAX);
+    // The rule above stays, so that the line does not run into what is proposed.
+    let rule = scene.areas.rule;
+    let bottom = if rule.height > 0 && rule.width > 0 { rule.y } else { line.y };
+    let room = usize::from(bottom).min(COMPLETIONS_MAX);
     if let Some(problem) = &layer.problem {
-        let area = Rect { y: line.y.saturating_sub(1), height: line.y.min(1), ..line };
-        Clear.render(area, buffer);
+        let area = Rect { y: bottom.saturating_sub(1), height: bottom.min(1), ..line };
+        clear(buffer, area);
         put(buffer, inset(area, 1), problem, theme.style(Role::Error));
         return cursor;
     }
     let shown = completions.len().min(room);
     let first = (layer.chosen + 1).saturating_sub(shown);
-    let list = Rect { y: line.y - shown as u16, height: shown as u16, ..line };
-    Clear.render(list, buffer);
+    let list = Rect { y: bottom - shown as u16, height: shown as u16, ..line };
+    clear(buffer, list);
     let labels = completions.iter().map(|c| text::columns(&c.label)).max().unwrap_or(0) as u16 + 3;
     for ((n, completion), area) in completions.iter().enumerate().skip(first).zip(rows(list)) {
         let chosen = n == layer.chosen;

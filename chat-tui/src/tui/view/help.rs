@@ -2,16 +2,15 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::widgets::{Clear, Widget};
 
 use super::Scene;
-use super::paint::{below, inset, put, put_right, rows, shorten};
+use super::paint::{below, clear, inset, put, put_right, rows, shorten};
 use crate::tui::layer::help::{self, Help, Section};
 use crate::tui::text;
 use crate::tui::theme::Role;
 
 /// From here on there are two columns.
-const TWO_COLUMNS_MIN: u16 = 110;
+const TWO_COLUMNS_MIN: u16 = 132;
 
 enum HelpRow<'a> {
     Title(&'a str),
@@ -21,7 +20,7 @@ enum HelpRow<'a> {
 
 pub fn draw(layer: &Help, scene: &Scene<'_>, buffer: &mut Buffer) {
     let screen = Rect { height: scene.areas.status.y, ..scene.areas.screen };
-    Clear.render(screen, buffer);
+    clear(buffer, screen);
     let head = shorten(inset(screen, 2), 2);
     put(buffer, head, "Help", scene.theme.style(Role::Title));
     put_right(buffer, inset(head, 6), "Esc closes, Up and Down scroll", scene.theme.style(Role::Quiet));

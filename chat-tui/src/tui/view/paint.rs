@@ -1,8 +1,9 @@
 //! ★ Putting text into cells.
 
-use ratatui::buffer::Buffer;
+use ratatui::buffer::{Buffer, CellWidth};
 use ratatui::layout::Rect;
 use ratatui::style::Style;
+use ratatui::widgets::{Clear, Widget};
 
 use crate::tui::text;
 
@@ -15,6 +16,16 @@ pub fn put(buffer: &mut Buffer, area: Rect, line: &str, style: Style) -> u16 {
     }
     let shown = text::fit(line, usize::from(area.width));
     let (end, _) = buffer.set_stringn(area.x, area.y, shown, usize::from(area.width), style);
+    end - area.x
+}
+
+/// Puts `line` at the left of the first row of `area`, cut where it does not fit; returns the columns used.
+pub fn put_clipped(buffer: &mut Buffer, area: Rect, line: &str, style: Style) -> u16 {
+    let area = buffer.area.intersection(area);
+    if area.is_empty() {
+        return 0;
+    }
+    let (end, _) = buffer.set_stringn(area.x, area.y, text::drawn(line), usize::from(area.width), style);
     end - area.x
 }
 
@@ -46,6 +57,21 @@ pub fn put_wrapped(buffer: &mut Buffer, area: Rect, text: &str, style: Style) ->
         used += 1;
     }
     used
+}
+
+/// Blanks `area` for what is drawn over the chat.
+pub fn clear(buffer: &mut Buffer, area: Rect) {
+    let area = buffer.area.intersection(area);
+    Clear.render(area, buffer);
+    // The left half of a wide character must not stand alone at the edge.
+    for y in area.top()..area.bottom() {
+        if let Some(left) = area.x.checked_sub(1)
+            && let Some(cell) = buffer.cell_mut((left, y))
+            && cell.cell_width() > 1
+        {
+            cell.set_symbol(" ");
+        }
+    }
 }
 
 pub fn rule(buffer: &mut Buffer, area: Rect, style: Style) {

@@ -9,6 +9,9 @@ use crate::tui::action::Action;
 use crate::tui::theme::Role;
 use crate::tui::timeline::{local, moment};
 
+/// Narrower screens name the choices more briefly.
+const CHOICES_COLUMNS_MIN: u16 = 36;
+
 pub fn draw(request: &Request, scene: &Scene<'_>, buffer: &mut Buffer) {
     let theme = scene.theme;
     let name = &request.name;
@@ -18,13 +21,21 @@ pub fn draw(request: &Request, scene: &Scene<'_>, buffer: &mut Buffer) {
         Direction::Incoming => format!("{name} asks to be friends"),
         Direction::Outgoing => format!("You asked {name} to be friends"),
     };
+    let roomy = area.height > 5;
     let used = put_wrapped(buffer, area, &headline, theme.style(Role::Title));
     area = below(area, used);
-    put(buffer, area, &moment(local(request.at, &scene.model.zone), scene.local), theme.style(Role::Quiet));
-    area = below(area, 1 + u16::from(area.height > 5));
+    if roomy {
+        put(
+            buffer,
+            area,
+            &moment(local(request.at, &scene.model.zone), scene.local),
+            theme.style(Role::Quiet),
+        );
+        area = below(area, 2);
+    }
     if !request.note.is_empty() {
         let used = put_wrapped(buffer, area, &format!("“{}”", request.note.trim()), theme.style(Role::Text));
-        area = below(area, used + u16::from(area.height > used + 2));
+        area = below(area, used + u16::from(roomy));
     }
     if request.direction == Direction::Outgoing {
         put_wrapped(buffer, area, &outgoing(request), theme.style(Role::Quiet));
@@ -44,22 +55,26 @@ fn outgoing(request: &Request) -> String {
 
 /// What can be done with the request, in place of the composer.
 pub fn choices(request: &Request, scene: &Scene<'_>, area: ratatui::layout::Rect, buffer: &mut Buffer) {
-    let actions: &[(Action, &str)] = match (request.direction, &request.state) {
-        (Direction::Incoming, _) => {
-            &[(Action::Accept, "accept"), (Action::Decline, "decline"), (Action::Block, "block")]
-        }
+    let actions: &[(Action, &str, &str)] = match (request.direction, &request.state) {
+        (Direction::Incoming, _) => &[
+            (Action::Accept, "accept", "yes"),
+            (Action::Decline, "decline", "no"),
+            (Action::Block, "block", "block"),
+        ],
         (Direction::Outgoing, RequestState::Declined | RequestState::Failed(_)) => {
-            &[(Action::Withdraw, "remove")]
+            &[(Action::Withdraw, "remove", "remove")]
         }
-        (Direction::Outgoing, _) => &[(Action::Withdraw, "take it back")],
+        (Direction::Outgoing, _) => &[(Action::Withdraw, "take it back", "take back")],
     };
+    let narrow = area.width < CHOICES_COLUMNS_MIN;
     let (key, text) = (scene.theme.style(Role::Key), scene.theme.style(Role::Text));
     let mut area = inset(area, 1);
-    for (action, label) in actions {
+    for (action, label, short) in actions {
+        let (label, gap) = if narrow { (short, " ") } else { (label, "   ") };
         let used = put_all(
             buffer,
             area,
-            &[(&scene.model.key(*action), key), (" ", text), (label, text), ("   ", text)],
+            &[(&scene.model.key(*action), key), (" ", text), (label, text), (gap, text)],
         );
         area = inset(area, used);
     }

@@ -113,7 +113,10 @@ fn friend(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, friend: &Friend, s
         _ => 0,
     };
     let mark = if is_friend {
-        (marks::presence(friend.presence), presence_role(friend.presence))
+        match scene.model.presence(friend) {
+            Some(presence) => (marks::presence(presence), presence_role(presence)),
+            None => (marks::PRESENCE_UNKNOWN, Role::Quiet),
+        }
     } else {
         ("×", Role::Quiet)
     };

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
 
 use super::Scene;
 use super::paint::{inset, put, put_right, shorten};
@@ -12,24 +13,38 @@ use crate::tui::theme::Role;
 use crate::tui::timeline::{local, moment};
 use crate::tui::update::seconds_until;
 
+/// Less of a reason than this says nothing.
+const REASON_COLUMNS_MIN: usize = 16;
+
 pub fn draw(scene: &Scene<'_>, buffer: &mut Buffer) {
     let area = shorten(inset(scene.areas.status, 1), 1);
-    let width = usize::from(area.width);
-    let (mark, role, variants) = connection(scene);
-    let fitting = variants.iter().position(|v| text::columns(v) + 2 <= width);
-    // The longest one may lose its end: that is the reason, and the rest of it is in the help of the CLI.
-    let shown = match fitting {
-        Some(n) => &variants[n],
-        None => &variants[variants.len() - 1],
-    };
-    put(buffer, area, mark, scene.theme.style(role));
-    let used = 2 + put(buffer, inset(area, 2), shown, scene.theme.style(Role::Quiet));
-    let help = format!("{} help", scene.model.key(Action::Help));
     let quiet = scene.theme.style(Role::Quiet);
-    let rest = inset(area, used + 2);
+    let (mark, role, variants) = connection(scene);
+    put(buffer, area, mark, scene.theme.style(role));
+    let rest = inset(area, 2);
+    let width = usize::from(rest.width);
+    let fitting = variants.iter().find(|v| text::columns(v) <= width).or(variants.last());
+    let mut shown = fitting.cloned().unwrap_or_default();
+    if let Connection::Offline { reason, .. } = &scene.model.connection {
+        let room = width.saturating_sub(text::columns(&shown) + 2);
+        if shown == variants[0] && room >= REASON_COLUMNS_MIN {
+            shown = format!("{shown}: {}", text::fit(reason, room));
+        }
+    }
+    let used = put(buffer, rest, &shown, quiet);
+    right(scene, buffer, inset(rest, used + 2));
+}
+
+fn right(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) {
+    let quiet = scene.theme.style(Role::Quiet);
+    if scene.model.leaving {
+        put_right(buffer, area, "leaving…", scene.theme.style(Role::Notice));
+        return;
+    }
+    let help = format!("{} help", scene.model.key(Action::Help));
     let wide = format!("{} · {help}", text::fit(&scene.model.broker, 40));
-    if put_right(buffer, rest, &wide, quiet) == 0 {
-        put_right(buffer, rest, &help, quiet);
+    if put_right(buffer, area, &wide, quiet) == 0 {
+        put_right(buffer, area, &help, quiet);
     }
 }
 
@@ -44,16 +59,17 @@ fn connection(scene: &Scene<'_>) -> (&'static str, Role, Vec<String>) {
             let since = moment(local(*since, &scene.model.zone), scene.local);
             ("●", Role::Online, vec![format!("online since {since}"), "online".to_owned()])
         }
-        Connection::Offline { since, reason, retry_at } => {
+        Connection::Offline { since, retry_at, .. } => {
             let since = moment(local(*since, &scene.model.zone), scene.local);
             let left = Timestamp::try_from(*retry_at).map_or(0, |at| seconds_until(at, scene.now));
-            let again =
-                if left > 0 { format!("trying again in {left} s") } else { "trying again".to_owned() };
+            let (again, short) = match left {
+                0 => ("trying again now".to_owned(), "now".to_owned()),
+                left => (format!("trying again in {left} s"), format!("{left} s")),
+            };
             let variants = vec![
-                format!("offline since {since}, {again}: {reason}"),
                 format!("offline since {since}, {again}"),
                 format!("offline, {again}"),
-                format!("offline, {left} s"),
+                format!("offline, {short}"),
                 "offline".to_owned(),
             ];
             ("○", Role::Error, variants)

@@ -1,0 +1,6 @@
+mod app;
+mod fixture;
+mod random;
+mod reading;
+mod screens;
+mod writing;

@@ -1,0 +1,144 @@
+//! What a person sees, at the sizes of a watch, a terminal and a wall.
+
+use std::time::Duration;
+
+use super::fixture::*;
+use crate::session::api::*;
+
+const SIZES: [(u16, u16); 3] = [(20, 5), (80, 24), (200, 60)];
+
+/// A conversation with everything in it.
+fn chat(width: u16, height: u16) -> Ui {
+    let mut ui = Ui::new(width, height);
+    ui.event(Event::Requests(vec![
+        request("carol", Direction::Incoming, RequestState::Pending),
+        request("dave", Direction::Outgoing, RequestState::Forwarded),
+    ]));
+    let bob =
+        Friend { last_message: Some(incoming(9, "bob", "See you", 1)), ..friend("bob", Presence::Online) };
+    let erin = Friend { unread: 3, ..friend("erin", Presence::Away) };
+    let frank = Friend {
+        draft: "about the bill".into(),
+        ..friend("frank", Presence::Offline { last_seen: Some(ago(3000)) })
+    };
+    let grace = Friend { status: FriendStatus::Former, ..friend("grace", Presence::Online) };
+    let long = Friend { ..friend("maximilian-alexander-the-third", Presence::Offline { last_seen: None }) };
+    ui.event(Event::Friends(vec![bob, erin, frank, grace, long]));
+    ui.event(Event::History {
+        friend: "bob".into(),
+        messages: vec![
+            seen(incoming(1, "bob", "Did you see this? https://example.org/a-longer-address/that-goes-on.html", 1600)),
+            outgoing(2, "bob", "Yes! 👩‍👩‍👧 日本語も読めるよ。", 1590, Delivery::Read),
+            seen(incoming(3, "bob", "fn main() {\n\tprintln!(\"hi\");\n}", 45)),
+            outgoing(4, "bob", "Nice. The quick brown fox jumps over the lazy dog, and then it goes home to write a message that needs more than one line.", 40, Delivery::Read),
+            outgoing(5, "bob", "Shall we meet?", 39, Delivery::Delivered),
+            outgoing(6, "bob", "At eight?", 20, Delivery::Sent),
+            outgoing(7, "bob", "This one waits", 3, Delivery::Queued),
+            outgoing(8, "bob", "This one failed", 2, Delivery::Failed("It is too long for the broker. Send it in parts.".into())),
+            incoming(9, "bob", "See you", 1),
+        ],
+        more: false,
+    });
+    if width < 50 {
+        ui.keys("enter");
+    }
+    ui.event(Event::Typing { friend: "bob".into() });
+    ui.types("So be it");
+    ui
+}
+
+fn snapshots(name: &str, scene: impl Fn(u16, u16) -> Ui) {
+    for (width, height) in SIZES {
+        insta::assert_snapshot!(format!("{name}_{width}x{height}"), scene(width, height).screen());
+    }
+}
+
+#[test]
+fn chat_with_everything() {
+    snapshots("chat", chat);
+}
+
+#[test]
+fn nobody_yet() {
+    snapshots("empty", |width, height| {
+        let mut ui = Ui::new(width, height);
+        ui.event(Event::Friends(vec![])).event(Event::Requests(vec![]));
+        ui
+    });
+}
+
+#[test]
+fn help() {
+    snapshots("help", |width, height| {
+        let mut ui = chat(width, height);
+        ui.keys("f1");
+        ui
+    });
+}
+
+#[test]
+fn confirm() {
+    snapshots("confirm", |width, height| {
+        let mut ui = Ui::with_bob(width, height);
+        ui.types("/unfriend bob").keys("enter");
+        ui
+    });
+}
+
+#[test]
+fn unfriended() {
+    snapshots("unfriended", |width, height| {
+        let mut ui = Ui::with_bob(width, height);
+        if width < 50 {
+            ui.keys("enter");
+        }
+        ui.event(Event::Message(outgoing(3, "bob", "Are you there?", 0, Delivery::Returned)));
+        ui.types("And another thing").event(Event::Unfriended { by: "bob".into() });
+        ui
+    });
+}
+
+#[test]
+fn offline() {
+    snapshots("offline", |width, height| {
+        let mut ui = chat(width, height);
+        ui.keys("ctrl-u").event(Event::Connection(Connection::Offline {
+            since: ago(2),
+            reason: "localhost:5672 does not answer (connection refused)".into(),
+            retry_at: ago(0) + Duration::from_secs(8),
+        }));
+        ui
+    });
+}
+
+#[test]
+fn request_befriend_command_and_switcher() {
+    snapshots("request", |width, height| {
+        let mut ui = chat(width, height);
+        ui.keys("alt-up alt-up");
+        ui
+    });
+    snapshots("befriend", |width, height| {
+        let mut ui = chat(width, height);
+        ui.keys("ctrl-n").types("zoe").keys("tab");
+        ui
+    });
+    snapshots("command", |width, height| {
+        let mut ui = chat(width, height);
+        ui.keys("ctrl-u").types("/un");
+        ui
+    });
+    snapshots("switcher", |width, height| {
+        let mut ui = chat(width, height);
+        ui.keys("ctrl-g").types("r");
+        ui
+    });
+}
+
+#[test]
+fn the_help_is_whole_in_a_common_terminal() {
+    let mut ui = Ui::with_bob(80, 200);
+    ui.keys("f1");
+    ui.shows("Ctrl-Q").shows("Not sent; the reason");
+    assert!(!ui.screen().lines().any(|row| row.ends_with('…')), "{}", ui.screen());
+}

@@ -1,0 +1,208 @@
+//! Writing, drafts, requests, leaving.
+
+use shared::message::TEXT_BYTES_MAX;
+
+use super::fixture::*;
+use crate::session::api::*;
+use crate::tui::model::Entry;
+use crate::tui::update::{Effect, Msg, next_wake};
+
+#[test]
+fn enter_sends_what_was_typed() {
+    let mut ui = Ui::with_bob(80, 24);
+    assert_eq!(ui.types("hello").keys("enter").commands(), [send("bob", "hello")]);
+    assert_eq!(ui.written(), "");
+    assert_eq!(ui.types("   ").keys("enter").commands(), []);
+    assert_eq!(ui.keys("ctrl-u up").written(), "hello");
+}
+
+#[test]
+fn a_paste_with_line_breaks_is_one_message() {
+    let mut ui = Ui::with_bob(80, 24);
+    ui.msg(Msg::Paste("/one\r\ntwo\n".into())).keys("alt-enter").types("three").keys("enter");
+    assert_eq!(ui.commands(), [send("bob", "/one\ntwo\n\nthree")]);
+}
+
+#[test]
+fn too_long_a_message_stays_and_says_so() {
+    let mut ui = Ui::with_bob(80, 24);
+    ui.msg(Msg::Paste("x".repeat(TEXT_BYTES_MAX - 5)));
+    ui.shows("room for 5 bytes");
+    ui.types("123456").keys("enter");
+    assert_eq!(ui.commands(), []);
+    ui.shows("1 bytes too long").shows("Shorten it, or send it in parts.");
+    assert_eq!(ui.keys("backspace enter").commands().len(), 1);
+    ui.msg(Msg::Paste("x".repeat(TEXT_BYTES_MAX * 5))).shows("That is too much");
+    assert_eq!(ui.written(), "");
+}
+
+#[test]
+fn typing_is_told_now_and_then() {
+    let mut ui = Ui::with_bob(80, 24);
+    let typing = |ui: &mut Ui| {
+        ui.take().iter().filter(|e| matches!(e, Effect::Session(Command::Typing { .. }))).count()
+    };
+    ui.types("hello");
+    assert_eq!(typing(&mut ui), 1);
+    ui.pass(3).types("x");
+    assert_eq!(typing(&mut ui), 1);
+}
+
+#[test]
+fn a_draft_is_kept_after_a_pause_and_when_leaving_the_friend() {
+    let mut ui = Ui::with_bob(80, 24);
+    assert_eq!(ui.types("hel").commands(), []);
+    assert_eq!(ui.pass(2).commands(), [draft("bob", "hel")]);
+    assert_eq!(ui.pass(60).commands(), []);
+    ui.types("lo").keys("alt-down");
+    assert_eq!(ui.commands()[0], draft("bob", "hello"));
+    assert_eq!(ui.written(), "");
+    assert_eq!(ui.keys("alt-up").written(), "hello");
+    ui.commands();
+    assert_eq!(ui.keys("enter").commands(), [send("bob", "hello"), draft("bob", "")]);
+}
+
+#[test]
+fn a_kept_draft_comes_back_but_never_over_what_is_typed() {
+    let mut ui = Ui::new(80, 24);
+    let bob = Friend { draft: "kept".into(), ..friend("bob", Presence::Online) };
+    ui.event(Event::Friends(vec![bob.clone()]));
+    assert_eq!(ui.written(), "kept");
+    ui.types("!").event(Event::Friends(vec![Friend { draft: "older".into(), ..bob }]));
+    assert_eq!(ui.written(), "kept!");
+}
+
+#[test]
+fn what_could_not_be_sent_comes_back() {
+    let mut ui = Ui::with_bob(80, 24);
+    ui.types("hello").keys("enter");
+    let reason = "The disk is full. Make room and send again.".to_owned();
+    ui.event(Event::Failed { command: send("bob", "hello"), reason });
+    assert_eq!(ui.written(), "hello");
+    ui.shows("! The disk is full. Make room");
+}
+
+#[test]
+fn being_unfriended_keeps_the_text_and_says_what_to_do() {
+    let mut ui = Ui::with_bob(80, 24);
+    ui.event(Event::Message(outgoing(3, "bob", "Are you there?", 0, Delivery::Returned))).types("one more");
+    ui.event(Event::Unfriended { by: "bob".into() });
+    ui.shows("bob is no longer your friend.").shows("↩ Are you there?").shows("one more");
+    ui.shows("Not sent, but kept. Ctrl-N asks bob again");
+    ui.take();
+    assert_eq!(ui.types("x").keys("enter").commands(), []);
+    assert_eq!(ui.written(), "one more");
+    ui.keys("esc ctrl-n").types("Sorry!").keys("enter");
+    assert_eq!(ui.commands(), [Command::Befriend { name: "bob".into(), note: "Sorry!".into() }]);
+    assert_eq!(ui.written(), "one more");
+}
+
+#[test]
+fn unfriending_asks_first() {
+    let mut ui = Ui::with_bob(80, 24);
+    ui.types("/unfriend bob").keys("enter").shows("Stop being friends with bob?");
+    assert_eq!(ui.keys("enter").commands(), [], "the safe answer is the one chosen at first");
+    ui.types("/unfriend").keys("enter esc");
+    assert_eq!(ui.commands(), []);
+    ui.types("/unfriend").keys("enter y");
+    assert_eq!(ui.commands(), [Command::Unfriend { name: "bob".into() }]);
+}
+
+#[test]
+fn a_request_is_answered_with_one_key_and_the_friend_shown() {
+    let mut ui = Ui::with_bob(80, 24);
+    let asked = request("carol", Direction::Incoming, RequestState::Pending);
+    ui.event(Event::Requests(vec![asked])).shows("asks you");
+    ui.keys("alt-up").shows("“We met at the conference.”");
+    ui.take();
+    assert_eq!(ui.keys("a").commands(), [Command::Accept { name: "carol".into() }]);
+    ui.event(Event::Requests(vec![]));
+    ui.event(Event::Friends(vec![friend("bob", Presence::Online), friend("carol", Presence::Online)]));
+    assert_eq!(ui.model.selected, Some(Entry::Friend("carol".into())));
+}
+
+#[test]
+fn the_other_answers() {
+    let mut ui = Ui::new(80, 24);
+    ui.event(Event::Friends(vec![]));
+    ui.event(Event::Requests(vec![
+        request("carol", Direction::Incoming, RequestState::Pending),
+        request("dave", Direction::Outgoing, RequestState::Forwarded),
+    ]));
+    ui.take();
+    assert_eq!(ui.keys("d").commands(), [], "not before it could be read");
+    ui.pass(2);
+    assert_eq!(ui.keys("d").commands(), [Command::Decline { name: "carol".into() }]);
+    assert_eq!(ui.keys("b y").commands(), [Command::Block { name: "carol".into() }]);
+    ui.keys("alt-down").shows("Now it is for dave to answer.");
+    assert_eq!(ui.keys("w").commands(), [Command::Withdraw { name: "dave".into() }]);
+    assert_eq!(ui.keys("a d b enter").commands(), [], "one's own request is not answered");
+}
+
+#[test]
+fn befriending_checks_the_name() {
+    let mut ui = Ui::with_bob(80, 24);
+    ui.keys("ctrl-n enter").shows("Type the name of the person");
+    ui.types("Alice").keys("enter").shows("That is you.");
+    ui.keys("ctrl-u").types("no body").keys("enter").shows("cannot contain ' '");
+    ui.keys("ctrl-u").types("Zoe").keys("tab").types("Hi").keys("enter");
+    assert_eq!(ui.commands(), [Command::Befriend { name: "zoe".into(), note: "Hi".into() }]);
+    ui.shows("Your request to zoe is on its way.");
+}
+
+#[test]
+fn a_slash_begins_a_command_and_two_a_message() {
+    let mut ui = Ui::with_bob(80, 24);
+    ui.types("/aw").shows("Show yourself as away");
+    assert_eq!(ui.keys("enter").commands(), [Command::SetAway(true)]);
+    assert_eq!(ui.types("//etc").keys("enter").commands(), [send("bob", "/etc")]);
+    ui.types("/nonsense").keys("enter").shows("There is no command /nonsense.");
+    assert_eq!(ui.keys("esc").types("a/b").written(), "a/b");
+}
+
+#[test]
+fn leaving_keeps_the_draft_and_ends_the_session() {
+    let mut ui = Ui::with_bob(80, 24);
+    ui.types("unsent").keys("ctrl-q");
+    assert_eq!(ui.effects.last(), Some(&Effect::Leave));
+    assert_eq!(ui.commands(), [draft("bob", "unsent"), Command::Shutdown]);
+    ui.types("ignored").keys("enter ctrl-n").shows("leaving…");
+    assert_eq!(ui.take(), []);
+    assert_eq!(ui.keys("ctrl-q").take(), [Effect::Abandon]);
+}
+
+#[test]
+fn ctrl_c_asks_again_when_something_is_unsent() {
+    let mut ui = Ui::with_bob(80, 24);
+    ui.types("unsent").keys("ctrl-c").shows("Press Ctrl-C again to leave.");
+    assert_eq!(ui.commands(), []);
+    assert_eq!(ui.pass(10).keys("ctrl-c").commands(), [draft("bob", "unsent")]);
+    assert_eq!(ui.keys("ctrl-c").commands(), [Command::Shutdown]);
+    assert_eq!(Ui::with_bob(80, 24).keys("ctrl-c").commands(), [Command::Shutdown]);
+}
+
+#[test]
+fn a_signal_ends_the_session() {
+    let mut ui = Ui::with_bob(80, 24);
+    assert_eq!(ui.msg(Msg::Terminate).commands(), [Command::Shutdown]);
+    assert_eq!(ui.event(Event::Ended { reason: None }).take(), [Effect::Exit(None)]);
+}
+
+#[test]
+fn nothing_wakes_the_loop_but_what_is_in_sight() {
+    let mut ui = Ui::with_bob(80, 24);
+    assert_eq!(next_wake(&ui.model, ui.now), None);
+    ui.event(Event::Connection(Connection::Offline {
+        since: ago(1),
+        reason: "the cable is unplugged".into(),
+        retry_at: ago(0) + std::time::Duration::from_secs(3),
+    }));
+    ui.shows("offline since 10:44, trying again in 3 s");
+    for shown in ["in 2 s", "in 1 s", "trying again now"] {
+        ui.pass(1).shows(shown);
+    }
+    assert_eq!(next_wake(&ui.model, ui.now), None);
+    ui.event(Event::Typing { friend: "bob".into() }).shows("bob is typing…");
+    ui.pass(10).shows_not("is typing…");
+    assert_eq!(next_wake(&ui.model, ui.now), None);
+}
