@@ -9,6 +9,7 @@ pub mod config;
 mod connection;
 pub mod definitions;
 pub mod error;
+mod log_exchange;
 pub mod message;
 mod outbox;
 mod pager;
@@ -20,4 +21,5 @@ mod unacked;
 mod vhost;
 
 pub use broker::{Broker, StartError};
+pub use log_exchange::{LogLayer, LogLines, log_layer};
 pub use server::RunningBroker;

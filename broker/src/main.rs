@@ -1,12 +1,14 @@
 //! The `broker` binary: configuration, logging, signals.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use broker::Broker;
 use broker::config::{Cli, Config, DEFAULT_TOML, misspelt_variables, process_env};
+use broker::{Broker, LogLines};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -19,9 +21,15 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail(&error),
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(&config.log))
-        .with_writer(std::io::stderr)
+    let (log_layer, log_lines) = broker::log_layer();
+    tracing_subscriber::registry()
+        .with(tracing_subscriber::EnvFilter::new(&config.log))
+        .with(
+            tracing_subscriber::fmt::layer()
+                .with_writer(std::io::stderr)
+                .with_ansi(std::io::stderr().is_terminal()),
+        )
+        .with(log_layer)
         .init();
     for variable in misspelt_variables(&env) {
         tracing::warn!("{variable}");
@@ -30,16 +38,17 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
-    match runtime.block_on(run(config)) {
+    match runtime.block_on(run(config, log_lines)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&*error),
     }
 }
 
-async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+async fn run(config: Config, log_lines: LogLines) -> Result<(), Box<dyn std::error::Error>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let running = Broker::start(config).await?;
+    let mut running = Broker::start(config).await?;
+    running.publish_log(log_lines);
     let mut stdout = std::io::stdout().lock();
     for address in running.addresses() {
         writeln!(stdout, "listening on amqp://{address}")?;

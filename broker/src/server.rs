@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use crate::broker::{Broker, StartError};
 use crate::config::Config;
 use crate::connection::driver;
+use crate::log_exchange::{self, LogLines};
 
 /// How long connections get to end by themselves at shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,7 +21,8 @@ pub struct RunningBroker {
     broker: Arc<Broker>,
     addresses: Vec<SocketAddr>,
     acceptors: JoinSet<JoinSet<()>>,
-    alarms: JoinSet<()>,
+    /// The alarm and the log exchange.
+    helpers: JoinSet<()>,
 }
 
 impl Broker {
@@ -40,9 +42,9 @@ impl Broker {
         for (_, listener) in listeners {
             acceptors.spawn(accept(broker.clone(), listener));
         }
-        let mut alarms = JoinSet::new();
-        alarms.spawn(broker.alarms.clone().run(broker.store.clone()));
-        Ok(RunningBroker { broker, addresses, acceptors, alarms })
+        let mut helpers = JoinSet::new();
+        helpers.spawn(broker.alarms.clone().run(broker.store.clone()));
+        Ok(RunningBroker { broker, addresses, acceptors, helpers })
     }
 }
 
@@ -54,6 +56,11 @@ impl RunningBroker {
 
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Publishes what the layer collects to the exchange `amq.rabbitmq.log`.
+    pub fn publish_log(&mut self, lines: LogLines) {
+        self.helpers.spawn(log_exchange::publish(self.broker.clone(), lines));
     }
 
     pub fn broker(&self) -> &Arc<Broker> {
@@ -73,7 +80,7 @@ impl RunningBroker {
         if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
             tracing::warn!("some connections did not end within {} s", DRAIN_TIMEOUT.as_secs());
         }
-        self.alarms.abort_all();
+        self.helpers.abort_all();
         let broker = self.broker;
         tokio::task::spawn_blocking(move || broker.close())
             .await

@@ -217,7 +217,30 @@ impl Topology {
         if first.spec.internal {
             return Err(RouteError::Internal);
         }
-        let mut walk = Walk { visited: vec![&*first.spec.name], cacheable: true, may_repeat: false };
+        Ok(self.walk(&first.spec.name, routing_key, headers, queues))
+    }
+
+    /// Like `route`, for messages of the broker itself, which may go to internal exchanges.
+    pub fn route_internal(
+        &self,
+        exchange: &str,
+        routing_key: &str,
+        headers: &LazyHeaders<'_>,
+        queues: &mut Vec<Arc<Queue>>,
+    ) {
+        if let Some(first) = self.exchanges.get(exchange) {
+            self.walk(&first.spec.name, routing_key, headers, queues);
+        }
+    }
+
+    fn walk<'t>(
+        &'t self,
+        first: &'t str,
+        routing_key: &str,
+        headers: &LazyHeaders<'_>,
+        queues: &mut Vec<Arc<Queue>>,
+    ) -> Routed {
+        let mut walk = Walk { visited: vec![first], cacheable: true, may_repeat: false };
         let mut at = 0;
         while at < walk.visited.len() {
             let name = walk.visited[at];
@@ -232,7 +255,7 @@ impl Topology {
             queues.sort_unstable_by_key(|queue| Arc::as_ptr(queue) as usize);
             queues.dedup_by(|a, b| Arc::ptr_eq(a, b));
         }
-        Ok(Routed { cacheable: walk.cacheable })
+        Routed { cacheable: walk.cacheable }
     }
 
     /// One exchange: its queues are collected, its exchanges and, where nothing matched, its alternate
