@@ -45,6 +45,10 @@ impl Embedded {
         Ok(Embedded { folder, address, broker: Some(broker), servers: Vec::new() })
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The broker, for the user `name`.
     pub fn uri(&self, name: &str, password: &str) -> Result<BrokerUri, EmbeddedError> {
         let uri: BrokerUri = format!("amqp://{}/", self.address)

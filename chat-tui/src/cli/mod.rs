@@ -9,6 +9,7 @@ mod people;
 mod play;
 mod talk;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -16,8 +17,9 @@ use clap::{Parser, Subcommand};
 use shared::client::{QUIET_LAPIN, SignUp, UriError};
 use tracing_subscriber::EnvFilter;
 
-use crate::session::SessionConfig;
+use crate::session::{Session, SessionConfig};
 use crate::store::{default_data_dir, state_dir};
+use crate::tui::TuiOptions;
 use account::BrokerArgument;
 use client::Client;
 use output::Output;
@@ -98,6 +100,9 @@ enum Subcommands {
     },
     /// Print what happens, until interrupted.
     Listen,
+    /// Try everything alone: a broker, friend servers and a scripted friend inside this process. Without a terminal, the
+    /// story is told as text.
+    Demo,
     /// Carry out a script with several users, and say whether it went as expected. Without --broker: with a broker of its
     /// own, inside this process.
     Script { file: PathBuf },
@@ -158,6 +163,7 @@ async fn run(arguments: &Arguments, broker: BrokerArgument) -> Result<(), Failur
             let sign_up = invite.clone().map_or(SignUp::Open, SignUp::Invite);
             people::sign_up(state.session(Some(sign_up))?, &output).await
         }
+        Some(Subcommands::Demo) => play::demo(&output).await,
         Some(Subcommands::Script { file }) => {
             let broker = arguments.broker.as_ref().map(|_| state.broker.uri.clone());
             play::script(file, broker, &output).await
@@ -189,12 +195,21 @@ async fn signed_in(command: &Subcommands, client: Client, output: &Output) -> Re
         Subcommands::Send { name, text } => talk::send(client, name, text, output).await,
         Subcommands::Listen => talk::listen(client, output).await,
         // Handled before signing in.
-        Subcommands::SignUp { .. } | Subcommands::History { .. } | Subcommands::Script { .. } => Ok(()),
+        Subcommands::SignUp { .. }
+        | Subcommands::History { .. }
+        | Subcommands::Script { .. }
+        | Subcommands::Demo => Ok(()),
     }
 }
 
-async fn tui(_place: &Place) -> Result<(), Failure> {
-    Err("this build has no terminal user interface: give a command, see --help".into())
+async fn tui(place: &Place) -> Result<(), Failure> {
+    if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
+        return Err("there is no terminal to draw on: give a command, see --help".into());
+    }
+    let config = place.session(None)?;
+    let options = TuiOptions::new(config.broker.user(), config.broker.address());
+    let Session { commands, events, .. } = Session::start(config).map_err(|error| error.to_string())?;
+    crate::tui::run(commands, events, options).await.map_err(|error| error.to_string())
 }
 
 /// Which user at which broker, and where the local state is.

@@ -1,4 +1,4 @@
-//! Commands that bring their own world: scripts.
+//! Commands that bring their own world: scripts and the demo.
 
 use std::path::Path;
 
@@ -24,9 +24,15 @@ pub async fn script(file: &Path, broker: Option<BrokerUri>, output: &Output) -> 
             World::Broker { uri, password: given.unwrap_or_else(|| SCRIPT_PASSWORD.into()), exist }
         }
     };
-    let mut say = |line: &str| {
-        // Nobody has to read along: the exit code says it all.
-        let _ = output.print(&Line::Told(line));
-    };
+    let mut say = |line: &str| tell(output, line);
     run(&statements, world, &mut say).await.map_err(|error| format!("{}, {error}", file.display()))
+}
+
+pub async fn demo(output: &Output) -> Result<(), Failure> {
+    crate::demo::run(&mut |line| tell(output, line)).await.map_err(|error| error.to_string())
+}
+
+fn tell(output: &Output, line: &str) {
+    // Nobody has to read along: the exit code says it all.
+    let _ = output.print(&Line::Told(line));
 }

@@ -42,6 +42,7 @@ demos! {
     unfriending: "unfriending.warren",
     crossing_requests: "crossing-requests.warren",
     two_servers_one_killed: "two-servers-one-killed.warren",
+    the_story_of_the_demo: "story.warren",
 }
 
 /// The script's failure: its line, and what it said.
