@@ -91,7 +91,7 @@ impl Link {
     }
 
     /// Says goodbye to the broker, and waits a little for its answer.
-    pub async fn close(self) -> Result<(), Failure> {
+    pub async fn close(&self) -> Result<(), Failure> {
         match timeout(CLOSE_TIMEOUT, self.connection.close(200, "OK".into())).await {
             Ok(closed) => Ok(closed?),
             Err(_) => Err(Failure::Lost("the broker did not answer connection.close".to_owned())),

@@ -58,10 +58,8 @@ pub(super) async fn run(link: Link, context: &Context, typing: &mut mpsc::Receiv
         () = left(&mut leave) => {
             leave_politely(&link, context).await;
             tasks.shutdown().await;
-            if let Some(link) = Arc::into_inner(link) {
-                // The broker may be gone by now, which is as good as closed.
-                let _ = link.close().await;
-            }
+            // The broker may be gone by now, which is as good as closed.
+            let _ = link.close().await;
             return Ended::Left;
         }
     };
