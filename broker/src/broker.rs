@@ -1,5 +1,7 @@
 //! The root handle: everything that connections share.
 
+mod users;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,13 +16,14 @@ use crate::amqp::FieldTable;
 use crate::auth::{Authority, LoadError, User};
 use crate::config::Config;
 use crate::definitions::{Definitions, DefinitionsError, Snapshot};
+use crate::error::AmqpError;
 use crate::outbox::Outbox;
 use crate::pager::Pager;
 use crate::queue::{Queue, QueueEnvironment};
 use crate::store::{self, DataDirLock, QueueId, Recovered, Store, StoreError, StoreOptions, fs::RealFs};
 use crate::timer::Timer;
 use crate::vhost::recovery::BadDefinition;
-use crate::vhost::{Vhost, VhostLimits};
+use crate::vhost::{Vhost, VhostLimits, undo};
 
 /// Why a broker cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +46,8 @@ pub enum StartError {
     BadDefinition(#[from] BadDefinition),
 }
 
+pub use users::deleted;
+
 /// One open connection, for listings.
 pub struct ConnectionInfo {
     pub id: u64,
@@ -63,6 +68,8 @@ pub struct Broker {
     vhosts: RwLock<HashMap<Box<str>, Arc<Vhost>>>,
     connections: Mutex<HashMap<u64, ConnectionInfo>>,
     last_connection_id: AtomicU64,
+    /// Counts connections that ended.
+    ended: watch::Sender<u64>,
     shutdown: watch::Sender<bool>,
     /// Held for as long as the broker may write to its folder.
     _lock: DataDirLock,
@@ -93,7 +100,7 @@ impl Broker {
             Vhost::new(name.into(), definitions.clone(), environment.clone(), limits.clone())
         })?;
         let cluster_name = "warren".to_owned();
-        Ok(Arc::new(Broker {
+        let broker = Arc::new(Broker {
             config,
             cluster_name,
             definitions,
@@ -103,9 +110,23 @@ impl Broker {
             vhosts: RwLock::new(vhosts),
             connections: Mutex::default(),
             last_connection_id: AtomicU64::new(0),
+            ended: watch::Sender::new(0),
             shutdown: watch::Sender::new(false),
             _lock: lock,
-        }))
+        });
+        broker.undo_what_is_rejected();
+        Ok(broker)
+    }
+
+    /// Memory forgets what the definitions refuse.
+    fn undo_what_is_rejected(self: &Arc<Self>) {
+        let broker = Arc::downgrade(self);
+        self.definitions.on_rejected(move |ticket, change| {
+            let Some(name) = undo::vhost_of(change) else { return };
+            if let Some(vhost) = broker.upgrade().and_then(|broker| broker.vhost(name)) {
+                vhost.undo(ticket, change);
+            }
+        });
     }
 
     pub fn vhost(&self, name: &str) -> Option<Arc<Vhost>> {
@@ -126,6 +147,23 @@ impl Broker {
 
     pub fn forget_connection(&self, id: u64) {
         self.connections.lock().remove(&id);
+        self.ended.send_modify(|ended| *ended += 1);
+    }
+
+    /// Asks the connections that `which` picks to close, with this exception. Returns how many there are.
+    pub fn close_connections(&self, error: &AmqpError, which: impl Fn(&ConnectionInfo) -> bool) -> usize {
+        let connections = self.connections.lock();
+        let picked = connections.values().filter(|info| which(info));
+        picked.map(|info| info.outbox.evict(error.clone())).count()
+    }
+
+    /// Returns when there is no connection left that `which` picks.
+    async fn no_connection_left(&self, which: impl Fn(&ConnectionInfo) -> bool) {
+        let mut ended = self.ended.subscribe();
+        while self.connections.lock().values().any(&which) {
+            // The sender lives in `self`.
+            let _ = ended.changed().await;
+        }
     }
 
     pub fn connection_count(&self) -> usize {

@@ -4,13 +4,14 @@
 //! Rank: topology → queue → **outbox** → store. The lock guards bytes and per-channel delivery state; the
 //! longest hold is copying one drain, bounded by `bytes_max`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::amqp;
+use crate::error::AmqpError;
 use crate::queue::{Consumer, Entry, Queue};
 use crate::store::{DurableListener, Round};
 use crate::unacked::{Unacked, UnackedDelivery};
@@ -27,6 +28,8 @@ pub struct Outbox {
     wake_pending: AtomicBool,
     /// A delivery was skipped because the outbox was full.
     starved: AtomicBool,
+    /// Why the connection is to be closed, when somebody else wants that.
+    evicted: OnceLock<AmqpError>,
 }
 
 /// Behind the lock.
@@ -38,7 +41,7 @@ pub struct OutboxState {
     pub in_flight: usize,
     /// Largest frame, as tuned; 0 before the handshake ended.
     pub frame_max: u32,
-    /// The connection is going away: nothing is added any more.
+    /// The connection is going away: nothing is delivered any more.
     pub closed: bool,
     channels: Vec<Option<Box<ChannelOut>>>,
 }
@@ -73,6 +76,7 @@ impl Outbox {
             notify: Notify::new(),
             wake_pending: AtomicBool::new(false),
             starved: AtomicBool::new(false),
+            evicted: OnceLock::new(),
         }
     }
 
@@ -98,6 +102,17 @@ impl Outbox {
     /// Resolves when there is something to write.
     pub async fn woken(&self) {
         self.notify.notified().await;
+    }
+
+    /// Asks the connection to close with this exception; the first one who asks counts.
+    pub fn evict(&self, error: AmqpError) {
+        if self.evicted.set(error).is_ok() {
+            self.wake();
+        }
+    }
+
+    pub fn evicted(&self) -> Option<&AmqpError> {
+        self.evicted.get()
     }
 
     pub fn wake(&self) {

@@ -12,22 +12,29 @@ impl Authority {
         if name.is_empty() || is_long || name.contains(char::is_control) {
             return Err(UserError::BadName);
         }
-        if self.user(name).is_some() {
+        if self.state.read().is_taken(name) {
             return Err(UserError::Exists(name.to_owned()));
         }
         let password_hash = self.hash(password).await?;
         let row = UserRow { name: name.to_owned(), password_hash, tags };
         let mut state = self.state.write();
         // Again: the hash took its time.
-        if state.users.contains_key(name) {
+        if state.is_taken(name) {
             return Err(UserError::Exists(name.to_owned()));
         }
         state.users.insert(name.to_owned(), Arc::new(User::new(row.clone())));
         Ok(self.submit(Change::PutUser(row)))
     }
 
+    /// Keeps the name from being given to a new account as long as the guard lives: for as long as there is
+    /// something of the old one's that a new one could reach.
+    pub fn reserve_name(&self, name: &str) -> ReservedName<'_> {
+        self.state.write().reserved.push(name.to_owned());
+        ReservedName { authority: self, name: name.to_owned() }
+    }
+
     /// The user's permissions go too. The caller deletes the user's queues, whose rows go with this ticket, and
-    /// closes the user's connections ([`Authority::is_current`]).
+    /// closes the user's connections ([`Authority::is_current`]): `Broker::delete_user` does.
     pub fn delete_user(&self, name: &str) -> Result<Ticket, UserError> {
         let mut state = self.state.write();
         if state.users.remove(name).is_none() {
@@ -115,7 +122,7 @@ impl Authority {
         let permission = permission_row(&name, DEFAULT_VHOST, &self.profile);
         let ticket = {
             let mut state = self.state.write();
-            if state.users.contains_key(&name) {
+            if state.is_taken(&name) {
                 return Err(SignUpError::NameTaken { name });
             }
             state.users.insert(name.clone(), user.clone());
@@ -165,5 +172,20 @@ impl Authority {
 
     fn changed(&self) {
         self.revision.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// See [`Authority::reserve_name`].
+pub struct ReservedName<'a> {
+    authority: &'a Authority,
+    name: String,
+}
+
+impl Drop for ReservedName<'_> {
+    fn drop(&mut self) {
+        let mut state = self.authority.state.write();
+        if let Some(at) = state.reserved.iter().position(|name| *name == self.name) {
+            state.reserved.swap_remove(at);
+        }
     }
 }

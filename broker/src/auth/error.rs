@@ -87,6 +87,8 @@ pub enum UserError {
     Pattern(#[from] PatternError),
     #[error(transparent)]
     Password(#[from] PasswordError),
+    #[error(transparent)]
+    Definitions(#[from] DefinitionsError),
 }
 
 /// Why the users could not be loaded.

@@ -35,6 +35,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 
+pub use admin::ReservedName;
 pub use error::{AuthError, LoadError, RefusedReason, UserError};
 pub use mechanism::MECHANISMS;
 pub use options::{AuthOptions, OpenFor, Profile, SignUpMode, SignUpOptions};
@@ -83,6 +84,8 @@ struct State {
     users: HashMap<String, Arc<User>>,
     /// By user, then vhost.
     permissions: HashMap<String, HashMap<String, Arc<Permission>>>,
+    /// Names that no new account gets; as often as it was asked for.
+    reserved: Vec<String>,
 }
 
 struct Limits {
@@ -262,7 +265,7 @@ impl Authority {
         sign_up::check_password(&name, &password)?;
         let quota = self.limits.lock().sign_ups.take(peer.into(), Instant::now());
         quota.map_err(|retry_after| SignUpError::TooMany { retry_after })?;
-        if self.user(&name).is_some() {
+        if self.state.read().is_taken(&name) {
             return Err(SignUpError::NameTaken { name }.into());
         }
         let slot = self.passwords.slot().await;
@@ -274,6 +277,11 @@ impl Authority {
 }
 
 impl State {
+    /// Whether a new account must not have the name.
+    fn is_taken(&self, name: &str) -> bool {
+        self.users.contains_key(name) || self.reserved.iter().any(|reserved| reserved == name)
+    }
+
     fn from_rows(snapshot: &Snapshot) -> State {
         let users = snapshot.users.iter().map(|row| (row.name.clone(), Arc::new(User::new(row.clone()))));
         let mut state = State { users: users.collect(), ..State::default() };

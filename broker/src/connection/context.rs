@@ -24,6 +24,30 @@ pub struct Capabilities {
     pub authentication_failure_close: bool,
 }
 
+/// Definitions that replies wait for. Each counts: one may be rejected although a later one was committed.
+#[derive(Default)]
+pub struct Gate(Vec<Ticket>);
+
+impl Gate {
+    fn add(&mut self, ticket: Ticket) {
+        if self.0.last() != Some(&ticket) {
+            self.0.push(ticket);
+        }
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn highest(&self) -> Option<Ticket> {
+        self.0.iter().copied().max()
+    }
+
+    pub fn take(&mut self) -> Vec<Ticket> {
+        std::mem::take(&mut self.0)
+    }
+}
+
 /// One connection that has opened its vhost.
 pub struct Context {
     pub broker: Arc<Broker>,
@@ -39,8 +63,8 @@ pub struct Context {
     pub routes: RouteCache,
     /// Queues that go when the connection closes.
     pub exclusive_queues: Vec<Arc<Queue>>,
-    /// Nothing is sent before this definition is committed: it may be what a reply promises.
-    pub gate: Option<Ticket>,
+    /// Nothing is sent before these definitions are committed: they may be what a reply promises.
+    pub gate: Gate,
     /// Publishing while an alarm was raised: nothing is read until it is over.
     pub held: bool,
     /// Nothing is sent before this round is durable (`tx.commit-ok`).
@@ -77,7 +101,7 @@ impl Context {
             wakes: Wakes::default(),
             routes: RouteCache::default(),
             exclusive_queues: Vec::new(),
-            gate: None,
+            gate: Gate::default(),
             held: false,
             gate_round: None,
             permission: opened.permission,
@@ -97,7 +121,9 @@ impl Context {
 
     /// Holds replies back until the definition is committed.
     pub fn wait_for(&mut self, ticket: Option<Ticket>) {
-        self.gate = self.gate.max(ticket);
+        if let Some(ticket) = ticket {
+            self.gate.add(ticket);
+        }
     }
 
     pub fn finish<T>(&mut self, done: Done<T>) -> T {

@@ -16,6 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use crate::alarm::Alarm;
 use crate::amqp::{self, ReplyCode};
 use crate::broker::Broker;
+use crate::definitions::DefinitionsError;
 use crate::error::AmqpError;
 
 use super::opening::{self, Established};
@@ -30,6 +31,10 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// With more than this waiting to be written the connection is no longer read from: a client that asks but
 /// does not listen costs bounded memory.
 const UNREAD_OUTPUT_FACTOR: usize = 4;
+
+/// Bytes written before the connection's other work gets its turn: who reads as fast as we write must not keep
+/// the task, and its thread, for himself.
+const WRITE_BYTES_AT_ONCE: usize = 4 * READ_BYTES;
 
 /// Without heartbeats, how often an idle connection gives its buffers back.
 const IDLE_TICK: Duration = Duration::from_secs(30);
@@ -46,7 +51,12 @@ pub async fn serve(broker: Arc<Broker>, mut stream: TcpStream, peer: SocketAddr)
         tracing::debug!(connection = id, %peer, "cannot set TCP_NODELAY: {error}");
     }
     let limit = Duration::from_secs(broker.config.limits.handshake_timeout_s);
-    match tokio::time::timeout(limit, opening::open(&broker, &mut stream, peer, id)).await {
+    let mut shutdown = broker.shutdown_signal();
+    let opened = tokio::select! {
+        opened = tokio::time::timeout(limit, opening::open(&broker, &mut stream, peer, id)) => opened,
+        _ = shutdown.wait_for(|&down| down) => return,
+    };
+    match opened {
         Ok(Ok(established)) => run(established, stream).await,
         Ok(Err(end)) => tracing::info!(connection = id, %peer, "not opened: {end}"),
         Err(_) => {
@@ -67,7 +77,7 @@ async fn run(established: Established, stream: TcpStream) {
         "opened"
     );
     let mut driver = Driver {
-        broker: broker.clone(),
+        broker,
         connection,
         stream,
         unread,
@@ -78,11 +88,7 @@ async fn run(established: Established, stream: TcpStream) {
         waiting_for_round: 0,
         close_deadline: None,
     };
-    let end = driver.run(heartbeat).await;
-    driver.connection.cx.outbox.lock().closed = true;
-    driver.connection.release();
-    broker.forget_connection(id);
-    match end {
+    match driver.run(heartbeat).await {
         Ok(()) => tracing::info!(connection = id, "closed"),
         Err(error) => tracing::info!(connection = id, "lost: {error}"),
     }
@@ -104,12 +110,21 @@ struct Driver {
     close_deadline: Option<Instant>,
 }
 
+/// However the task ends, also by a panic or an abort: consumers and exclusive queues never outlive it.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.connection.release();
+        self.broker.forget_connection(self.connection.cx.id);
+    }
+}
+
 /// Why the loop went around.
 enum Event {
     Readable,
     Writable,
     Woken,
-    Gate(Result<(), String>),
+    /// The definitions that replies wait for are decided, or never will be.
+    Gate(Result<(), DefinitionsError>),
     Tick,
     AlarmOver,
     Shutdown,
@@ -127,6 +142,9 @@ impl Driver {
         outbox.set_awake(true);
         self.handle_unread();
         loop {
+            if let Some(error) = outbox.evicted() {
+                self.close(error);
+            }
             self.connection.flush_confirms();
             let stuck = self.flush()?;
             if self.connection.phase == Phase::Closed && self.is_all_written() {
@@ -169,29 +187,30 @@ impl Driver {
         shutdown: &mut watch::Receiver<bool>,
     ) -> Event {
         let cx = &self.connection.cx;
-        let gate = cx.gate.filter(|ticket| ticket.0 > cx.broker.definitions.committed());
+        let gate = cx.gate.highest();
         let deadline = self.close_deadline;
         let running = self.connection.phase == Phase::Running;
         tokio::select! {
             biased;
-            _ = self.stream.readable(), if self.may_read() => Event::Readable,
-            _ = self.stream.writable(), if stuck => Event::Writable,
-            () = cx.outbox.woken() => Event::Woken,
-            committed = async {
-                match gate {
-                    Some(ticket) => cx.broker.definitions.wait(ticket).await.map_err(|error| error.to_string()),
-                    None => std::future::pending().await,
-                }
-            } => Event::Gate(committed),
-            _ = ticks.tick() => Event::Tick,
-            _ = alarm.wait_for(|alarm| alarm.is_none()), if cx.held => Event::AlarmOver,
+            // Before reading: a client that never stops sending must not keep them from happening.
             _ = shutdown.wait_for(|&down| down), if running => Event::Shutdown,
+            _ = ticks.tick() => Event::Tick,
             () = async {
                 match deadline {
                     Some(at) => sleep_until(at).await,
                     None => std::future::pending().await,
                 }
             } => Event::CloseTimeout,
+            _ = self.stream.readable(), if self.may_read() => Event::Readable,
+            _ = self.stream.writable(), if stuck => Event::Writable,
+            () = cx.outbox.woken() => Event::Woken,
+            committed = async {
+                match gate {
+                    Some(ticket) => cx.broker.definitions.wait(ticket).await,
+                    None => std::future::pending().await,
+                }
+            } => Event::Gate(committed),
+            _ = alarm.wait_for(|alarm| alarm.is_none()), if cx.held => Event::AlarmOver,
         }
     }
 
@@ -267,21 +286,23 @@ impl Driver {
     /// A reply may only leave when what it promises is on disk.
     fn can_flush(&mut self) -> bool {
         let cx = &mut self.connection.cx;
-        if cx.gate.is_some_and(|ticket| ticket.0 <= cx.broker.definitions.committed()) {
-            cx.gate = None;
-        }
         if cx.gate_round.is_some_and(|round| round <= cx.broker.store.durable_round()) {
             cx.gate_round = None;
         }
-        cx.gate.is_none() && cx.gate_round.is_none()
+        cx.gate.is_open() && cx.gate_round.is_none()
     }
 
-    fn gate_opened(&mut self, committed: Result<(), String>) {
-        self.connection.cx.gate = None;
-        if let Err(why) = committed {
+    /// The highest ticket is decided, so all are; each may have been rejected alone.
+    fn gate_opened(&mut self, decided: Result<(), DefinitionsError>) {
+        let definitions = &self.broker.definitions;
+        let tickets = self.connection.cx.gate.take();
+        let decided = decided.and_then(|()| tickets.iter().try_for_each(|&t| definitions.outcome(t)));
+        if let Err(why) = decided
+            && self.connection.phase == Phase::Running
+        {
             // The replies that wait would promise what is not so.
             self.connection.cx.outbox.lock().bytes.clear();
-            self.close(&AmqpError::connection(ReplyCode::InternalError, why));
+            self.close(&AmqpError::connection(ReplyCode::InternalError, why.to_string()));
         }
     }
 
@@ -314,8 +335,9 @@ impl Driver {
         self.written == self.writing.len() && !(self.can_flush() && self.has_output())
     }
 
-    /// Writes until nothing is left or the socket takes no more; the latter is `true`.
+    /// Writes until nothing is left, or until the socket takes no more or has taken its share; then `true`.
     fn flush(&mut self) -> io::Result<bool> {
+        let mut share = WRITE_BYTES_AT_ONCE;
         loop {
             if self.written == self.writing.len() && !self.refill() {
                 return Ok(false);
@@ -324,6 +346,10 @@ impl Driver {
                 Ok(written) => {
                     self.written += written;
                     self.wrote_since_tick = true;
+                    if written >= share {
+                        return Ok(true);
+                    }
+                    share -= written;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
                 Err(error) => return Err(error),

@@ -276,6 +276,9 @@ impl Connection {
 
     /// Answers an exception and closes what it closes.
     fn fail(&mut self, channel: u16, error: AmqpError) {
+        if self.phase != Phase::Running {
+            return;
+        }
         let (class_id, method_id) = error.caused_by.unwrap_or_default();
         tracing::warn!(
             connection = self.cx.id,
@@ -361,6 +364,8 @@ impl Connection {
         if std::mem::replace(&mut self.released, true) {
             return;
         }
+        // What one channel gives back must not go out on the next one, to a client that no longer listens.
+        self.cx.outbox.lock().closed = true;
         let ids: Vec<u16> = self.channels.keys().copied().collect();
         for id in ids {
             self.close_channel(id);

@@ -170,6 +170,11 @@ async fn negotiate(
         outbox: outbox.clone(),
         client_properties: start_ok.client_properties,
     });
+    // Whoever deletes a user closes the connections that are known: this one may have come too late for that.
+    if !broker.authority.is_current(&user) {
+        broker.forget_connection(id);
+        return Err(OpeningError::Refused(crate::broker::deleted(user.name())));
+    }
     let cx = Context::new(Opened {
         broker: broker.clone(),
         id,

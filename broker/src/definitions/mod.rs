@@ -139,6 +139,19 @@ impl Definitions {
         self.handle.shared.wait(ticket).await
     }
 
+    /// What became of a change that is decided, as [`Definitions::committed`] says.
+    ///
+    /// Errors: [`DefinitionsError::Rejected`] if the change broke a rule and was not stored.
+    pub fn outcome(&self, ticket: Ticket) -> Result<(), DefinitionsError> {
+        self.handle.shared.outcome(ticket)
+    }
+
+    /// Called on the writer's thread with each change that is rejected, before anybody can learn of it: memory is
+    /// to forget the change too. It must not wait for the definitions. A second handler is not taken.
+    pub fn on_rejected(&self, handler: impl Fn(Ticket, &Change) + Send + Sync + 'static) {
+        self.handle.shared.on_rejected(Box::new(handler));
+    }
+
     /// Keeps the writer at the end of its first transaction from now on, until the guard is dropped.
     #[cfg(test)]
     pub(crate) fn hold(&self) -> impl Drop + '_ {
@@ -159,7 +172,9 @@ impl Definitions {
 impl Handle {
     fn close(&self) -> Result<(), DefinitionsError> {
         self.shared.close();
-        if let Some(thread) = self.thread.lock().take()
+        let thread = self.thread.lock().take();
+        // The last handle may go on the thread itself, in the handler of a rejection.
+        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id())
             && thread.join().is_err()
         {
             tracing::error!("the definitions thread panicked");

@@ -1,8 +1,8 @@
 //! The thread that owns the connection, and what it shares with the handles.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, ErrorCode};
@@ -34,7 +34,10 @@ pub(super) struct Shared {
     transactions: AtomicU64,
     /// Held for a look-up; a leaf in the lock order.
     rejections: Mutex<Rejections>,
+    on_rejected: OnceLock<RejectionHandler>,
 }
+
+pub(super) type RejectionHandler = Box<dyn Fn(Ticket, &Change) + Send + Sync>;
 
 #[derive(Default)]
 struct Pending {
@@ -68,6 +71,7 @@ impl Shared {
             committed: AtomicU64::new(0),
             transactions: AtomicU64::new(0),
             rejections: Mutex::default(),
+            on_rejected: OnceLock::new(),
         }
     }
 
@@ -105,7 +109,30 @@ impl Shared {
                 return Err(reached.end.clone().unwrap_or(DefinitionsError::Closed));
             }
         }
+        self.outcome(ticket)
+    }
+
+    pub fn outcome(&self, ticket: Ticket) -> Result<(), DefinitionsError> {
         self.rejections.lock().outcome(ticket.0)
+    }
+
+    pub fn on_rejected(&self, handler: RejectionHandler) {
+        if self.on_rejected.set(handler).is_err() {
+            tracing::error!("rejected definitions are handled already");
+        }
+    }
+
+    fn reject(&self, rejected: Vec<(u64, &Change, Arc<str>)>) {
+        for (ticket, change, reason) in &rejected {
+            tracing::warn!("{reason}");
+            if let Some(handler) = self.on_rejected.get() {
+                handler(Ticket(*ticket), change);
+            }
+        }
+        let mut rejections = self.rejections.lock();
+        for (ticket, _, reason) in rejected {
+            rejections.add(ticket, reason);
+        }
     }
 
     pub fn failure(&self) -> Option<DefinitionsError> {
@@ -223,7 +250,7 @@ fn write(
     for (ticket, change) in (ticket + 1..).zip(changes) {
         match apply(&transaction, change) {
             Ok(()) => highest = highest.max(highest_queue_id(change)),
-            Err(e) if is_rejection(&e) => rejected.push((ticket, rejection(change, &e))),
+            Err(e) if is_rejection(&e) => rejected.push((ticket, change, rejection(change, &e))),
             Err(e) => return Err(e),
         }
     }
@@ -232,11 +259,7 @@ fn write(
         schema::reserve_queue_ids(&transaction, *reserved)?;
     }
     transaction.commit()?;
-    let mut rejections = shared.rejections.lock();
-    for (ticket, reason) in rejected {
-        tracing::warn!("{reason}");
-        rejections.add(ticket, reason);
-    }
+    shared.reject(rejected);
     Ok(())
 }
 

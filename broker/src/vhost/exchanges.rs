@@ -67,7 +67,7 @@ impl Vhost {
         let mut topology = self.topology.write();
         if let Some(existing) = topology.exchanges.get(declare.name) {
             self.check_equivalent(&existing.spec, declare)?;
-            return Ok(Done { value: (), ticket: existing.spec.ticket });
+            return Ok(Done { value: (), ticket: self.undecided(existing.spec.ticket) });
         }
         if declare.name.starts_with("amq.") {
             return Err(AmqpError::access_refused(format!(

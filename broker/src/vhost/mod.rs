@@ -21,6 +21,7 @@ mod queues;
 pub mod recovery;
 pub mod routing;
 mod topology;
+pub mod undo;
 
 pub use bindings::BindRequest;
 pub use exchange::{DestinationName, ExchangeSpec};
@@ -103,6 +104,11 @@ impl Vhost {
             1 => Some(self.definitions.submit(changes.remove(0))),
             _ => Some(self.definitions.submit(Change::Batch(changes))),
         }
+    }
+
+    /// The ticket if replies still have to wait for it.
+    pub fn undecided(&self, ticket: Option<Ticket>) -> Option<Ticket> {
+        ticket.filter(|ticket| ticket.0 > self.definitions.committed())
     }
 
     pub fn queue(&self, name: &str) -> Result<Arc<Queue>, AmqpError> {

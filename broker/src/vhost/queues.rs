@@ -119,7 +119,7 @@ impl Vhost {
         }
         arguments::parse(declare.name, &self.name, declare.arguments)?;
         arguments::check_equivalent("queue", declare.name, &self.name, declare.arguments, &spec.arguments)?;
-        let ticket = spec.ticket;
+        let ticket = self.undecided(spec.ticket);
         Ok(Done { value: queue, ticket })
     }
 

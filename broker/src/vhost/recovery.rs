@@ -19,7 +19,7 @@ pub struct BadDefinition {
     why: String,
 }
 
-fn arguments_of(what: &str, encoded: &[u8]) -> Result<FieldTable, BadDefinition> {
+pub(super) fn arguments_of(what: &str, encoded: &[u8]) -> Result<FieldTable, BadDefinition> {
     decode_table(&mut Reader::new(encoded))
         .map_err(|error| BadDefinition { what: what.to_owned(), why: format!("its arguments: {error}") })
 }

@@ -17,7 +17,7 @@ pub fn declare(
     if declare.passive {
         cx.check_any("exchange", name)?;
         let exchange = cx.vhost.exchange(name)?;
-        cx.wait_for(exchange.ticket);
+        cx.wait_for(cx.vhost.undecided(exchange.ticket));
     } else {
         cx.check(Access::Configure, "exchange", name)?;
         if let Some(alternate) = declare.arguments.get("alternate-exchange").and_then(|value| value.as_str())

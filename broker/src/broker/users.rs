@@ -1,0 +1,50 @@
+//! Taking users away while they are connected.
+
+use crate::amqp::ReplyCode;
+use crate::auth::UserError;
+use crate::error::AmqpError;
+
+use super::{Broker, ConnectionInfo};
+
+impl Broker {
+    /// Deletes a user with all that is his: permissions, queues, connections (closed with 320). Returns when it is
+    /// durable. Until then nobody can sign up under the name: who came next would find the old account's
+    /// connections on his queues.
+    pub async fn delete_user(&self, name: &str) -> Result<(), UserError> {
+        let Some(user) = self.authority.user(name) else {
+            return Err(UserError::NoSuchUser(name.to_owned()));
+        };
+        let _reserved = self.authority.reserve_name(name);
+        let ticket = self.authority.delete_user(name)?;
+        let of_user = |info: &ConnectionInfo| info.user.is_same_account(&user);
+        self.close_connections(&deleted(name), of_user);
+        self.drop_queues_of(name);
+        self.no_connection_left(of_user).await;
+        // Again: until they were closed they may have declared more.
+        self.drop_queues_of(name);
+        Ok(self.definitions.wait(ticket).await?)
+    }
+
+    /// Takes every right in the vhost away from a user. His connections to it are closed with 320: their consumers
+    /// would go on otherwise. Returns when it is durable.
+    pub async fn clear_permissions(&self, name: &str, vhost: &str) -> Result<(), UserError> {
+        let ticket = self.authority.clear_permissions(name, vhost)?;
+        let error = AmqpError::connection(
+            ReplyCode::ConnectionForced,
+            format!("user '{name}' lost all permissions in vhost '{vhost}'"),
+        );
+        self.close_connections(&error, |info| info.user.name() == name && *info.vhost == *vhost);
+        Ok(self.definitions.wait(ticket).await?)
+    }
+
+    fn drop_queues_of(&self, user: &str) {
+        for vhost in self.vhosts() {
+            vhost.drop_queues_of_user(user);
+        }
+    }
+}
+
+/// What the connections of a deleted user are closed with.
+pub fn deleted(user: &str) -> AmqpError {
+    AmqpError::connection(ReplyCode::ConnectionForced, format!("user '{user}' was deleted"))
+}
