@@ -1,0 +1,5 @@
+//! The broker over real sockets, one subject a module.
+
+mod harness;
+mod opening;
+mod ownership;
