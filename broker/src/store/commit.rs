@@ -431,7 +431,9 @@ impl Committer {
         self.dirty.clear();
         self.durable = self.last;
         self.needs_sync = false;
-        self.synced = self.settled();
+        if self.acks.is_empty() {
+            self.synced = self.settled();
+        }
         Ok(())
     }
 
@@ -466,11 +468,12 @@ impl Committer {
     fn look_after_space(&mut self) {
         let half_full = self.active.as_ref().is_none_or(|a| a.end > a.capacity / 2);
         let free = self.shared.fs.free_bytes(&self.shared.dir);
-        if let (true, Ok(id)) = (half_full, self.next_id()) {
-            let enough = free.as_ref().is_ok_and(|&free| free >= u64::from(self.options.segment_bytes));
-            if self.supply.shortage().is_none() || enough {
-                self.supply.request(id);
-            }
+        let wanted = match self.supply.shortage() {
+            None => half_full,
+            Some(_) => free.as_ref().is_ok_and(|&free| free >= u64::from(self.options.segment_bytes)),
+        };
+        if let (true, Ok(id)) = (wanted, self.next_id()) {
+            self.supply.request(id);
         }
         self.shared.counters.prepared_bytes.store(self.supply.next_bytes(), Ordering::Relaxed);
         let low = free.as_ref().is_ok_and(|&free| free < self.options.disk_free_min_bytes);
@@ -530,21 +533,25 @@ impl Committer {
         while !self.shared.intake.is_finished() {
             self.run_round();
         }
+        // Once more for what may have found space by now.
+        self.run_round();
         if let Some(failure) = self.shared.intake.failure() {
             return Err(failure.into());
         }
-        let result = self.sync().map_err(StoreError::from).and_then(|()| {
-            if self.is_blocked() {
-                // Acks or messages are not in the log yet: the next start must not trust it to be complete.
-                tracing::warn!("no disk space for the last acks: messages may be delivered again");
-                return Ok(());
-            }
-            clean::write(&*self.shared.fs, &self.shared.dir, self.last, delivered)
+        let result = self.finish(delivered);
+        self.shared.intake.fail(StoreFailure {
+            reason: "it was closed".into(),
+            advice: "Nothing needs to be done.",
         });
-        self.shared
-            .intake
-            .fail(StoreFailure { reason: "it was closed".into(), advice: "Nothing needs to be done." });
         result
+    }
+
+    fn finish(&mut self, delivered: impl Iterator<Item = (QueueId, u64)>) -> Result<(), StoreError> {
+        self.sync()?;
+        if !self.stalled.is_empty() || !self.acks.is_empty() {
+            return Err(StoreError::NoSpaceToClose { dir: self.shared.dir.clone() });
+        }
+        clean::write(&*self.shared.fs, &self.shared.dir, self.last, delivered)
     }
 }
 
@@ -552,5 +559,20 @@ fn too_large(bytes: usize) -> StoreFailure {
     StoreFailure {
         reason: format!("a message of {bytes} bytes exceeds the store's limit of {BLOCK_BYTES_MAX}"),
         advice: "Lower the broker's message size limit.",
+    }
+}
+
+impl std::fmt::Debug for Committer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Committer")
+            .field("last", &self.last)
+            .field("active", &self.active.as_ref().map(|a| (a.segment.id, a.end, a.capacity)))
+            .field("durable", &self.durable)
+            .field("stalled", &self.stalled.len())
+            .field("unwritten_acks", &self.acks.len())
+            .field("shortage", &self.supply.shortage())
+            .field("next_ready", &self.supply.is_ready())
+            .field("cleaning", &self.cleaning)
+            .finish_non_exhaustive()
     }
 }

@@ -204,3 +204,10 @@ impl Committer {
         Ok(true)
     }
 }
+
+impl std::fmt::Debug for Cleaning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Cleaning { segment, next, end, stuck, .. } = self;
+        write!(f, "segment {} at {next} of {end}, stuck {stuck}", segment.id)
+    }
+}

@@ -51,6 +51,7 @@ mod replay;
 mod scan;
 mod segment;
 mod seqs;
+pub mod sim;
 mod slab;
 #[cfg(test)]
 mod tests;
@@ -102,7 +103,7 @@ pub struct Entry {
 /// How the store behaves. The defaults suit a machine with a few gigabytes of disk and more.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
-    /// Size of a log file. An idle store takes up to two of them. Default 32 MiB, 64 KiB to 1 GiB.
+    /// Size of a log file. An idle store takes up to two of them. Default 32 MiB; 4 KiB to 1 GiB.
     pub segment_bytes: u32,
     /// A round that holds this much is closed, and the next one begun. Default 8 MiB.
     pub commit_bytes_max: usize,
@@ -157,6 +158,8 @@ pub enum StoreError {
     Version { path: PathBuf, found: u32 },
     #[error("message {seq} of queue {} cannot be read ({segment} offset {offset}): {reason}. Run `broker store check`", queue.0)]
     Unreadable { queue: QueueId, seq: u64, segment: String, offset: u32, reason: String },
+    #[error("the disk of {} is full: the last acks and unconfirmed messages were not written, so messages may be delivered again. Free some space before the next start", dir.display())]
+    NoSpaceToClose { dir: PathBuf },
     #[error("{reason}")]
     Option { reason: String },
     #[error(transparent)]

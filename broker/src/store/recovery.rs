@@ -19,7 +19,8 @@ use tokio::sync::watch;
 
 use super::clean::{self, CleanShutdown};
 use super::commit::{Active, Committer, Start};
-use super::fs::{Access, Fs, write_full};
+use super::batch::BATCH_BYTES;
+use super::fs::{Access, Fs, FsFile, read_full, write_full};
 use super::index::Index;
 use super::intake::Intake;
 use super::record::{self, BATCH_HEADER_BYTES, FORMAT_VERSION, Location, SEGMENT_HEADER_BYTES};
@@ -108,7 +109,7 @@ pub(super) fn open(
     scan.run()?;
     let scanned = scan.finish(known);
     let next = scanned.leftovers.tidy(&*fs, dir, scanned.last, &scanned.index, options.segment_bytes)?;
-    scanned.sync_tail()?;
+    scanned.secure_tail()?;
     clean::remove(&*fs, dir).map_err(|e| io_error("remove the clean shutdown note in", dir, e))?;
     let supply = Supply::new(fs.clone(), dir, options.segment_bytes, next, threaded)
         .map_err(|e| io_error("start the file thread for", dir, e))?;
@@ -128,9 +129,9 @@ pub(super) fn open(
 }
 
 fn check_options(options: &StoreOptions) -> Result<(), StoreError> {
-    if !(64 << 10..=1 << 30).contains(&options.segment_bytes) || !options.segment_bytes.is_multiple_of(4096) {
+    if !(4 << 10..=1 << 30).contains(&options.segment_bytes) || !options.segment_bytes.is_multiple_of(4096) {
         let reason =
-            format!("segment_bytes is {}: choose 64 KiB to 1 GiB, in steps of 4 KiB", options.segment_bytes);
+            format!("segment_bytes is {}: choose 4 KiB to 1 GiB, in steps of 4 KiB", options.segment_bytes);
         return Err(StoreError::Option { reason });
     }
     Ok(())
@@ -593,12 +594,35 @@ impl Scan {
 }
 
 impl Scanned {
-    /// What was read may still only be in the operating system's memory; from here on it counts as durable.
-    fn sync_tail(&self) -> Result<(), StoreError> {
+    /// What was read may be in the operating system's memory only, and a sync alone need not help: after one
+    /// that failed in the process before us the lost pages count as clean. So everything not known to be
+    /// durable is written again, in place, and then synced.
+    fn secure_tail(&self) -> Result<(), StoreError> {
+        if self.recovered.report.clean {
+            return Ok(());
+        }
+        let mut buffer = Vec::new();
         for state in self.index.segments().iter().filter(|s| s.segment.id >= self.durable.segment) {
             let segment = &state.segment;
+            let from = if segment.id == self.durable.segment { self.durable.offset } else { 0 };
+            rewrite(&*segment.file, from, state.end, &mut buffer)
+                .map_err(|e| io_error("write again", &segment.path, e))?;
             segment.file.sync_data().map_err(|e| io_error("sync", &segment.path, e))?;
         }
         Ok(())
     }
+}
+
+fn rewrite(file: &dyn FsFile, from: u32, end: u32, buffer: &mut Vec<u8>) -> io::Result<()> {
+    let mut at = from;
+    while at < end {
+        buffer.resize(BATCH_BYTES.min((end - at) as usize), 0);
+        let got = read_full(file, buffer, u64::from(at))?;
+        if got == 0 {
+            break;
+        }
+        write_full(file, &buffer[..got], u64::from(at))?;
+        at += got as u32;
+    }
+    Ok(())
 }
