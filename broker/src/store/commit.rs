@@ -539,10 +539,9 @@ impl Committer {
             return Err(failure.into());
         }
         let result = self.finish(delivered);
-        self.shared.intake.fail(StoreFailure {
-            reason: "it was closed".into(),
-            advice: "Nothing needs to be done.",
-        });
+        self.shared
+            .intake
+            .fail(StoreFailure { reason: "it was closed".into(), advice: "Nothing needs to be done." });
         result
     }
 

@@ -40,6 +40,8 @@ mod batch;
 mod clean;
 mod commit;
 mod compaction;
+#[cfg(test)]
+mod damage_tests;
 pub mod fs;
 mod index;
 mod intake;

@@ -17,9 +17,9 @@ use std::sync::Arc;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
+use super::batch::BATCH_BYTES;
 use super::clean::{self, CleanShutdown};
 use super::commit::{Active, Committer, Start};
-use super::batch::BATCH_BYTES;
 use super::fs::{Access, Fs, FsFile, read_full, write_full};
 use super::index::Index;
 use super::intake::Intake;

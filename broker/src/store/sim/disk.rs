@@ -141,7 +141,11 @@ impl Disk {
     /// The files and what is in them.
     pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let state = self.0.lock();
-        state.folder.iter().map(|(name, &inode)| (name.clone(), state.inodes[inode].current.clone())).collect()
+        state
+            .folder
+            .iter()
+            .map(|(name, &inode)| (name.clone(), state.inodes[inode].current.clone()))
+            .collect()
     }
 
     /// Replaces a file's contents, as if they had always been there.

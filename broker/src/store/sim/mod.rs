@@ -20,7 +20,8 @@ pub use disk::{Disk, Faults};
 pub use rng::Rng;
 
 use super::{
-    Committer, DurableListener, EntryMeta, Progress, QueueId, Recovered, Round, Store, StoreError, StoreOptions,
+    Committer, DurableListener, EntryMeta, Progress, QueueId, Recovered, Round, Store, StoreError,
+    StoreOptions,
 };
 use model::{Body, End, Entry, Model, Reached, Removed};
 
@@ -143,7 +144,10 @@ impl World {
     }
 
     fn run(&mut self) -> Result<(), String> {
-        self.start(Reached { durable: 0, synced: 0, end: End::PowerCut, maybe_closed: false }, &BTreeSet::new())?;
+        self.start(
+            Reached { durable: 0, synced: 0, end: End::PowerCut, maybe_closed: false },
+            &BTreeSet::new(),
+        )?;
         while self.coverage.steps < self.plan.steps {
             self.coverage.steps += 1;
             self.step()?;

@@ -173,7 +173,8 @@ impl Model {
             found.is_some_and(|q| q.entries.binary_search_by_key(&seq, |e| e.seq).is_ok())
         };
         let all = || self.queues.iter().flat_map(|(&id, q)| q.entries.iter().map(move |(&s, e)| (id, s, e)));
-        let latest = all().filter(|&(id, seq, e)| e.round > 0 && is_there(id, seq)).map(|(_, _, e)| e.at).max();
+        let latest =
+            all().filter(|&(id, seq, e)| e.round > 0 && is_there(id, seq)).map(|(_, _, e)| e.at).max();
         for (id, seq, entry) in all().filter(|&(id, seq, _)| !is_there(id, seq)) {
             if entry.removed.is_some() {
                 continue;

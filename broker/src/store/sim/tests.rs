@@ -26,7 +26,9 @@ fn run(seeds: impl Iterator<Item = u64>) -> Coverage {
 fn the_promise_holds() {
     let all = run(0..300);
     println!("{all:?}");
-    let Coverage { power_cuts, kills, failures, clean_closes, cuts, blocked, compaction_bytes, elided, .. } = all;
+    let Coverage {
+        power_cuts, kills, failures, clean_closes, cuts, blocked, compaction_bytes, elided, ..
+    } = all;
     for count in [power_cuts, kills, failures, clean_closes, cuts, blocked, compaction_bytes, elided] {
         assert!(count > 20, "too little happened: {all:?}");
     }

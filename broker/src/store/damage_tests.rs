@@ -1,0 +1,225 @@
+//! Logs that were cut or damaged at every possible place.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::record::{self, Location, Record};
+use super::sim::Disk;
+use super::*;
+
+const QUEUE: QueueId = QueueId(7);
+const FIRST: &str = "0000000001.segment";
+
+fn options() -> StoreOptions {
+    StoreOptions { segment_bytes: 4096, disk_free_min_bytes: 0, ..StoreOptions::default() }
+}
+
+fn open(disk: &Disk) -> Result<(Store, Committer, Recovered), StoreError> {
+    Store::open_manual(Arc::new(disk.clone()), Path::new("/log"), options(), &|_| true)
+}
+
+fn body(seq: u64) -> Vec<u8> {
+    format!("body of {seq} {}", "#".repeat(seq as usize * 7)).into_bytes()
+}
+
+/// One batch per message; the last batch has three and an ack.
+fn small_log() -> Disk {
+    let disk = Disk::new(1, 1 << 20);
+    let (store, mut committer, _) = open(&disk).expect("it opens");
+    for seq in 1..=9 {
+        let message = Arc::new(Message::new("x", "k", b"\0\0", &body(seq), true));
+        store.enqueue(QUEUE, seq, &message, EntryMeta::default());
+        if seq <= 6 {
+            committer.run_round();
+        }
+    }
+    store.ack(QUEUE, 2, None);
+    committer.run_round();
+    assert!(store.failure().is_none());
+    disk
+}
+
+/// The files as a crash would leave them, with the first segment replaced.
+fn with_first(log: &Disk, bytes: Vec<u8>) -> Disk {
+    let disk = Disk::new(2, 1 << 20);
+    for (name, contents) in log.files() {
+        disk.put(&name, contents);
+    }
+    disk.put(FIRST, bytes);
+    disk
+}
+
+/// Where the batches begin, and where the last one ends.
+fn batches(bytes: &[u8]) -> Vec<usize> {
+    let mut at = record::SEGMENT_HEADER_BYTES;
+    let mut starts = vec![at];
+    while let Ok(header) = record::decode_batch_header(&bytes[at..], 1) {
+        at += record::BATCH_HEADER_BYTES + header.payload_bytes as usize;
+        starts.push(at);
+    }
+    starts
+}
+
+fn seqs(recovered: &Recovered) -> Vec<u64> {
+    recovered.queues.get(&QUEUE).map_or(Vec::new(), |q| q.entries.iter().map(|e| e.seq).collect())
+}
+
+/// Every entry that was found has the body it was given.
+fn check_bodies(store: &Store, recovered: &Recovered) {
+    for seq in seqs(recovered) {
+        let read = store.read(QUEUE, &[seq]).expect("readable");
+        assert_eq!(read[0].1.body(), body(seq), "entry {seq}");
+    }
+}
+
+#[test]
+fn a_tail_torn_at_any_byte_is_cut_and_nothing_else() {
+    let log = small_log();
+    let whole = &log.files()[FIRST];
+    let starts = batches(whole);
+    let (last, end) = (starts[starts.len() - 2], starts[starts.len() - 1]);
+    for at in last..=end {
+        for garbage in [0u8, 0xA5] {
+            let mut torn = whole.clone();
+            torn[at..end].fill(garbage);
+            // The last bytes may be zeros anyway.
+            let complete = torn == *whole;
+            let disk = with_first(&log, torn);
+            let (store, mut committer, recovered) = open(&disk).expect("it opens");
+            let expected: &[u64] = if complete { &[1, 3, 4, 5, 6, 7, 8, 9] } else { &[1, 2, 3, 4, 5, 6] };
+            assert_eq!(seqs(&recovered), expected, "torn at {at}");
+            assert_eq!(recovered.report.damage, [], "torn at {at}");
+            let nothing_there = at == last && garbage == 0;
+            assert_eq!(recovered.report.cut.is_some(), !complete && !nothing_there, "torn at {at}");
+            check_bodies(&store, &recovered);
+
+            // What comes next is in the log for good, and the cut is not found again.
+            let message = Arc::new(Message::new("x", "k", b"\0\0", &body(20), true));
+            store.enqueue(QUEUE, 20, &message, EntryMeta::default());
+            committer.run_round();
+            assert_eq!(store.durable_round(), 1);
+            drop((store, committer));
+            disk.restart();
+            let (store, _committer, again) = open(&disk).expect("it opens");
+            assert_eq!(seqs(&again), [expected, &[20]].concat(), "torn at {at}");
+            assert_eq!((again.report.damage, again.report.cut), (Vec::new(), None), "torn at {at}");
+            check_bodies(&store, &recovered);
+        }
+    }
+}
+
+/// The entries whose record holds this byte.
+fn entries_at(bytes: &[u8], offset: usize) -> Vec<u64> {
+    let mut at = record::SEGMENT_HEADER_BYTES;
+    while let Ok((record, size)) = record::decode(&bytes[at..], 1) {
+        if (at..at + size).contains(&offset) {
+            return match record {
+                Record::Message(m) => m.entries.iter().map(|e| e.seq).collect(),
+                _ => Vec::new(),
+            };
+        }
+        at += size;
+    }
+    Vec::new()
+}
+
+#[test]
+fn a_bit_flipped_anywhere_is_reported_and_costs_one_message_at_most() {
+    let log = small_log();
+    let whole = &log.files()[FIRST];
+    let starts = batches(whole);
+    let (last, end) = (starts[starts.len() - 2], starts[starts.len() - 1]);
+    for offset in 0..end {
+        let disk = with_first(&log, whole.clone());
+        disk.flip_bit(FIRST, offset, offset as u8);
+        let (store, _committer, recovered) = open(&disk).unwrap_or_else(|e| panic!("flip at {offset}: {e}"));
+        let report = &recovered.report;
+        let found = seqs(&recovered);
+        if offset >= last {
+            // No later batch says that this one was durable: it looks like a torn write.
+            assert!(report.cut.is_some() && report.damage.is_empty(), "flip at {offset}: {report:?}");
+            assert_eq!(found, [1, 2, 3, 4, 5, 6], "flip at {offset}");
+        } else {
+            assert!(report.cut.is_none() && report.damage.len() == 1, "flip at {offset}: {report:?}");
+            let lost = if starts.iter().any(|&s| (s..s + record::BATCH_HEADER_BYTES).contains(&offset)) {
+                let start = starts.iter().rev().find(|&&s| s <= offset).copied().unwrap_or(0);
+                entries_at(whole, start + record::BATCH_HEADER_BYTES)
+            } else {
+                entries_at(whole, offset)
+            };
+            let expected: Vec<u64> =
+                [1, 3, 4, 5, 6, 7, 8, 9].into_iter().filter(|seq| !lost.contains(seq)).collect();
+            assert_eq!(found, expected, "flip at {offset}");
+            let aside = report.damage[0].set_aside.as_ref().expect("bad bytes are kept");
+            let name = aside.file_name().and_then(|n| n.to_str()).expect("a name");
+            let kept = &disk.files()[name];
+            let from = report.damage[0].offset as usize;
+            assert_eq!(kept[..], disk.files()[FIRST][from..from + kept.len()], "flip at {offset}");
+        }
+        check_bodies(&store, &recovered);
+    }
+}
+
+#[test]
+fn after_a_clean_shutdown_a_bad_tail_is_corruption() {
+    let disk = small_log();
+    let (_, committer, _) = open(&disk).expect("it opens");
+    committer.close(std::iter::empty()).expect("it closes");
+    let whole = &disk.files()[FIRST];
+    let starts = batches(whole);
+    let last = starts[starts.len() - 2];
+    disk.flip_bit(FIRST, last + record::BATCH_HEADER_BYTES + 30, 0);
+    let (store, _committer, recovered) = open(&disk).expect("it opens");
+    assert!(!recovered.report.clean);
+    assert_eq!(recovered.report.cut, None);
+    assert_eq!(recovered.report.damage.len(), 1);
+    assert_eq!(seqs(&recovered), [1, 3, 4, 5, 6, 8, 9]);
+    check_bodies(&store, &recovered);
+}
+
+#[test]
+fn a_missing_segment_is_reported_and_the_others_kept() {
+    let disk = Disk::new(1, 1 << 20);
+    let (store, mut committer, _) = open(&disk).expect("it opens");
+    let mut segment_of = BTreeMap::new();
+    for seq in 1..=60 {
+        let message = Arc::new(Message::new("x", "k", b"\0\0", &body(seq), true));
+        store.enqueue(QUEUE, seq, &message, EntryMeta::default());
+        committer.run_round();
+        segment_of
+            .insert(seq, Location::new((message.disk.id.load(Ordering::Relaxed) >> 32) as u32, 0).segment);
+    }
+    drop((store, committer));
+    assert!(segment_of[&60] > 4);
+    let without = Disk::new(2, 1 << 20);
+    for (name, contents) in disk.files() {
+        if name != segment::file_name(2) {
+            without.put(&name, contents);
+        }
+    }
+    let (store, mut committer, recovered) = open(&without).expect("it opens");
+    assert_eq!(recovered.report.damage.len(), 1, "{:?}", recovered.report);
+    let expected: Vec<u64> = (1..=60).filter(|seq| segment_of[seq] != 2).collect();
+    assert_eq!(seqs(&recovered), expected);
+    check_bodies(&store, &recovered);
+    for seq in expected {
+        store.ack(QUEUE, seq, None);
+    }
+    while committer.run_round() == Progress::Worked || committer.run_file_job() {}
+    assert_eq!(store.failure(), None);
+    assert_eq!(store.stats().segments, 1);
+}
+
+#[test]
+fn a_log_of_another_version_is_refused() {
+    let disk = small_log();
+    let mut bytes = disk.files()[FIRST].clone();
+    bytes[20] = 9;
+    let crc = record::checksum(&bytes[4..record::SEGMENT_HEADER_BYTES], 1);
+    bytes[..4].copy_from_slice(&crc.to_le_bytes());
+    let disk = with_first(&disk, bytes);
+    let Err(error) = open(&disk) else { panic!("a log of version 9 was opened") };
+    assert!(matches!(error, StoreError::Version { found: 9, .. }), "{error}");
+    assert!(error.to_string().contains("another version"), "{error}");
+}
