@@ -88,6 +88,8 @@ pub struct Supply {
     preparing: bool,
     /// The last attempt failed.
     shortage: Option<io::Error>,
+    /// What the next [`Supply::poll`] has to say.
+    fatal: Option<io::Error>,
 }
 
 impl Supply {
@@ -101,7 +103,15 @@ impl Supply {
     ) -> io::Result<Supply> {
         let keeper = Keeper { fs, dir: dir.to_path_buf(), unremoved: VecDeque::new() };
         let worker = if threaded { spawn(keeper)? } else { Worker::Manual { keeper, jobs: VecDeque::new() } };
-        Ok(Supply { worker, segment_bytes, next, outstanding: 0, preparing: false, shortage: None })
+        Ok(Supply {
+            worker,
+            segment_bytes,
+            next,
+            outstanding: 0,
+            preparing: false,
+            shortage: None,
+            fatal: None,
+        })
     }
 
     /// Asks for segment `id` unless it is there or on its way.
@@ -130,6 +140,9 @@ impl Supply {
 
     /// Collects what the background did.
     pub fn poll(&mut self) -> io::Result<()> {
+        if let Some(error) = self.fatal.take() {
+            return Err(error);
+        }
         while let Some(outcome) = self.try_outcome() {
             self.take_in(outcome)?;
         }
@@ -175,10 +188,7 @@ impl Supply {
         let Some(job) = jobs.pop_front() else { return false };
         let outcome = keeper.perform(job);
         self.outstanding -= 1;
-        // A fatal outcome shows again at the next sync of the same disk; here it only ends the store.
-        if let Err(error) = self.take_in_counted(outcome) {
-            self.shortage = Some(error);
-        }
+        self.fatal = self.fatal.take().or(self.take_in_counted(outcome).err());
         true
     }
 
@@ -275,7 +285,14 @@ impl Keeper {
 
     fn prepare(&mut self, id: u32, bytes: u32) -> Result<Prepared, Shortage> {
         let path = self.dir.join(file_name(id));
-        let file = self.fs.open(&path, Access::CreateNew).map_err(Shortage::Retry)?;
+        let file = match self.fs.open(&path, Access::CreateNew) {
+            // From an attempt that could not clean up. The log does not reach this id yet.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.fs.open(&path, Access::ReadWrite).and_then(|file| file.set_len(0).map(|()| file))
+            }
+            other => other,
+        }
+        .map_err(Shortage::Retry)?;
         if let Err(error) = file.allocate(u64::from(bytes)) {
             drop(file);
             self.fs.remove(&path).map_err(Shortage::Retry)?;

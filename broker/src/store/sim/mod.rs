@@ -119,7 +119,7 @@ impl World {
             disk_free_min_bytes: 64 << 10,
             compaction_slice_bytes: [256, 4096, 65536][rng.below(3) as usize],
         };
-        let disk = Disk::new(rng.next(), CAPACITY_BYTES);
+        let disk = Disk::new(rng.draw(), CAPACITY_BYTES);
         let rare = |rng: &mut Rng, chance| if rng.below(2) == 0 { chance } else { 0 };
         let faults = Faults {
             short_transfer: rare(&mut rng, 50),
@@ -226,7 +226,7 @@ impl World {
                 self.model.queues.keys().copied().filter(|&q| everywhere || Some(q) == chosen).collect();
             for queue in queues {
                 let meta = match self.rng.below(4) {
-                    0 => EntryMeta { expires_at_ms: self.rng.next(), priority: self.rng.below(10) as u8 },
+                    0 => EntryMeta { expires_at_ms: self.rng.draw(), priority: self.rng.below(10) as u8 },
                     _ => EntryMeta::default(),
                 };
                 self.enqueue(queue, body, meta, &message);

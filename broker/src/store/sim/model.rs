@@ -71,7 +71,7 @@ impl Body {
         let mut rng = Rng::new(self.id);
         let mut bytes = Vec::with_capacity(self.len as usize + 8);
         while bytes.len() < self.len as usize {
-            bytes.extend_from_slice(&rng.next().to_le_bytes());
+            bytes.extend_from_slice(&rng.draw().to_le_bytes());
         }
         bytes.truncate(self.len as usize);
         bytes

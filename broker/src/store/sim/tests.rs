@@ -24,13 +24,13 @@ fn run(seeds: impl Iterator<Item = u64>) -> Coverage {
 
 #[test]
 fn the_promise_holds() {
-    let all = run(0..300);
+    let all = run(0..120);
     println!("{all:?}");
     let Coverage {
         power_cuts, kills, failures, clean_closes, cuts, blocked, compaction_bytes, elided, ..
     } = all;
     for count in [power_cuts, kills, failures, clean_closes, cuts, blocked, compaction_bytes, elided] {
-        assert!(count > 20, "too little happened: {all:?}");
+        assert!(count > 8, "too little happened: {all:?}");
     }
 }
 
