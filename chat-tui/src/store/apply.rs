@@ -130,6 +130,10 @@ impl Store {
         envelope: &Envelope,
     ) -> Result<Vec<Event>, StoreError> {
         self.transaction(|| {
+            if self.is_accept_waiting(friend, key)? {
+                // What becomes of our answer decides: they may have taken their request back.
+                return Ok(Vec::new());
+            }
             let effects = publishing::returned(&self.peer(friend)?, key, envelope);
             self.apply(friend, effects)
         })

@@ -59,6 +59,19 @@ impl Store {
         rows.next().transpose()
     }
 
+    /// Whether the answer to a request of `peer` is still on its way to the queue `key`.
+    pub(super) fn is_accept_waiting(&self, peer: &str, key: &str) -> Result<bool, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached(&format!("{SELECT} WHERE p.name = ?1 AND o.routing_key = ?2 ORDER BY o.seq"))?;
+        for waiting in statement.query_and_then([peer, key], read_waiting)? {
+            if let Body::Accept {} = waiting?.outgoing.envelope.body {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     pub(super) fn enqueue(&self, peer: i64, outgoing: &Outgoing) -> Result<(), StoreError> {
         let envelope = &outgoing.envelope;
         self.connection

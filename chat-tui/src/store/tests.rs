@@ -1,6 +1,6 @@
 use std::time::SystemTime;
 
-use shared::message::{Body, Envelope, ReceiptState};
+use shared::message::{Body, Envelope, PresenceState, ReceiptState};
 use shared::topology::{DEFAULT_EXCHANGE, FRIENDS_EXCHANGE, friend_queue_name};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -180,6 +180,27 @@ fn a_message_returned_from_a_queue_that_the_friend_has_left_goes_to_the_new_one(
     let waiting = bench.outbox();
     assert_eq!((waiting.len(), waiting[0].outgoing.routing_key.as_str()), (1, new.as_str()));
     assert!(matches!(bench.store.peer("bob").unwrap().bond, Bond::Friend { .. }));
+}
+
+#[test]
+fn a_sign_of_life_that_comes_back_before_our_answer_does_not_speak_for_it() {
+    let bench = Bench::new();
+    bench.store.welcome(&format!("inbox.{}", "a".repeat(52)), "servers").unwrap();
+    let theirs = friend_queue_name();
+    let body = Body::IncomingRequest { from: "bob".into(), note: String::new() };
+    let inbox = bench.store.queues().unwrap()[0].name.clone();
+    bench.arrive(&inbox, "servers", body, &theirs);
+    bench.run(Command::Accept { name: "bob".into() });
+    let sign = Envelope::new(Body::Presence { state: PresenceState::Online });
+    bench.store.beat_returned("bob", &theirs, &sign).unwrap();
+    assert!(matches!(bench.store.peer("bob").unwrap().bond, Bond::Friend { .. }));
+
+    let accept = bench.outbox().remove(0);
+    let settled = bench.store.settled(&[(accept.seq, theirs.clone(), Fate::Returned)]).unwrap();
+    assert!(
+        matches!(&settled.events[..], [Event::Failed { reason, .. }] if reason.contains("took the request back"))
+    );
+    assert_eq!(bench.store.friends().unwrap(), []);
 }
 
 #[test]
