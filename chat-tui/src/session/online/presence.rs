@@ -14,10 +14,11 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::intake::Sign;
 use crate::session::uplink::Context;
 
-/// Well under the time after which a sign expires, so that one can get lost.
-const BEAT_EVERY: Duration = Duration::from_secs(30);
+/// Well under the time after which a sign expires, so that one can get lost; and as long as it may take until we
+/// notice, without writing anything, that a friend is no longer one.
+const BEAT_EVERY: Duration = Duration::from_secs(8);
 /// A friend who was silent for this long is offline.
-const SILENCE_MAX: Duration = Duration::from_secs(75);
+const SILENCE_MAX: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Typing is not said more often than this.
 const TYPING_EVERY: Duration = Duration::from_secs(3);
