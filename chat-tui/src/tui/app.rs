@@ -53,8 +53,12 @@ impl TuiOptions {
 
 #[derive(Debug, thiserror::Error)]
 pub enum TuiError {
-    #[error("cannot use the terminal: {0}; run chat-tui in a terminal, or use its commands (see --help)")]
-    Terminal(#[from] io::Error),
+    #[error("cannot use this terminal: {0}; run chat-tui in a terminal, or use its commands (see --help)")]
+    NoTerminal(#[source] io::Error),
+    /// The terminal went away, or failed.
+    #[error("the terminal can no longer be used: {0}")]
+    Lost(#[source] io::Error),
+    /// The session has ended by itself; the reason is the session's.
     #[error("{0}")]
     Ended(String),
 }
@@ -70,8 +74,8 @@ pub async fn run(
     events: Receiver<Event>,
     options: TuiOptions,
 ) -> Result<(), TuiError> {
-    let screen = OwnTerminal::enter(options.mouse)?;
-    let signals = signals()?;
+    let screen = OwnTerminal::enter(options.mouse).map_err(TuiError::NoTerminal)?;
+    let signals = signals().map_err(TuiError::NoTerminal)?;
     App::new(commands, events, EventStream::new(), signals, screen, options)?.run().await
 }
 
@@ -135,7 +139,12 @@ where
         screen: S,
         options: TuiOptions,
     ) -> Result<Self, TuiError> {
-        let mut model = Model::new(&options.user, &options.broker, options.zone, screen.size()?);
+        let mut model = Model::new(
+            &options.user,
+            &options.broker,
+            options.zone,
+            screen.size().map_err(TuiError::NoTerminal)?,
+        );
         model.mouse = options.mouse;
         model.bell = options.bell;
         let theme = if options.colours { Theme::colourful() } else { Theme::plain() };
@@ -163,7 +172,7 @@ where
             End::Failed(error) => {
                 let told = if model.leaving { None } else { Some(Command::Shutdown) };
                 wind_down(commands, events, waiting.into_iter().chain(told)).await;
-                Err(TuiError::Terminal(error))
+                Err(TuiError::Lost(error))
             }
         }
     }

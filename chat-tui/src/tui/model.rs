@@ -88,6 +88,8 @@ pub struct Model {
     /// Whose request was just accepted: the conversation is shown as soon as it is there.
     pub expected: Option<String>,
     pub pane: Pane,
+    /// Rows of the text being written, as of the last layout.
+    composer_rows: u16,
     pub layers: Vec<Layer>,
     pub notice: Option<Notice>,
     /// What was cut last, in whichever input.
@@ -123,6 +125,7 @@ impl Model {
             unchosen_until: None,
             expected: None,
             pane: Pane::List,
+            composer_rows: 1,
             layers: Vec::new(),
             notice: None,
             kills: String::new(),
@@ -280,15 +283,11 @@ impl Model {
 
     pub fn areas(&self) -> Areas {
         let (width, height) = self.size;
-        let composer_rows = self.conversation().map_or(1, |c| {
-            let columns = layout::composer_columns(width);
-            c.composer.editor().layout(columns).0.len()
-        });
         layout::areas(Shape {
             width,
             height,
             pane: self.pane,
-            composer_rows: u16::try_from(composer_rows).unwrap_or(u16::MAX),
+            composer_rows: self.composer_rows,
             notice_rows: self.notice_rows().len() as u16,
         })
     }
@@ -315,8 +314,11 @@ impl Model {
         layout::message_columns(self.areas().timeline.width, name)
     }
 
-    /// Lays out the conversation shown.
+    /// Lays out the conversation shown, and what is being written in it.
     pub fn lay_out(&mut self) {
+        let columns = layout::composer_columns(self.size.0);
+        let rows = self.conversation().map_or(1, |c| text::wrap(c.composer.text(), columns).len());
+        self.composer_rows = u16::try_from(rows).unwrap_or(u16::MAX);
         let columns = self.message_columns();
         let height = usize::from(self.areas().timeline.height);
         if let Some(conversation) = self.conversation_mut() {

@@ -82,6 +82,10 @@ impl Screen for OwnTerminal {
     }
 
     fn draw(&mut self, model: &Model, theme: &Theme, now: Timestamp) -> io::Result<()> {
+        if !TAKEN.load(Ordering::SeqCst) {
+            // A task has panicked; its message stands on the screen that was given back.
+            return Err(io::Error::other("a part of Warren has failed, see above"));
+        }
         queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
         self.terminal.draw(|frame| view::draw(frame, model, theme, now))?;
         execute!(self.terminal.backend_mut(), EndSynchronizedUpdate)

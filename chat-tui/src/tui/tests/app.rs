@@ -144,7 +144,7 @@ async fn the_session_ends_properly_when_the_terminal_goes_away() {
     };
     assert_eq!(told.await, [Command::Shutdown]);
     ui.event(Event::Ended { reason: None }).await;
-    assert!(matches!(ui.task.await.unwrap(), Err(TuiError::Terminal(_))));
+    assert!(matches!(ui.task.await.unwrap(), Err(TuiError::Lost(_))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -153,7 +153,7 @@ async fn the_end_of_input_is_an_error_and_ends_the_session() {
     drop(ui.keys);
     assert_eq!(ui.commands.recv().await, Some(Command::Shutdown));
     drop(ui.events);
-    assert!(matches!(ui.task.await.unwrap(), Err(TuiError::Terminal(_))));
+    assert!(matches!(ui.task.await.unwrap(), Err(TuiError::Lost(_))));
 }
 
 #[tokio::test(start_paused = true)]

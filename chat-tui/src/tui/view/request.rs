@@ -49,7 +49,7 @@ fn outgoing(request: &Request) -> String {
         RequestState::Pending => "It is on its way.".to_owned(),
         RequestState::Forwarded => format!("It has reached {name}. Now it is for {name} to answer."),
         RequestState::Declined => format!("{name} has declined."),
-        RequestState::Failed(reason) => reason.clone(),
+        RequestState::Failed(reason) => format!("It did not reach {name}: {reason}."),
     }
 }
 
