@@ -69,6 +69,24 @@ pub struct Binding {
     pub arguments: FieldTable,
 }
 
+/// How a binding stands to those with the same destination and routing key, which differ in arguments only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// Nothing was changed.
+    Same,
+    /// There is no other.
+    Alone,
+    /// There are others.
+    Besides,
+}
+
+impl Bound {
+    /// Whether routing changes: but for headers exchanges, arguments do not matter to it.
+    pub fn alters_routes(self, kind: Kind) -> bool {
+        self == Bound::Alone || (self == Bound::Besides && kind == Kind::Headers)
+    }
+}
+
 pub struct Exchange {
     pub spec: ExchangeSpec,
     pub router: Router<Destination>,
@@ -88,30 +106,36 @@ impl Exchange {
         !self.bindings.is_empty()
     }
 
-    /// False when the same binding exists.
-    pub fn add(&mut self, binding: &Binding) -> bool {
+    /// Adds the binding unless it exists.
+    pub fn add(&mut self, binding: &Binding) -> Bound {
         let key = (binding.destination.clone(), binding.routing_key.clone());
         let existing = self.bindings.entry(key).or_default();
         if existing.contains(&binding.arguments) {
-            return false;
+            return Bound::Same;
         }
         existing.push(binding.arguments.clone());
         self.had_binding = true;
-        true
+        if existing.len() == 1 { Bound::Alone } else { Bound::Besides }
     }
 
-    /// False when there is no such binding.
-    pub fn remove(&mut self, binding: &Binding) -> bool {
+    /// Removes the binding, `Same` as which there may be none.
+    pub fn remove(&mut self, binding: &Binding) -> Bound {
         let key = (binding.destination.clone(), binding.routing_key.clone());
-        let Some(existing) = self.bindings.get_mut(&key) else { return false };
+        let Some(existing) = self.bindings.get_mut(&key) else { return Bound::Same };
         let Some(at) = existing.iter().position(|arguments| *arguments == binding.arguments) else {
-            return false;
+            return Bound::Same;
         };
         existing.swap_remove(at);
-        if existing.is_empty() {
-            self.bindings.remove(&key);
+        if !existing.is_empty() {
+            return Bound::Besides;
         }
-        true
+        self.bindings.remove(&key);
+        Bound::Alone
+    }
+
+    /// What it is bound to, once for each routing key.
+    pub fn destinations(&self) -> impl Iterator<Item = &DestinationName> {
+        self.bindings.keys().map(|(destination, _)| destination)
     }
 
     pub fn bindings(&self) -> impl Iterator<Item = Binding> + '_ {

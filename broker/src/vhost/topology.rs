@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::exchange::{Binding, Destination, DestinationName, Exchange, ExchangeSpec};
+use super::exchange::{Binding, Bound, Destination, DestinationName, Exchange, ExchangeSpec};
 use super::routing::{HeadersError, Kind};
 use crate::amqp::{FieldTable, Properties};
 use crate::queue::Queue;
@@ -90,10 +90,13 @@ impl Topology {
         if exchange.spec.kind == Kind::Headers {
             super::routing::HeaderMatch::parse(&binding.arguments)?;
         }
-        if !exchange.add(&binding) {
+        let bound = exchange.add(&binding);
+        if bound == Bound::Same {
             return Ok(false);
         }
-        exchange.router.bind(&binding.routing_key, &binding.arguments, destination)?;
+        if bound.alters_routes(exchange.spec.kind) {
+            exchange.router.bind(&binding.routing_key, &binding.arguments, destination)?;
+        }
         self.by_destination.entry_ref(&binding.destination).or_default().push(binding);
         Ok(true)
     }
@@ -101,10 +104,9 @@ impl Topology {
     /// Removes a binding. `None` when there is none such.
     pub fn unbind(&mut self, binding: &Binding) -> Option<Cascade> {
         let destination = self.destination(&binding.destination)?;
-        if !self.exchanges.get_mut(&binding.source)?.remove(binding) {
+        if !self.unbind_from_source(binding, &destination) {
             return None;
         }
-        self.unroute(binding, &destination);
         if let Some(bindings) = self.by_destination.get_mut(&binding.destination) {
             if let Some(at) = bindings.iter().position(|b| b == binding) {
                 bindings.swap_remove(at);
@@ -114,14 +116,20 @@ impl Topology {
             }
         }
         let mut cascade = Cascade::default();
-        self.auto_delete(&binding.source, &mut cascade);
+        if self.is_unused(&binding.source) {
+            self.remove_exchanges(vec![binding.source.clone()], &mut cascade);
+        }
         Some(cascade)
     }
 
-    fn unroute(&mut self, binding: &Binding, destination: &Destination) {
-        if let Some(exchange) = self.exchanges.get_mut(&binding.source) {
+    /// False when there is no such binding.
+    fn unbind_from_source(&mut self, binding: &Binding, destination: &Destination) -> bool {
+        let Some(exchange) = self.exchanges.get_mut(&binding.source) else { return false };
+        let bound = exchange.remove(binding);
+        if bound.alters_routes(exchange.spec.kind) {
             exchange.router.unbind(&binding.routing_key, &binding.arguments, destination);
         }
+        bound != Bound::Same
     }
 
     /// Removes a queue and every binding to it.
@@ -131,11 +139,13 @@ impl Topology {
         if !self.queues.get(name).is_some_and(|q| Arc::ptr_eq(q, queue)) {
             return cascade;
         }
+        let mut unused = Vec::new();
         self.remove_bindings_to(
             &DestinationName::Queue(name.clone()),
             &Destination::Queue(queue.clone()),
-            &mut cascade,
+            &mut unused,
         );
+        self.remove_exchanges(unused, &mut cascade);
         self.queues.remove(name);
         if let crate::queue::Owner::User(user) = &queue.spec.owner
             && let Some(count) = self.owned.get_mut(user)
@@ -151,49 +161,49 @@ impl Topology {
     /// Removes an exchange with the bindings from it and to it.
     pub fn remove_exchange(&mut self, name: &str) -> Cascade {
         let mut cascade = Cascade::default();
-        self.remove_exchange_into(name, &mut cascade);
+        self.remove_exchanges(vec![name.into()], &mut cascade);
         cascade
     }
 
-    fn remove_exchange_into(&mut self, name: &str, cascade: &mut Cascade) {
-        let Some(exchange) = self.exchanges.remove(name) else { return };
-        for binding in exchange.bindings() {
-            if let Some(bindings) = self.by_destination.get_mut(&binding.destination) {
-                bindings.retain(|b| *b != binding);
+    /// A chain of auto-delete exchanges may be of any length: no recursion.
+    fn remove_exchanges(&mut self, mut names: Vec<Arc<str>>, cascade: &mut Cascade) {
+        while let Some(name) = names.pop() {
+            let Some(exchange) = self.exchanges.remove(&name) else { continue };
+            self.forget_bindings_from(&exchange);
+            cascade.exchanges.push(exchange.spec);
+            let to = DestinationName::Exchange(name.clone());
+            self.remove_bindings_to(&to, &Destination::Exchange(name), &mut names);
+        }
+    }
+
+    fn forget_bindings_from(&mut self, exchange: &Exchange) {
+        for destination in exchange.destinations() {
+            if let Some(bindings) = self.by_destination.get_mut(destination) {
+                bindings.retain(|binding| binding.source != exchange.spec.name);
                 if bindings.is_empty() {
-                    self.by_destination.remove(&binding.destination);
+                    self.by_destination.remove(destination);
                 }
             }
         }
-        let name = exchange.spec.name.clone();
-        cascade.exchanges.push(exchange.spec);
-        self.remove_bindings_to(
-            &DestinationName::Exchange(name.clone()),
-            &Destination::Exchange(name),
-            cascade,
-        );
     }
 
+    /// Auto-delete exchanges that lost their last binding are added to `unused`.
     fn remove_bindings_to(
         &mut self,
         name: &DestinationName,
         destination: &Destination,
-        cascade: &mut Cascade,
+        unused: &mut Vec<Arc<str>>,
     ) {
         for binding in self.by_destination.remove(name).unwrap_or_default() {
-            if let Some(exchange) = self.exchanges.get_mut(&binding.source) {
-                exchange.remove(&binding);
+            self.unbind_from_source(&binding, destination);
+            if self.is_unused(&binding.source) {
+                unused.push(binding.source);
             }
-            self.unroute(&binding, destination);
-            self.auto_delete(&binding.source, cascade);
         }
     }
 
-    fn auto_delete(&mut self, name: &str, cascade: &mut Cascade) {
-        if self.exchanges.get(name).is_some_and(|x| x.spec.auto_delete && x.had_binding && !x.has_bindings())
-        {
-            self.remove_exchange_into(name, cascade);
-        }
+    fn is_unused(&self, name: &str) -> bool {
+        self.exchanges.get(name).is_some_and(|x| x.spec.auto_delete && x.had_binding && !x.has_bindings())
     }
 
     /// Whether anything is bound to the exchange as a source.
