@@ -1,5 +1,6 @@
 //! The root handle: everything that connections share.
 
+mod paging;
 mod users;
 
 use std::net::SocketAddr;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -39,11 +40,13 @@ impl Broker {
         }
         let addresses = listeners.iter().map(|(addr, _)| *addr).collect();
         let mut acceptors = JoinSet::new();
+        let open = Arc::new(AtomicUsize::new(0));
         for (_, listener) in listeners {
-            acceptors.spawn(accept(broker.clone(), listener));
+            acceptors.spawn(accept(broker.clone(), listener, open.clone()));
         }
         let mut helpers = JoinSet::new();
         helpers.spawn(broker.alarms.clone().run(broker.store.clone()));
+        helpers.spawn(broker.clone().page_out_when_short());
         Ok(RunningBroker { broker, addresses, acceptors, helpers })
     }
 }
@@ -80,7 +83,7 @@ impl RunningBroker {
         if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
             tracing::warn!("some connections did not end within {} s", DRAIN_TIMEOUT.as_secs());
         }
-        self.helpers.abort_all();
+        self.helpers.shutdown().await;
         let broker = self.broker;
         tokio::task::spawn_blocking(move || broker.close())
             .await
@@ -88,23 +91,53 @@ impl RunningBroker {
     }
 }
 
+/// One of the connections that are open, on whichever listener.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    /// `None` when `max` are open.
+    fn take(open: &Arc<AtomicUsize>, max: usize) -> Option<Place> {
+        if open.fetch_add(1, Ordering::Relaxed) >= max {
+            open.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Place(open.clone()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Accepts until shutdown; returns the connections that are still open then.
-async fn accept(broker: Arc<Broker>, listener: TcpListener) -> JoinSet<()> {
+async fn accept(broker: Arc<Broker>, listener: TcpListener, open: Arc<AtomicUsize>) -> JoinSet<()> {
     let mut connections = JoinSet::new();
     let mut shutdown = broker.shutdown_signal();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            Some(ended) = connections.join_next(), if !connections.is_empty() => {
+                if let Err(error) = ended {
+                    tracing::error!("a connection's task failed, and its connection was closed: {error}");
+                }
+                continue;
+            }
             _ = shutdown.wait_for(|&down| down) => return connections,
         };
+        let max = broker.config.limits.connections_max;
         match accepted {
-            Ok((_, peer)) if connections.len() >= broker.config.limits.connections_max => {
-                tracing::warn!(%peer, "refused: {} connections are open, as many as allowed", connections.len());
-            }
-            Ok((stream, peer)) => {
-                connections.spawn(driver::serve(broker.clone(), stream, peer));
-            }
+            Ok((stream, peer)) => match Place::take(&open, max) {
+                Some(place) => {
+                    let served = driver::serve(broker.clone(), stream, peer);
+                    connections.spawn(async move {
+                        served.await;
+                        drop(place);
+                    });
+                }
+                None => tracing::warn!(%peer, "refused: {max} connections are open, as many as allowed"),
+            },
             Err(error) => {
                 // Out of file handles, most likely: accepting again at once would only spin.
                 tracing::error!("cannot accept a connection: {error}");

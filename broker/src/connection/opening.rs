@@ -33,7 +33,7 @@ pub struct Established {
 /// Why a connection was not opened, for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum OpeningError {
-    #[error("the client closed the socket")]
+    #[error("the client closed the connection")]
     Closed,
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -79,6 +79,10 @@ impl Wire<'_> {
                     self.input.drain(..size);
                     match method {
                         None => {}
+                        Some(Ok(Method::ConnectionClose(_))) => {
+                            self.send(connection::CloseOk).await?;
+                            return Err(OpeningError::Closed);
+                        }
                         Some(Ok(method)) => return Ok(method),
                         Some(Err(error)) => {
                             return Err(OpeningError::Refused(frame_error(error.to_string())));
@@ -107,6 +111,10 @@ impl Wire<'_> {
             method_id,
         })
         .await?;
+        self.hang_up().await
+    }
+
+    async fn hang_up(&mut self) -> Result<(), OpeningError> {
         self.stream.shutdown().await?;
         let mut rest = [0; 1024];
         let drained = async { while self.stream.read(&mut rest).await.is_ok_and(|read| read > 0) {} };
@@ -207,6 +215,7 @@ async fn protocol_header(wire: &mut Wire<'_>) -> Result<(), OpeningError> {
         return Ok(());
     }
     wire.stream.write_all(&PROTOCOL_HEADER).await?;
+    wire.hang_up().await?;
     let shown = &wire.input[..wire.input.len().min(8)];
     Err(OpeningError::NotAmqp(amqp::Octets(shown).to_string()))
 }

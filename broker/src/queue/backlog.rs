@@ -20,8 +20,26 @@ pub struct Entry {
     pub redelivered: bool,
     /// The store has, or will have, a record of it.
     pub stored: bool,
+    /// The body was read back from disk, and can be again.
+    from_disk: bool,
     /// Expired or dropped; skipped when its turn comes.
     gone: bool,
+}
+
+impl Entry {
+    /// The body has been read from disk.
+    pub fn set_body_from_disk(&mut self, message: Arc<Message>) {
+        self.message = Some(message);
+        self.from_disk = true;
+    }
+
+    /// Handed out: a body that came from disk is read again if the message comes back. Else a consumer that
+    /// never acknowledges would bring all that is stored into memory.
+    pub fn let_go_of_body(&mut self) {
+        if self.from_disk {
+            self.message = None;
+        }
+    }
 }
 
 /// Ready messages of a queue, ordered by position.
@@ -73,6 +91,7 @@ impl Backlog {
             body_len,
             redelivered: false,
             stored,
+            from_disk: false,
             gone: false,
         });
         seq
@@ -88,6 +107,7 @@ impl Backlog {
             body_len,
             redelivered,
             stored: true,
+            from_disk: false,
             gone: false,
         });
     }
@@ -233,9 +253,17 @@ impl Backlog {
     /// Gives a message that was only on disk its body back.
     pub fn fill(&mut self, seq: u64, message: Arc<Message>) {
         if let Some(entry) = self.returned.get_mut(&seq) {
-            entry.message = Some(message);
+            entry.set_body_from_disk(message);
         } else if let Some(entry) = self.ready_slot(seq).filter(|entry| !entry.gone) {
-            entry.message = Some(message);
+            entry.set_body_from_disk(message);
+        }
+    }
+
+    /// Whether the message is here without its body.
+    pub fn is_only_on_disk(&mut self, seq: u64) -> bool {
+        match self.returned.get(&seq) {
+            Some(entry) => entry.message.is_none(),
+            None => self.ready_slot(seq).is_some_and(|entry| !entry.gone && entry.message.is_none()),
         }
     }
 
@@ -257,6 +285,25 @@ impl Backlog {
             }
             self.paged_to = entry.seq + 1;
         }
+    }
+
+    /// Lets go of every body that the store has on disk, but for about the first `keep_bytes`. Looks at
+    /// `count_max` messages from position `from` on (0: from the first), and returns where to go on.
+    pub fn page_out_all(&mut self, from: u64, keep_bytes: u64, count_max: usize) -> Option<u64> {
+        let mut kept_bytes = if from == 0 { 0 } else { keep_bytes };
+        let mut let_go = |entry: &mut Entry| {
+            if kept_bytes < keep_bytes {
+                kept_bytes += u64::from(entry.body_len);
+            } else if entry.stored && entry.message.as_ref().is_some_and(|m| m.disk.is_written()) {
+                entry.message = None;
+            }
+        };
+        if from == 0 {
+            self.returned.values_mut().for_each(&mut let_go);
+        }
+        let at = self.ready.partition_point(|entry| entry.seq < from);
+        self.ready.range_mut(at..).take(count_max).for_each(let_go);
+        self.ready.get(at + count_max).map(|entry| entry.seq)
     }
 
     /// Positions of ready messages that were delivered before and are in the store.
@@ -343,6 +390,20 @@ mod tests {
         assert_eq!(backlog.next_on_disk(9, 9), [1, 2]);
         backlog.page_out(1, 9);
         assert_eq!(backlog.next_on_disk(9, 9), [1, 2, 4]);
+    }
+
+    #[test]
+    fn all_bodies_on_disk_are_paged_out_but_the_first() {
+        let mut backlog = Backlog::default();
+        for at in 0..5 {
+            let message = message("0123456789");
+            message.disk.id.store(at + 1, std::sync::atomic::Ordering::Relaxed);
+            backlog.push(message, 0, at != 2);
+        }
+        assert_eq!(backlog.page_out_all(0, 10, 2), Some(2));
+        assert_eq!(backlog.next_on_disk(9, 99), [1]);
+        assert_eq!(backlog.page_out_all(2, 10, 9), None);
+        assert_eq!(backlog.next_on_disk(9, 99), [1, 3, 4]);
     }
 
     #[test]

@@ -25,6 +25,11 @@ pub use arguments::{Overflow, QueueArguments};
 pub use backlog::{Backlog, Entry};
 pub use consumer::{Consumer, ConsumerOptions, Consumers};
 
+/// Bodies next in line that a queue keeps when memory is short.
+const PAGE_OUT_KEEP_BYTES: u64 = 256 << 10;
+/// Messages looked at under one hold of the lock.
+const PAGE_OUT_COUNT: usize = 16 << 10;
+
 /// Who may use a queue besides publishing to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Owner {
@@ -319,13 +324,11 @@ impl Queue {
     }
 
     /// The first ready message, for `basic.get`. Its body may have to be read by `load_body`.
-    pub fn get(self: &Arc<Self>, no_ack: bool) -> Fetched {
+    pub fn get(self: &Arc<Self>) -> Fetched {
         let mut state = self.state.lock();
         self.expire(&mut state);
         let Some(entry) = state.backlog.pop() else { return Fetched::Empty };
-        if !no_ack {
-            state.unacked += 1;
-        }
+        state.unacked += 1;
         Fetched::Message(entry, state.backlog.len())
     }
 
@@ -337,7 +340,7 @@ impl Queue {
         let mut read = self.store().read(self.spec.id, &[entry.seq]).map_err(|error| error.to_string())?;
         match read.pop() {
             Some((_, message)) => {
-                entry.message = Some(message);
+                entry.set_body_from_disk(message);
                 Ok(())
             }
             None => Err(format!("message {} of queue '{}' is not in the store", entry.seq, self.name())),
@@ -358,6 +361,7 @@ impl Queue {
     /// A message fetched with no_ack: it is gone.
     pub fn settle_fetched(&self, entry: &Entry) {
         self.forget(entry);
+        self.state.lock().unacked -= 1;
     }
 
     /// Messages come back to where they were, marked redelivered.
@@ -371,7 +375,9 @@ impl Queue {
         }
         self.expire(&mut state);
         self.drain(&mut state, wakes);
-        self.drop_head_over_limit(&mut state);
+        if self.spec.parsed.overflow == Overflow::DropHead {
+            self.drop_head_over_limit(&mut state);
+        }
     }
 
     /// Removes all ready messages. Returns how many there were, and the round that makes it last.
@@ -397,6 +403,9 @@ impl Queue {
         state.deleted = true;
         let messages = state.backlog.drain_all().len();
         let consumers = state.consumers.take_all();
+        if state.timer_at_ms != 0 {
+            self.environment.timer.cancel(self.spec.id, state.timer_at_ms);
+        }
         if self.is_stored() {
             self.store().delete_queue(self.spec.id);
         }
@@ -437,15 +446,25 @@ impl Queue {
         state.loading = false;
         match read {
             Ok(bodies) => {
-                if bodies.is_empty() && !seqs.is_empty() {
-                    self.read_failed(&mut state, "its record is not in the store");
-                }
                 for (seq, message) in bodies {
                     state.backlog.fill(seq, message);
+                }
+                // One that was purged or has expired meanwhile is not missed.
+                if seqs.iter().any(|&seq| state.backlog.is_only_on_disk(seq)) {
+                    self.read_failed(&mut state, "its record is not in the store");
                 }
                 self.drain(&mut state, &mut wakes);
             }
             Err(error) => self.read_failed(&mut state, &error.to_string()),
+        }
+    }
+
+    /// Lets go of the bodies that the store has, but for those next in line.
+    pub fn page_out(&self) {
+        let mut from = Some(0);
+        while let Some(seq) = from {
+            // The lock is let go of in between.
+            from = self.state.lock().backlog.page_out_all(seq, PAGE_OUT_KEEP_BYTES, PAGE_OUT_COUNT);
         }
     }
 
@@ -471,8 +490,9 @@ impl Queue {
         if let Some(next) = state.backlog.next_expiry_ms()
             && (state.timer_at_ms == 0 || next < state.timer_at_ms)
         {
+            let id = self.spec.id;
+            self.environment.timer.set(id, state.timer_at_ms, next, Arc::downgrade(self));
             state.timer_at_ms = next;
-            self.environment.timer.set(next, Arc::downgrade(self));
         }
     }
 

@@ -24,6 +24,7 @@ pub fn declare(
         {
             cx.check(Access::Read, "exchange", name)?;
             cx.check(Access::Write, "exchange", alternate)?;
+            check_may_address_any_queue(cx, name, alternate)?;
         }
         let done = cx.vhost.declare_exchange(&DeclareExchange {
             name,
@@ -39,6 +40,20 @@ pub fn declare(
         cx.send(ch.id, amqp::exchange::DeclareOk);
     }
     Ok(())
+}
+
+/// An alternate exchange gets whatever routing key was published with. As the default exchange it leads to the
+/// queue of that name: not for users who may address some queues only.
+fn check_may_address_any_queue(cx: &mut Context, name: &str, alternate: &str) -> Result<(), AmqpError> {
+    if !alternate.is_empty() || cx.permission().is_some_and(|permission| permission.publish_keys.is_none()) {
+        return Ok(());
+    }
+    Err(AmqpError::access_refused(format!(
+        "alternate exchange 'amq.default' of exchange '{name}' in vhost '{}' refused for user '{}', who may not \
+         publish to every queue",
+        cx.vhost.name,
+        cx.user.name()
+    )))
 }
 
 /// `exchange.delete`
