@@ -63,6 +63,8 @@ pub struct Limits {
     /// Publishes of one channel that wait for their confirm.
     pub unconfirmed_max: usize,
     pub message_bytes_max: u64,
+    /// Of one connection: incomplete bodies, and publishes that wait for tx.commit.
+    pub pending_bytes_max: u64,
     /// Queues with `x-exclusive-scope: "user"`.
     pub owned_queues_per_user_max: usize,
     /// 0: 40 % of the machine's memory; [`Limits::memory_high_watermark`] resolves it.
@@ -101,6 +103,7 @@ impl Default for Limits {
             outbox_bytes_max: 1 << 20,
             unconfirmed_max: 65_536,
             message_bytes_max: 128 << 20,
+            pending_bytes_max: 256 << 20,
             owned_queues_per_user_max: 10_000,
             memory_bytes_high_watermark: 0,
             disk_free_min_bytes: 256 << 20,
@@ -159,6 +162,7 @@ impl Config {
         at_least("limits.outbox_bytes_max", limits.outbox_bytes_max as u64, limits.frame_max.into())?;
         at_least("limits.unconfirmed_max", limits.unconfirmed_max as u64, 1)?;
         at_least("limits.message_bytes_max", limits.message_bytes_max, 1)?;
+        at_least("limits.pending_bytes_max", limits.pending_bytes_max, limits.message_bytes_max)?;
         at_least("store.segment_bytes", self.store.segment_bytes, 1 << 20)?;
         if self.listen.is_empty() {
             return Err(ConfigError::invalid(

@@ -5,9 +5,38 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 /// Bytes of all messages in memory.
 static RESIDENT_BYTES: AtomicU64 = AtomicU64::new(0);
 
-/// Bytes of all messages in memory, in queues and handed out.
+/// What a message takes beside its block, with its place in one queue.
+const OVERHEAD_BYTES: u64 = 192;
+
+/// Bytes of all messages in memory, in queues, handed out and on their way in.
 pub fn resident_bytes() -> u64 {
     RESIDENT_BYTES.load(Ordering::Relaxed)
+}
+
+/// Bytes of messages that are not messages yet, counted as long as they are in memory.
+#[derive(Debug, Default)]
+pub struct Resident(u64);
+
+impl Resident {
+    pub fn bytes(&self) -> u64 {
+        self.0
+    }
+
+    pub fn add(&mut self, bytes: u64) {
+        self.0 += bytes;
+        RESIDENT_BYTES.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub fn remove(&mut self, bytes: u64) {
+        self.0 -= bytes;
+        RESIDENT_BYTES.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Resident {
+    fn drop(&mut self) {
+        self.remove(self.0);
+    }
 }
 
 /// A message as it was published: one block of bytes, never decoded.
@@ -80,7 +109,7 @@ impl Message {
         persistent: bool,
     ) -> Message {
         assert!(exchange_len as usize + routing_key_len as usize + properties_len as usize <= data.len());
-        RESIDENT_BYTES.fetch_add(data.len() as u64, Ordering::Relaxed);
+        RESIDENT_BYTES.fetch_add(data.len() as u64 + OVERHEAD_BYTES, Ordering::Relaxed);
         Message {
             data: data.into_boxed_slice(),
             properties_len,
@@ -120,6 +149,6 @@ impl Message {
 
 impl Drop for Message {
     fn drop(&mut self) {
-        RESIDENT_BYTES.fetch_sub(self.data.len() as u64, Ordering::Relaxed);
+        RESIDENT_BYTES.fetch_sub(self.data.len() as u64 + OVERHEAD_BYTES, Ordering::Relaxed);
     }
 }

@@ -57,13 +57,30 @@ pub struct ChannelOut {
     pub prefetch_size_global: u64,
     /// The client asked for a pause (`channel.flow` active=false).
     pub paused: bool,
+    /// Settled in a transaction that is not committed: they still count against prefetch.
+    uncommitted: u32,
+    uncommitted_bytes: u64,
 }
 
 impl ChannelOut {
     fn has_credit(&self) -> bool {
         !self.paused
-            && (self.prefetch_global == 0 || self.unacked.count_with_consumer() < self.prefetch_global)
-            && (self.prefetch_size_global == 0 || self.unacked.body_bytes() < self.prefetch_size_global)
+            && (self.prefetch_global == 0
+                || self.unacked.count_with_consumer() + self.uncommitted < self.prefetch_global)
+            && (self.prefetch_size_global == 0
+                || self.unacked.body_bytes() + self.uncommitted_bytes < self.prefetch_size_global)
+    }
+
+    /// These were settled in a transaction.
+    pub fn settled_uncommitted(&mut self, deliveries: &[UnackedDelivery]) {
+        self.uncommitted += deliveries.iter().filter(|d| d.consumer.is_some()).count() as u32;
+        self.uncommitted_bytes += deliveries.iter().map(|d| u64::from(d.entry.body_len)).sum::<u64>();
+    }
+
+    /// The transaction has been committed or rolled back.
+    pub fn end_transaction(&mut self) {
+        self.uncommitted = 0;
+        self.uncommitted_bytes = 0;
     }
 }
 
@@ -168,7 +185,12 @@ impl OutboxState {
 
     /// Encodes a delivery. The entry comes back when it needs no acknowledgement, so that the caller can
     /// settle it; the caller has asked `can_deliver` under the same lock.
-    pub fn deliver(&mut self, consumer: &Arc<Consumer>, queue: &Arc<Queue>, entry: Entry) -> Option<Entry> {
+    pub fn deliver(
+        &mut self,
+        consumer: &Arc<Consumer>,
+        queue: &Arc<Queue>,
+        mut entry: Entry,
+    ) -> Option<Entry> {
         let Some(message) = entry.message.clone() else {
             debug_assert!(false, "delivering a message whose body is on disk");
             return Some(entry);
@@ -200,6 +222,7 @@ impl OutboxState {
         if consumer.no_ack {
             return Some(entry);
         }
+        entry.let_go_of_body();
         consumer.handed_out(u64::from(entry.body_len));
         channel.unacked.push(UnackedDelivery {
             tag,
@@ -215,7 +238,7 @@ impl OutboxState {
         &mut self,
         channel_id: u16,
         queue: &Arc<Queue>,
-        entry: Entry,
+        mut entry: Entry,
         message_count: u32,
         no_ack: bool,
     ) -> Option<Entry> {
@@ -243,6 +266,7 @@ impl OutboxState {
         if no_ack {
             return Some(entry);
         }
+        entry.let_go_of_body();
         channel.unacked.push(UnackedDelivery { tag, queue: queue.clone(), entry, consumer: None });
         None
     }

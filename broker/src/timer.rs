@@ -1,7 +1,6 @@
 //! One thread that tells queues when their next deadline has come.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::clock;
 use crate::queue::WeakQueue;
+use crate::store::QueueId;
 
 /// Cheap to clone. The thread ends when the last handle is dropped.
 #[derive(Clone)]
@@ -24,36 +24,10 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    deadlines: BinaryHeap<Reverse<Deadline>>,
-    set: u64,
+    /// One for each queue at most; by time, in milliseconds since the epoch.
+    deadlines: BTreeMap<(u64, QueueId), WeakQueue>,
     stopped: bool,
 }
-
-struct Deadline {
-    at_ms: u64,
-    number: u64,
-    queue: WeakQueue,
-}
-
-impl Ord for Deadline {
-    fn cmp(&self, other: &Deadline) -> std::cmp::Ordering {
-        (self.at_ms, self.number).cmp(&(other.at_ms, other.number))
-    }
-}
-
-impl PartialOrd for Deadline {
-    fn partial_cmp(&self, other: &Deadline) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Deadline {
-    fn eq(&self, other: &Deadline) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Deadline {}
 
 impl Timer {
     pub fn start() -> std::io::Result<Timer> {
@@ -63,17 +37,22 @@ impl Timer {
         Ok(Timer(Arc::new(Handle(shared))))
     }
 
-    /// `Queue::timer_fired` is called at or soon after `at_ms` (milliseconds since the epoch).
-    pub fn set(&self, at_ms: u64, queue: WeakQueue) {
+    /// `Queue::timer_fired` is called at or soon after `at_ms` (milliseconds since the epoch), and no longer at
+    /// `before_ms` if it was set to that before (0: it was not).
+    pub fn set(&self, id: QueueId, before_ms: u64, at_ms: u64, queue: WeakQueue) {
         let shared = &self.0.0;
         let mut state = shared.state.lock();
-        state.set += 1;
-        let number = state.set;
-        let is_next = state.deadlines.peek().is_none_or(|Reverse(first)| at_ms < first.at_ms);
-        state.deadlines.push(Reverse(Deadline { at_ms, number, queue }));
+        state.deadlines.remove(&(before_ms, id));
+        let is_next = state.deadlines.first_key_value().is_none_or(|(&(first, _), _)| at_ms < first);
+        state.deadlines.insert((at_ms, id), queue);
         if is_next {
             shared.changed.notify_one();
         }
+    }
+
+    /// Takes back what was set.
+    pub fn cancel(&self, id: QueueId, at_ms: u64) {
+        self.0.0.state.lock().deadlines.remove(&(at_ms, id));
     }
 }
 
@@ -89,16 +68,15 @@ impl Shared {
         let mut state = self.state.lock();
         while !state.stopped {
             let now_ms = clock::now_ms();
-            match state.deadlines.peek() {
+            match state.deadlines.first_key_value() {
                 None => self.changed.wait(&mut state),
-                Some(Reverse(first)) if first.at_ms > now_ms => {
-                    let wait = Duration::from_millis(first.at_ms - now_ms);
-                    self.changed.wait_for(&mut state, wait);
+                Some((&(at_ms, _), _)) if at_ms > now_ms => {
+                    self.changed.wait_for(&mut state, Duration::from_millis(at_ms - now_ms));
                 }
                 Some(_) => {
-                    let due = state.deadlines.pop();
+                    let due = state.deadlines.pop_first();
                     drop(state);
-                    if let Some(queue) = due.and_then(|Reverse(deadline)| deadline.queue.upgrade()) {
+                    if let Some(queue) = due.and_then(|(_, queue)| queue.upgrade()) {
                         queue.timer_fired();
                     }
                     state = self.state.lock();

@@ -66,6 +66,7 @@ impl Unacked {
         self.count_out(&delivery);
         taken.push(delivery);
         self.drop_settled_front();
+        self.drop_gaps();
         true
     }
 
@@ -101,6 +102,14 @@ impl Unacked {
         if self.deliveries.is_empty() && self.deliveries.capacity() > 256 {
             self.deliveries = VecDeque::new();
             self.tags = VecDeque::new();
+        }
+    }
+
+    /// A delivery that is never settled must not keep the places of all that were settled behind it.
+    fn drop_gaps(&mut self) {
+        if self.deliveries.len() > 2 * self.count + 64 {
+            self.deliveries.retain(Option::is_some);
+            self.tags = self.deliveries.iter().flatten().map(|delivery| delivery.tag).collect();
         }
     }
 

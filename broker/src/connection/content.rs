@@ -7,7 +7,7 @@ const CLASS_BASIC: u16 = 60;
 const PUBLISH: (u16, u16) = (60, 40);
 
 /// Bodies are given room as announced up to here, and as they arrive beyond: an announcement costs nothing.
-const RESERVE_BYTES_MAX: u64 = 1 << 20;
+const RESERVE_BYTES_MAX: u64 = 128 << 10;
 
 /// A message whose frames are arriving. `block` is laid out as `Message` keeps it.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Content {
     pub properties_len: u32,
     pub mandatory: bool,
     pub immediate: bool,
+    /// Counted in `Context::pending`.
+    pub pending_bytes: u64,
     stage: Stage,
 }
 
@@ -48,6 +50,7 @@ impl Content {
             properties_len: 0,
             mandatory: publish.mandatory,
             immediate: publish.immediate,
+            pending_bytes: 0,
             stage: Stage::Header,
         }
     }

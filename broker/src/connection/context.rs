@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+
 use crate::amqp::{self, Method};
 use crate::auth::permission::resource_name;
 use crate::auth::{Access, Permission, User};
@@ -14,7 +16,11 @@ use crate::queue::Queue;
 use crate::store::Round;
 use crate::vhost::{Asker, Done, Vhost};
 
+use super::pending::Pending;
 use super::routes::RouteCache;
+
+/// Of `outbox_bytes_max`, which bounds what consumers are sent.
+const UNREAD_OUTPUT_FACTOR: usize = 4;
 
 /// What the client said it can do, in its client-properties.
 #[derive(Debug, Clone, Copy, Default)]
@@ -62,11 +68,14 @@ pub struct Context {
     pub wakes: Wakes,
     pub routes: RouteCache,
     /// Queues that go when the connection closes.
-    pub exclusive_queues: Vec<Arc<Queue>>,
+    pub exclusive_queues: HashMap<Arc<str>, Arc<Queue>>,
     /// Nothing is sent before these definitions are committed: they may be what a reply promises.
     pub gate: Gate,
     /// Publishing while an alarm was raised: nothing is read until it is over.
     pub held: bool,
+    /// So much waits to be sent that nothing is handled until the client has read.
+    pub paused: bool,
+    pub pending: Pending,
     /// Nothing is sent before this round is durable (`tx.commit-ok`).
     pub gate_round: Option<Round>,
     permission: Arc<Permission>,
@@ -88,6 +97,7 @@ pub struct Opened {
 
 impl Context {
     pub fn new(opened: Opened) -> Context {
+        let pending = Pending::new(opened.broker.config.limits.pending_bytes_max);
         // A change between the look-up and here only means one look-up more.
         Context {
             broker: opened.broker,
@@ -100,9 +110,11 @@ impl Context {
             channel_max: opened.channel_max,
             wakes: Wakes::default(),
             routes: RouteCache::default(),
-            exclusive_queues: Vec::new(),
+            exclusive_queues: HashMap::new(),
             gate: Gate::default(),
             held: false,
+            paused: false,
+            pending,
             gate_round: None,
             permission: opened.permission,
             permission_revision: 0,
@@ -117,6 +129,17 @@ impl Context {
     pub fn send(&self, channel: u16, method: impl Into<Method>) {
         let method = method.into();
         amqp::write_method(&mut self.outbox.lock().bytes, channel, &method);
+    }
+
+    /// With so much waiting to be written nothing more is handled: a client that asks but does not listen costs
+    /// bounded memory.
+    pub fn unread_output_bytes_max(&self) -> usize {
+        UNREAD_OUTPUT_FACTOR * self.broker.config.limits.outbox_bytes_max
+    }
+
+    /// For methods whose answers are much larger than they are.
+    pub fn pause_if_unread(&mut self) {
+        self.paused |= self.outbox.lock().bytes.len() >= self.unread_output_bytes_max();
     }
 
     /// Holds replies back until the definition is committed.

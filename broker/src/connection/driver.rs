@@ -28,13 +28,13 @@ const READ_BYTES: usize = 256 * 1024;
 /// How long the server waits for `close-ok` before it closes the socket.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// With more than this waiting to be written the connection is no longer read from: a client that asks but
-/// does not listen costs bounded memory.
-const UNREAD_OUTPUT_FACTOR: usize = 4;
-
 /// Bytes written before the connection's other work gets its turn: who reads as fast as we write must not keep
 /// the task, and its thread, for himself.
 const WRITE_BYTES_AT_ONCE: usize = 4 * READ_BYTES;
+
+/// How long a connection may hold incomplete or uncommitted messages while the broker is low on memory and does
+/// not read from it: they may be what fills the memory.
+const UNFINISHED_HELD_MAX: Duration = Duration::from_secs(30);
 
 /// Without heartbeats, how often an idle connection gives its buffers back.
 const IDLE_TICK: Duration = Duration::from_secs(30);
@@ -147,6 +147,7 @@ impl Driver {
             }
             self.connection.flush_confirms();
             let stuck = self.flush()?;
+            self.end_pause();
             if self.connection.phase == Phase::Closed && self.is_all_written() {
                 return Ok(());
             }
@@ -217,12 +218,26 @@ impl Driver {
     /// Backpressure: not while publishers are held, confirms pile up, or the client does not read.
     fn may_read(&self) -> bool {
         if self.connection.cx.held
+            || self.connection.cx.paused
             || self.connection.unconfirmed() > self.broker.config.limits.unconfirmed_max
         {
             return false;
         }
-        let waiting = self.connection.cx.outbox.lock().bytes.len() + self.writing.len() - self.written;
-        waiting < UNREAD_OUTPUT_FACTOR * self.broker.config.limits.outbox_bytes_max
+        self.unread_output_bytes() < self.connection.cx.unread_output_bytes_max()
+    }
+
+    fn unread_output_bytes(&self) -> usize {
+        self.connection.cx.outbox.lock().bytes.len() + self.writing.len() - self.written
+    }
+
+    /// Goes on with what was read, once the client has read what it asked for.
+    fn end_pause(&mut self) {
+        if self.connection.cx.paused
+            && self.unread_output_bytes() < self.connection.cx.unread_output_bytes_max()
+        {
+            self.connection.cx.paused = false;
+            self.handle_unread();
+        }
     }
 
     /// Reads once and handles every complete frame. False at the end of the stream.
@@ -390,11 +405,25 @@ impl Driver {
                 amqp::write_heartbeat(&mut self.connection.cx.outbox.lock().bytes);
             }
         }
+        self.give_up_unfinished();
         if !self.wrote_since_tick {
             self.give_buffers_back();
         }
         self.wrote_since_tick = false;
         Ok(())
+    }
+
+    /// What is not read because of the alarm cannot end it.
+    fn give_up_unfinished(&mut self) {
+        let cx = &self.connection.cx;
+        let is_low = cx.held && self.broker.alarms.raised() == Some(Alarm::Memory);
+        if is_low && !cx.pending.is_empty() && self.last_read.elapsed() > UNFINISHED_HELD_MAX {
+            self.close(&AmqpError::connection(
+                ReplyCode::ResourceError,
+                "low on memory, and this connection's messages are incomplete or wait for tx.commit: they are \
+                 given up; send them again later",
+            ));
+        }
     }
 
     fn give_buffers_back(&mut self) {

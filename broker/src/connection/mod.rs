@@ -12,6 +12,7 @@ pub mod driver;
 pub mod handshake;
 mod names;
 mod opening;
+mod pending;
 pub mod publish;
 pub mod routes;
 pub mod settle;
@@ -22,6 +23,7 @@ use crate::amqp::{self, Frame, FrameKind, Method, Octets, ReplyCode};
 use crate::error::{AmqpError, Scope};
 
 use channel::Channel;
+use class::tx::Transaction;
 use confirms::{Confirm, Confirms};
 use content::{Content, Progress};
 use context::Context;
@@ -67,7 +69,7 @@ impl Connection {
     /// Handles every complete frame in `input` and returns how many bytes they took.
     pub fn on_input(&mut self, input: &[u8]) -> usize {
         let mut consumed = 0;
-        while self.phase != Phase::Closed {
+        while self.phase != Phase::Closed && !self.cx.paused {
             let handled = match amqp::next_frame(&input[consumed..], self.frame_max) {
                 Ok(None) => break,
                 Ok(Some((frame, size))) => {
@@ -180,6 +182,11 @@ impl Connection {
             _ => match &mut channel.content {
                 Some(content) => {
                     let progress = content.body(frame.payload)?;
+                    if progress == Progress::Incomplete {
+                        let bytes = frame.payload.len() as u64;
+                        self.cx.pending.add(bytes).map_err(|error| blame(error, BASIC_PUBLISH))?;
+                        content.pending_bytes += bytes;
+                    }
                     self.on_content_progress(frame.channel, progress)
                 }
                 None => Err(expected_method()),
@@ -193,6 +200,9 @@ impl Connection {
         }
         let Some(channel) = self.channels.get_mut(&id) else { return Ok(()) };
         let Some(content) = channel.content.take() else { return Ok(()) };
+        if content.pending_bytes > 0 {
+            self.cx.pending.remove(content.pending_bytes);
+        }
         publish::complete(&mut self.cx, channel, content).map_err(|error| blame(error, BASIC_PUBLISH))?;
         if channel.has_confirms && !self.confirming.contains(&id) {
             self.confirming.push(id);
@@ -316,6 +326,9 @@ impl Connection {
         let (class_id, method_id) = error.caused_by.unwrap_or_default();
         self.flush_confirms();
         self.release();
+        // The client's close-ok is to be read.
+        self.cx.held = false;
+        self.cx.paused = false;
         self.cx.send(
             0,
             amqp::connection::Close {
@@ -340,6 +353,9 @@ impl Connection {
         flush_channel_confirms(&self.cx, channel);
         self.confirming.retain(|&confirming| confirming != id);
         let transaction = channel.transaction.take();
+        let pending_of_transaction = transaction.as_ref().map_or(0, Transaction::bytes);
+        let pending_of_content = channel.content.take().map_or(0, |content| content.pending_bytes);
+        self.cx.pending.remove(pending_of_transaction + pending_of_content);
         let subscriptions: Vec<_> = channel.consumers.drain().map(|(_, subscription)| subscription).collect();
         let mut to_drop = Vec::new();
         for subscription in subscriptions {
@@ -353,9 +369,7 @@ impl Connection {
         unacked.extend(transaction.into_iter().flat_map(|transaction| transaction.into_unsettled()));
         settle::apply(&mut self.cx.wakes, unacked, settle::Verdict::Requeue);
         for queue in to_drop {
-            if let Some(done) = self.cx.vhost.drop_queue(&queue, true) {
-                self.cx.finish(done);
-            }
+            class::basic::drop_unused(&mut self.cx, &queue);
         }
     }
 
@@ -370,7 +384,7 @@ impl Connection {
         for id in ids {
             self.close_channel(id);
         }
-        for queue in std::mem::take(&mut self.cx.exclusive_queues) {
+        for queue in std::mem::take(&mut self.cx.exclusive_queues).into_values() {
             if let Some(done) = self.cx.vhost.drop_queue(&queue, false) {
                 self.cx.finish(done);
             }

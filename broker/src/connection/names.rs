@@ -44,8 +44,9 @@ pub fn without_line_breaks(name: &str) -> Cow<'_, str> {
 
 /// An empty queue name stands for the queue declared last on the channel (AMQP 0-9-1 §1.7.2.3).
 pub fn queue<'a>(channel: &'a Channel, name: &'a str) -> Result<Cow<'a, str>, AmqpError> {
+    let name = without_line_breaks(name);
     if !name.is_empty() {
-        return Ok(without_line_breaks(name));
+        return Ok(name);
     }
     match &channel.last_queue {
         Some(name) => Ok(Cow::Owned(name.to_string())),

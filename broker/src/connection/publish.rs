@@ -20,11 +20,13 @@ const PERSISTENT: u8 = 2;
 
 /// A message whose last frame has come: in a transaction it waits for the commit.
 pub fn complete(cx: &mut Context, channel: &mut Channel, content: Content) -> Result<(), AmqpError> {
-    if let Some(transaction) = &mut channel.transaction {
-        return transaction.publish(content);
-    }
     hold_if_alarmed(cx);
-    let outcome = publish(cx, channel.id, content)?;
+    if let Some(transaction) = &mut channel.transaction {
+        check(cx, &content)?;
+        return transaction.publish(cx, content);
+    }
+    let prepared = prepare(cx, content)?;
+    let outcome = publish(cx, channel.id, prepared);
     if let Some(confirms) = &mut channel.confirms {
         confirms.published(outcome);
         channel.has_confirms = true;
@@ -44,10 +46,27 @@ fn hold_if_alarmed(cx: &mut Context) {
     }
 }
 
-/// Checks, routes and enqueues one message; returns it to the publisher where it must.
-pub fn publish(cx: &mut Context, channel: u16, content: Content) -> Result<Outcome, AmqpError> {
-    let checked = check_properties(cx, content.properties())?;
-    let route = route(cx, &content)?;
+/// A message that may be published, and where it goes.
+pub struct Prepared {
+    content: Content,
+    checked: Checked,
+    route: Route,
+}
+
+/// Everything that can be wrong with a message.
+fn check(cx: &mut Context, content: &Content) -> Result<(Checked, Route), AmqpError> {
+    Ok((check_properties(cx, content.properties())?, route(cx, content)?))
+}
+
+/// Checks and routes one message.
+pub fn prepare(cx: &mut Context, content: Content) -> Result<Prepared, AmqpError> {
+    let (checked, route) = check(cx, &content)?;
+    Ok(Prepared { content, checked, route })
+}
+
+/// Enqueues one message; returns it to the publisher where it must.
+pub fn publish(cx: &mut Context, channel: u16, prepared: Prepared) -> Outcome {
+    let Prepared { content, checked, route } = prepared;
     let (mandatory, immediate) = (content.mandatory, content.immediate);
     let message = Arc::new(Message::from_block(
         content.block,
@@ -58,16 +77,16 @@ pub fn publish(cx: &mut Context, channel: u16, content: Content) -> Result<Outco
     ));
     let enqueued = enqueue(cx, &route, &message, checked.expiration_ms, immediate);
     // Return precedes ack: mandatory publishers rely on it.
-    if enqueued.count == 0 && mandatory && enqueued.undeliverable == 0 && !enqueued.refused {
-        send_back(cx, channel, &message, ReplyCode::NoRoute);
-    } else if enqueued.count == 0 && enqueued.undeliverable > 0 {
-        send_back(cx, channel, &message, ReplyCode::NoConsumers);
+    if enqueued.count == 0 && (mandatory || immediate) && !enqueued.refused {
+        let no_queue = mandatory && enqueued.undeliverable == 0;
+        let code = if no_queue { ReplyCode::NoRoute } else { ReplyCode::NoConsumers };
+        send_back(cx, channel, &message, code);
     }
-    Ok(match (enqueued.refused, enqueued.round) {
+    match (enqueued.refused, enqueued.round) {
         (true, _) => Outcome::Refused,
         (false, Some(round)) => Outcome::Waits(round),
         (false, None) => Outcome::Done,
-    })
+    }
 }
 
 struct Checked {

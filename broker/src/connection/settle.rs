@@ -25,8 +25,13 @@ pub fn settle(
     verdict: Verdict,
 ) -> Result<(), AmqpError> {
     let mut taken = Vec::new();
-    let found =
-        cx.outbox.lock().channel(channel.id).is_some_and(|out| out.unacked.take(tag, multiple, &mut taken));
+    let found = cx.outbox.lock().channel(channel.id).is_some_and(|out| {
+        let found = out.unacked.take(tag, multiple, &mut taken);
+        if channel.transaction.is_some() {
+            out.settled_uncommitted(&taken);
+        }
+        found
+    });
     if !found {
         return Err(AmqpError::precondition_failed(format!("unknown delivery tag {tag}")));
     }

@@ -9,7 +9,7 @@ use crate::connection::context::Context;
 use crate::connection::names;
 use crate::connection::settle::{self, Verdict};
 use crate::error::AmqpError;
-use crate::queue::{ConsumeError, Consumer, ConsumerOptions, Fetched};
+use crate::queue::{ConsumeError, Consumer, ConsumerOptions, Fetched, Queue};
 use crate::unacked::UnackedDelivery;
 
 /// `basic.qos`: per consumer for consumers to come, or with global shared by the channel (as RabbitMQ reads it).
@@ -69,6 +69,10 @@ pub fn consume(cx: &mut Context, ch: &mut Channel, consume: amqp::basic::Consume
             AmqpError::access_refused(format!("queue '{name}' in vhost '{}' in exclusive use", cx.vhost.name))
         }
     })?;
+    // Those whose queues were deleted are of no use any more; looked for when the map would have to grow.
+    if ch.consumers.len() == ch.consumers.capacity() {
+        ch.consumers.retain(|_, known| !known.consumer.is_cancelled());
+    }
     ch.consumers.insert(tag, Subscription { consumer, queue });
     Ok(())
 }
@@ -97,10 +101,16 @@ pub fn cancel(cx: &mut Context, ch: &mut Channel, cancel: &amqp::basic::Cancel) 
 
 /// Takes a consumer off its queue; an auto-delete queue goes with its last one.
 pub fn unsubscribe(cx: &mut Context, subscription: &Subscription) {
-    if subscription.queue.cancel(&subscription.consumer)
-        && let Some(done) = cx.vhost.drop_queue(&subscription.queue, true)
-    {
+    if subscription.queue.cancel(&subscription.consumer) {
+        drop_unused(cx, &subscription.queue);
+    }
+}
+
+/// Deletes an auto-delete queue, unless somebody has subscribed to it meanwhile.
+pub fn drop_unused(cx: &mut Context, queue: &Arc<Queue>) {
+    if let Some(done) = cx.vhost.drop_queue(queue, true) {
         cx.finish(done);
+        cx.exclusive_queues.remove(queue.name());
     }
 }
 
@@ -109,14 +119,12 @@ pub fn get(cx: &mut Context, ch: &mut Channel, get: &amqp::basic::Get) -> Result
     let name = names::queue(ch, &get.queue)?.into_owned();
     cx.check(Access::Read, "queue", &name)?;
     let queue = cx.vhost.queue_for(&name, cx.asker())?;
-    let Fetched::Message(mut entry, left) = queue.get(get.no_ack) else {
+    let Fetched::Message(mut entry, left) = queue.get() else {
         cx.send(ch.id, amqp::basic::GetEmpty);
         return Ok(());
     };
     if let Err(why) = queue.load_body(&mut entry) {
-        if !get.no_ack {
-            queue.requeue(std::iter::once(entry), &mut cx.wakes);
-        }
+        queue.requeue(std::iter::once(entry), &mut cx.wakes);
         return Err(AmqpError::connection(
             ReplyCode::InternalError,
             format!("cannot read a stored message: {why}"),
@@ -126,6 +134,7 @@ pub fn get(cx: &mut Context, ch: &mut Channel, get: &amqp::basic::Get) -> Result
     if let Some(entry) = settled {
         queue.settle_fetched(&entry);
     }
+    cx.pause_if_unread();
     Ok(())
 }
 
@@ -149,7 +158,8 @@ fn verdict(requeue: bool) -> Verdict {
 }
 
 /// `basic.recover`: everything unacknowledged on the channel is delivered again, to anybody with requeue, to
-/// the same consumer without.
+/// the same consumer without. What the consumer's connection has no room for, or whose body is only on disk,
+/// goes back to the queue all the same.
 pub fn recover(cx: &mut Context, ch: &mut Channel, requeue: bool, answer: bool) -> Result<(), AmqpError> {
     let taken = cx.outbox.lock().channel(ch.id).map(|out| out.unacked.take_all()).unwrap_or_default();
     if answer {
@@ -167,13 +177,18 @@ pub fn recover(cx: &mut Context, ch: &mut Channel, requeue: bool, answer: bool) 
 fn redeliver(cx: &mut Context, taken: Vec<UnackedDelivery>) {
     let (same, others): (Vec<_>, Vec<_>) =
         taken.into_iter().partition(|d| d.consumer.as_ref().is_some_and(|consumer| !consumer.is_cancelled()));
+    let mut back = others;
     let mut out = cx.outbox.lock();
     for mut delivery in same {
-        let Some(consumer) = delivery.consumer else { continue };
+        let Some(consumer) = &delivery.consumer else { continue };
+        if delivery.entry.message.is_none() || cx.outbox.is_full(&out) {
+            back.push(delivery);
+            continue;
+        }
         consumer.settled(u64::from(delivery.entry.body_len));
         delivery.entry.redelivered = true;
-        out.deliver(&consumer, &delivery.queue, delivery.entry);
+        out.deliver(consumer, &delivery.queue, delivery.entry);
     }
     drop(out);
-    settle::apply(&mut cx.wakes, others, Verdict::Requeue);
+    settle::apply(&mut cx.wakes, back, Verdict::Requeue);
 }

@@ -42,9 +42,9 @@ fn declare_active(
     cx: &mut Context,
     declare: &amqp::queue::Declare,
 ) -> Result<std::sync::Arc<Queue>, AmqpError> {
-    let name = match &*declare.queue {
-        "" => names::generated_queue(),
-        given => names::without_line_breaks(given).into_owned(),
+    let name = match names::without_line_breaks(&declare.queue) {
+        given if given.is_empty() => names::generated_queue(),
+        given => given.into_owned(),
     };
     cx.check(Access::Configure, "queue", &name)?;
     check_dead_letter_exchange(cx, &name, declare)?;
@@ -59,9 +59,8 @@ fn declare_active(
         cx.asker(),
     )?;
     let queue = cx.finish(done);
-    let is_mine = matches!(queue.spec.owner, Owner::Connection(_));
-    if is_mine && !cx.exclusive_queues.iter().any(|known| std::sync::Arc::ptr_eq(known, &queue)) {
-        cx.exclusive_queues.push(queue.clone());
+    if matches!(queue.spec.owner, Owner::Connection(_)) {
+        cx.exclusive_queues.insert(queue.spec.name.clone(), queue.clone());
     }
     Ok(queue)
 }
@@ -156,7 +155,7 @@ pub fn delete(cx: &mut Context, ch: &mut Channel, delete: &amqp::queue::Delete) 
     let request = DeleteQueue { name: &name, if_unused: delete.if_unused, if_empty: delete.if_empty };
     let done = cx.vhost.delete_queue(&request, cx.asker())?;
     let deleted = cx.finish(done);
-    cx.exclusive_queues.retain(|queue| queue.name() != &*name);
+    cx.exclusive_queues.remove(&*name);
     if !delete.no_wait {
         cx.send(ch.id, amqp::queue::DeleteOk { message_count: deleted.messages as u32 });
     }

@@ -10,17 +10,30 @@ use crate::connection::settle::{self, Verdict};
 use crate::error::AmqpError;
 use crate::unacked::UnackedDelivery;
 
+/// Memory that a publish takes beside its bytes.
+const PUBLISH_OVERHEAD_BYTES: u64 = 128;
+
 /// What a channel has done since `tx.select`, `tx.commit` or `tx.rollback`.
 #[derive(Default)]
 pub struct Transaction {
     publishes: Vec<Content>,
+    /// Counted in `Context::pending`.
+    bytes: u64,
     settlements: Vec<(Vec<UnackedDelivery>, Verdict)>,
 }
 
 impl Transaction {
-    pub fn publish(&mut self, content: Content) -> Result<(), AmqpError> {
+    pub fn publish(&mut self, cx: &mut Context, content: Content) -> Result<(), AmqpError> {
+        let bytes = content.block.len() as u64 + PUBLISH_OVERHEAD_BYTES;
+        cx.pending.add(bytes)?;
+        self.bytes += bytes;
         self.publishes.push(content);
         Ok(())
+    }
+
+    /// What `Context::pending` counts of it.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     pub fn settle(&mut self, deliveries: Vec<UnackedDelivery>, verdict: Verdict) {
@@ -43,34 +56,46 @@ pub fn select(cx: &mut Context, ch: &mut Channel) -> Result<(), AmqpError> {
     Ok(())
 }
 
-fn take(ch: &mut Channel) -> Result<Transaction, AmqpError> {
-    match &mut ch.transaction {
-        Some(transaction) => Ok(std::mem::take(transaction)),
-        None => Err(AmqpError::precondition_failed("channel is not transactional")),
-    }
+fn not_transactional() -> AmqpError {
+    AmqpError::precondition_failed("channel is not transactional")
 }
 
-/// `tx.commit`: answered once what it published is durable.
+/// `tx.commit`: every publish is checked before the first is enqueued; answered once all are durable.
 pub fn commit(cx: &mut Context, ch: &mut Channel) -> Result<(), AmqpError> {
-    let transaction = take(ch)?;
-    for content in transaction.publishes {
-        if let Outcome::Waits(round) = publish::publish(cx, ch.id, content)? {
+    let transaction = ch.transaction.as_mut().ok_or_else(not_transactional)?;
+    // What was right when it was published may be wrong by now: an exchange deleted, a permission taken away.
+    let publishes = std::mem::take(&mut transaction.publishes);
+    let prepared: Result<Vec<_>, _> =
+        publishes.into_iter().map(|content| publish::prepare(cx, content)).collect();
+    // An error leaves the settlements where they are: they come back with the channel's end.
+    let prepared = prepared?;
+    let transaction = std::mem::take(transaction);
+    cx.pending.remove(transaction.bytes);
+    for message in prepared {
+        if let Outcome::Waits(round) = publish::publish(cx, ch.id, message) {
             cx.gate_round = cx.gate_round.max(Some(round));
         }
     }
     for (deliveries, verdict) in transaction.settlements {
         settle::apply(&mut cx.wakes, deliveries, verdict);
     }
+    if let Some(out) = cx.outbox.lock().channel(ch.id) {
+        out.end_transaction();
+    }
     cx.send(ch.id, amqp::tx::CommitOk);
+    cx.pause_if_unread();
     settle::resume_channel(cx, ch);
     Ok(())
 }
 
 /// `tx.rollback`: publishes are forgotten, acknowledgements taken back.
 pub fn rollback(cx: &mut Context, ch: &mut Channel) -> Result<(), AmqpError> {
-    let transaction = take(ch)?;
+    let transaction = ch.transaction.as_mut().ok_or_else(not_transactional)?;
+    let transaction = std::mem::take(transaction);
+    cx.pending.remove(transaction.bytes);
     if let Some(out) = cx.outbox.lock().channel(ch.id) {
         out.unacked.put_back(transaction.into_unsettled());
+        out.end_transaction();
     }
     cx.send(ch.id, amqp::tx::RollbackOk);
     Ok(())
