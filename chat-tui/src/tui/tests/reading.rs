@@ -1,5 +1,7 @@
 //! What is seen, marked, scrolled and asked for.
 
+use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+
 use crate::session::api::*;
 use crate::tui::update::{Effect, Msg};
 
@@ -172,6 +174,21 @@ fn the_title_counts_what_waits() {
     let erin = Friend { unread: 2, ..friend("erin", Presence::Away) };
     ui.event(Event::Friends(vec![friend("bob", Presence::Online), erin]));
     assert_eq!(ui.take(), [Effect::Title("(2) Warren".into())]);
+}
+
+#[test]
+fn the_mouse_scrolls_and_selects() {
+    let mut ui = Ui::with_bob(80, 24);
+    long_history(&mut ui, 50, false);
+    let mouse =
+        |kind, column, row| Msg::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE });
+    let newest = ui.screen();
+    ui.msg(mouse(MouseEventKind::ScrollUp, 40, 10)).shows("more below").shows_not("message 50.");
+    ui.msg(mouse(MouseEventKind::ScrollDown, 40, 10));
+    assert_eq!(ui.screen(), newest);
+    let row = ui.screen().lines().position(|row| row.contains("erin")).unwrap() as u16;
+    ui.msg(mouse(MouseEventKind::Down(MouseButton::Left), 5, row));
+    assert_eq!(ui.model.shown_friend(), Some("erin"));
 }
 
 #[test]

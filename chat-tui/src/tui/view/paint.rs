@@ -15,7 +15,7 @@ pub fn put(buffer: &mut Buffer, area: Rect, line: &str, style: Style) -> u16 {
         return 0;
     }
     let shown = text::fit(line, usize::from(area.width));
-    let (end, _) = buffer.set_stringn(area.x, area.y, shown, usize::from(area.width), style);
+    let (end, _) = buffer.set_stringn(area.x, area.y, shown, usize::from(area.width), alone(style));
     end - area.x
 }
 
@@ -25,8 +25,14 @@ pub fn put_clipped(buffer: &mut Buffer, area: Rect, line: &str, style: Style) ->
     if area.is_empty() {
         return 0;
     }
-    let (end, _) = buffer.set_stringn(area.x, area.y, text::drawn(line), usize::from(area.width), style);
+    let (end, _) =
+        buffer.set_stringn(area.x, area.y, text::drawn(line), usize::from(area.width), alone(style));
     end - area.x
+}
+
+/// `style` without anything of what was drawn below.
+fn alone(style: Style) -> Style {
+    Style::reset().patch(style)
 }
 
 /// Puts pieces of different styles next to each other; returns the columns used.
