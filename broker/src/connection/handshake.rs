@@ -8,6 +8,9 @@ use super::context::Capabilities;
 /// What a client must send first, and what is answered to anything else.
 pub const PROTOCOL_HEADER: [u8; 8] = *b"AMQP\x00\x00\x09\x01";
 
+/// The header of AMQP 0-9, which is spoken the same way; some clients still send it.
+pub const PROTOCOL_HEADER_0_9: [u8; 8] = *b"AMQP\x01\x01\x00\x09";
+
 /// The smallest largest frame (AMQP 0-9-1 §4.2.3).
 const FRAME_MIN_SIZE: u32 = 4096;
 

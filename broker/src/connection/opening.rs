@@ -16,7 +16,7 @@ use crate::vhost::Vhost;
 
 use super::Connection;
 use super::context::{Capabilities, Context, Opened};
-use super::handshake::{self, Limits, PROTOCOL_HEADER};
+use super::handshake::{self, Limits, PROTOCOL_HEADER, PROTOCOL_HEADER_0_9};
 
 /// Largest frame before tune: room for long tokens and client-properties, and nothing more.
 const FRAME_MAX_BEFORE_TUNE: u32 = 16 * 1024;
@@ -210,7 +210,7 @@ async fn protocol_header(wire: &mut Wire<'_>) -> Result<(), OpeningError> {
         }
         wire.fill().await?;
     }
-    if wire.input.starts_with(&PROTOCOL_HEADER) {
+    if wire.input.starts_with(&PROTOCOL_HEADER) || wire.input.starts_with(&PROTOCOL_HEADER_0_9) {
         wire.input.drain(..PROTOCOL_HEADER.len());
         return Ok(());
     }
