@@ -1,5 +1,8 @@
 //! The broker over real sockets, one subject a module.
 
+mod channels;
+mod frames;
 mod harness;
 mod opening;
 mod ownership;
+mod permissions;

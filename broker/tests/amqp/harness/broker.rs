@@ -83,6 +83,10 @@ impl TestBroker {
         self.running.as_ref().unwrap().local_addr()
     }
 
+    pub fn addrs(&self) -> Vec<SocketAddr> {
+        self.running.as_ref().unwrap().addresses().to_vec()
+    }
+
     pub fn broker(&self) -> &Arc<Broker> {
         self.running.as_ref().unwrap().broker()
     }

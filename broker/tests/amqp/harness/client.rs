@@ -109,6 +109,16 @@ impl Client {
         self.send(0, login.start_ok());
     }
 
+    /// Whether the broker lets this socket log in, rather than close it.
+    pub fn try_log_in(&mut self, login: &Login<'_>) -> bool {
+        let sent = self.stream.write_all(PROTOCOL_HEADER).is_ok();
+        if !sent || !matches!(self.try_next(), Ok(Some(_))) {
+            return false;
+        }
+        self.send(0, login.start_ok());
+        matches!(self.try_next(), Ok(Some((0, Received::Method(Method::ConnectionTune(_))))))
+    }
+
     pub fn expect_start(&mut self) -> connection::Start {
         match self.method(0) {
             Method::ConnectionStart(start) => start,
