@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use crate::amqp;
 use crate::error::AmqpError;
-use crate::queue::{Consumer, Entry, Queue};
+use crate::queue::{Consumer, Entry, Queue, has_room};
 use crate::store::{DurableListener, Round};
 use crate::unacked::{Unacked, UnackedDelivery};
 
@@ -63,12 +63,15 @@ pub struct ChannelOut {
 }
 
 impl ChannelOut {
-    fn has_credit(&self) -> bool {
+    fn has_credit(&self, next_bytes: impl FnOnce() -> u64) -> bool {
         !self.paused
             && (self.prefetch_global == 0
                 || self.unacked.count_with_consumer() + self.uncommitted < self.prefetch_global)
-            && (self.prefetch_size_global == 0
-                || self.unacked.body_bytes() + self.uncommitted_bytes < self.prefetch_size_global)
+            && has_room(
+                self.prefetch_size_global,
+                self.unacked.body_bytes() + self.uncommitted_bytes,
+                next_bytes,
+            )
     }
 
     /// These were settled in a transaction.
@@ -175,12 +178,12 @@ impl OutboxState {
         self.channels.get_mut(usize::from(channel))?.as_deref_mut()
     }
 
-    /// Whether the consumer's channel would take another message now.
-    pub fn can_deliver(&mut self, consumer: &Consumer) -> bool {
+    /// Whether the consumer's channel would take another message, of so many body bytes, now.
+    pub fn can_deliver(&mut self, consumer: &Consumer, next_bytes: impl FnOnce() -> u64) -> bool {
         !self.closed
             && self
                 .channel(consumer.channel)
-                .is_some_and(|ch| if consumer.no_ack { !ch.paused } else { ch.has_credit() })
+                .is_some_and(|ch| if consumer.no_ack { !ch.paused } else { ch.has_credit(next_bytes) })
     }
 
     /// Encodes a delivery. The entry comes back when it needs no acknowledgement, so that the caller can

@@ -21,7 +21,7 @@ pub struct Consumer {
     pub prefetch_size: u64,
     unacked: AtomicU32,
     unacked_bytes: AtomicU64,
-    /// The server has cancelled it because its queue went away.
+    /// It has ended: the client cancelled it, or its queue went away.
     cancelled: AtomicBool,
 }
 
@@ -53,12 +53,12 @@ impl Consumer {
         }
     }
 
-    /// Whether its own prefetch leaves room. Counted under the queue's or the outbox's lock, read anywhere.
-    pub fn has_credit(&self) -> bool {
+    /// Whether its own prefetch leaves room for the next message, of so many body bytes. Counted under the queue's
+    /// or the outbox's lock, read anywhere.
+    pub fn has_credit(&self, next_bytes: impl FnOnce() -> u64) -> bool {
         self.no_ack
             || ((self.prefetch == 0 || self.unacked.load(Ordering::Relaxed) < self.prefetch)
-                && (self.prefetch_size == 0
-                    || self.unacked_bytes.load(Ordering::Relaxed) < self.prefetch_size))
+                && has_room(self.prefetch_size, self.unacked_bytes.load(Ordering::Relaxed), next_bytes))
     }
 
     pub fn handed_out(&self, body_bytes: u64) {
@@ -95,6 +95,11 @@ impl Consumer {
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Acquire)
     }
+}
+
+/// A prefetch size: as many bytes as fit, and a message that is larger by itself alone (AMQP 0-9-1 §1.8.3.1).
+pub fn has_room(bytes_max: u64, bytes: u64, next_bytes: impl FnOnce() -> u64) -> bool {
+    bytes_max == 0 || bytes == 0 || bytes + next_bytes() <= bytes_max
 }
 
 /// The consumers of one queue in turn.

@@ -23,7 +23,7 @@ mod consumer;
 
 pub use arguments::{Overflow, QueueArguments};
 pub use backlog::{Backlog, Entry};
-pub use consumer::{Consumer, ConsumerOptions, Consumers};
+pub use consumer::{Consumer, ConsumerOptions, Consumers, has_room};
 
 /// Bodies next in line that a queue keeps when memory is short.
 const PAGE_OUT_KEEP_BYTES: u64 = 256 << 10;
@@ -260,12 +260,15 @@ impl Queue {
         let count = state.consumers.len();
         for offset in 0..count {
             let consumer = state.consumers.in_turn(offset).clone();
-            if !consumer.has_credit() {
+            if !consumer.has_credit(|| next_bytes(&state.backlog)) {
                 continue;
             }
             let mut out = consumer.outbox.lock();
             let mut delivered = false;
-            while consumer.has_credit() && !consumer.outbox.is_full(&out) && out.can_deliver(&consumer) {
+            while consumer.has_credit(|| next_bytes(&state.backlog))
+                && !consumer.outbox.is_full(&out)
+                && out.can_deliver(&consumer, || next_bytes(&state.backlog))
+            {
                 let Some(entry) = pop_resident(&mut state.backlog) else { break };
                 delivered = true;
                 match out.deliver(&consumer, self, entry) {
@@ -513,6 +516,11 @@ impl Queue {
         let mut state = self.state.lock();
         self.expire(&mut state);
     }
+}
+
+/// Body bytes of the message whose turn it is.
+fn next_bytes(backlog: &Backlog) -> u64 {
+    backlog.peek().map_or(0, |entry| u64::from(entry.body_len))
 }
 
 fn pop_resident(backlog: &mut Backlog) -> Option<Entry> {

@@ -101,6 +101,7 @@ pub fn cancel(cx: &mut Context, ch: &mut Channel, cancel: &amqp::basic::Cancel) 
 
 /// Takes a consumer off its queue; an auto-delete queue goes with its last one.
 pub fn unsubscribe(cx: &mut Context, subscription: &Subscription) {
+    subscription.consumer.set_cancelled();
     if subscription.queue.cancel(&subscription.consumer) {
         drop_unused(cx, &subscription.queue);
     }
