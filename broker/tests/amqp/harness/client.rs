@@ -288,6 +288,23 @@ impl Client {
         assert_eq!((returned.reply_code, content.text()), (code, body), "{returned:?}");
     }
 
+    /// Every tag up to `last` is confirmed, by whatever acks.
+    pub fn confirmed(&mut self, channel: u16, last: u64) {
+        let mut open: std::collections::BTreeSet<u64> = (1..=last).collect();
+        self.confirmed_of(channel, &mut open);
+    }
+
+    /// All of these tags are confirmed, by whatever acks.
+    pub fn confirmed_of(&mut self, channel: u16, open: &mut std::collections::BTreeSet<u64>) {
+        while !open.is_empty() {
+            match self.method(channel) {
+                Method::BasicAck(ack) if ack.multiple => *open = open.split_off(&(ack.delivery_tag + 1)),
+                Method::BasicAck(ack) => assert!(open.remove(&ack.delivery_tag), "confirmed twice: {ack:?}"),
+                other => panic!("expected confirms of {open:?}, got {other:?}"),
+            }
+        }
+    }
+
     /// Nothing has come on the channel, up to everything that was sent on this connection.
     pub fn expect_silence(&mut self, channel: u16) {
         let passive =
