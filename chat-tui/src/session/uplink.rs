@@ -127,6 +127,7 @@ async fn stay_connected(
     let mut leave = context.leave.clone();
     let mut backoff = Backoff::new(backoff::Settings::default());
     let mut was_online = false;
+    let mut offline_since = None;
     loop {
         let attempt = backoff.failures() + 1;
         note(&context, Note::Connection(Connection::Connecting { attempt })).await;
@@ -142,6 +143,7 @@ async fn stay_connected(
             Ok(link) => {
                 sign_up = None;
                 was_online = true;
+                offline_since = None;
                 backoff.connected(Instant::now());
                 match be_online(link, &context, &mut typing).await {
                     Ended::Left => break,
@@ -156,7 +158,8 @@ async fn stay_connected(
         };
         let delay = backoff.failed(Instant::now(), backoff::random());
         let now = SystemTime::now();
-        let offline = Connection::Offline { since: now, reason, retry_at: now + delay };
+        let since = *offline_since.get_or_insert(now);
+        let offline = Connection::Offline { since, reason, retry_at: now + delay };
         note(&context, Note::Connection(offline)).await;
         tokio::select! {
             () = tokio::time::sleep(delay) => {}

@@ -9,7 +9,8 @@ use crate::session::api::{Delivery, Direction, Message};
 /// A page is at most this long, whatever was asked for.
 const PAGE_MAX: usize = 1000;
 
-const COLUMNS: &str = "m.row, m.id, p.name, m.outgoing, m.text, m.at, m.state, m.reason";
+/// For [`read_message`].
+pub(super) const COLUMNS: &str = "m.row, m.id, p.name, m.outgoing, m.text, m.at, m.state, m.reason";
 
 /// A change to a message, as the sessions of one user follow each other by it.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,13 +62,6 @@ impl Store {
             .query_row("SELECT seq FROM sqlite_sequence WHERE name = 'message'", [], |row| row.get(0))
             .optional()?;
         Ok((change, row.unwrap_or(0)))
-    }
-
-    pub fn message_by_row(&self, row: i64) -> Result<Option<Message>, StoreError> {
-        let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM message m JOIN peer p ON p.id = m.peer WHERE m.row = ?1"
-        ))?;
-        Ok(statement.query_row([row], read_message).optional()?)
     }
 
     /// Inserts the message unless one of its id is there already, and tells which.
@@ -208,7 +202,7 @@ fn decode_delivery(code: i64, reason: Option<String>) -> Delivery {
     }
 }
 
-fn read_message(row: &Row<'_>) -> rusqlite::Result<Message> {
+pub(super) fn read_message(row: &Row<'_>) -> rusqlite::Result<Message> {
     Ok(Message {
         row: row.get(0)?,
         id: row.get(1)?,

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use shared::message::PresenceState;
 use uuid::Uuid;
 
-use super::{Store, StoreError, from_millis, millis};
+use super::{Store, StoreError, from_millis, messages, millis};
 use crate::session::api::{Direction, Friend, FriendStatus, Presence, Request, RequestState};
 use crate::session::protocol::{Asked, Asks, Bond, Peer};
 
@@ -73,30 +73,32 @@ impl Store {
 
     /// Everybody we are or were friends with, or block, by name.
     pub fn friends(&self) -> Result<Vec<Friend>, StoreError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT name, bond, blocked, presence, last_seen, unread, draft, last_row FROM peer
-             WHERE bond <> 0 OR blocked OR last_row IS NOT NULL ORDER BY name",
-        )?;
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT {}, p.bond, p.blocked, p.presence, p.last_seen, p.unread, p.draft, p.name
+             FROM peer p LEFT JOIN message m ON m.row = p.last_row
+             WHERE p.bond <> 0 OR p.blocked OR p.last_row IS NOT NULL ORDER BY p.name",
+            messages::COLUMNS
+        ))?;
         let mut rows = statement.query([])?;
         let mut friends = Vec::new();
         while let Some(row) = rows.next()? {
-            let last_row: Option<i64> = row.get(7)?;
-            let last_seen = row.get::<_, Option<i64>>(4)?.map(from_millis);
+            let any_message = row.get::<_, Option<i64>>(0)?.is_some();
+            let last_seen = row.get::<_, Option<i64>>(11)?.map(from_millis);
             friends.push(Friend {
-                name: row.get(0)?,
-                status: match (row.get(1)?, row.get(2)?) {
+                name: row.get(14)?,
+                status: match (row.get(8)?, row.get(9)?) {
                     (_, true) => FriendStatus::Blocked,
                     (1, _) => FriendStatus::Friend,
                     _ => FriendStatus::Former,
                 },
-                presence: match row.get(3)? {
+                presence: match row.get(10)? {
                     1 => Presence::Online,
                     2 => Presence::Away,
                     _ => Presence::Offline { last_seen },
                 },
-                unread: row.get(5)?,
-                last_message: last_row.map(|row| self.message_by_row(row)).transpose()?.flatten(),
-                draft: row.get(6)?,
+                unread: row.get(12)?,
+                last_message: any_message.then(|| messages::read_message(row)).transpose()?,
+                draft: row.get(13)?,
             });
         }
         Ok(friends)

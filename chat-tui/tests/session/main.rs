@@ -145,21 +145,16 @@ async fn an_unfriended_user_learns_of_it_without_typing_and_gets_the_last_words(
 async fn presence_and_typing_are_seen() {
     let world = World::new(1).await;
     let (mut alice, mut bob) = world.friends("alice", "bob").await;
-    let shown = |presence: fn(&Presence) -> bool| {
-        move |event: &Event| match event {
-            Event::Friends(friends) => friends.iter().any(|friend| presence(&friend.presence)),
-            _ => false,
-        }
-    };
-    alice.until(shown(|presence| *presence == Presence::Online)).await;
+    alice.until_presence(|presence| *presence == Presence::Online).await;
     bob.give(Command::SetAway(true)).await;
-    alice.until(shown(|presence| *presence == Presence::Away)).await;
+    alice.until_presence(|presence| *presence == Presence::Away).await;
     bob.give(Command::SetAway(false)).await;
-    alice.until(shown(|presence| *presence == Presence::Online)).await;
+    alice.until_presence(|presence| *presence == Presence::Online).await;
+    bob.until_presence(|presence| *presence == Presence::Online).await;
     bob.give(Command::Typing { friend: "alice".into() }).await;
     alice.until(|event| matches!(event, Event::Typing { friend } if friend == "bob")).await;
     bob.leave().await;
-    alice.until(shown(|presence| matches!(presence, Presence::Offline { last_seen: Some(_) }))).await;
+    alice.until_presence(|presence| matches!(presence, Presence::Offline { last_seen: Some(_) })).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -206,7 +201,7 @@ async fn a_withdrawn_request_disappears_and_an_answer_to_it_comes_back() {
     let Event::Failed { reason, .. } = told else { unreachable!() };
     assert!(reason.contains("took the request back") || reason.contains("no request from alice"), "{reason}");
     bob.settled().await;
-    assert!(bob.friends().iter().all(|friend| friend.status != FriendStatus::Friend));
+    assert!(bob.stored_friends().iter().all(|friend| friend.status != FriendStatus::Friend));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -253,6 +248,49 @@ async fn a_slow_reader_does_not_stop_commands() {
     for n in 0..6000 {
         assert_eq!(alice.next_text("bob").await, n.to_string());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_local_states_of_one_user_do_not_share_the_inbox() {
+    let world = World::new(1).await;
+    let (mut here, mut bob) = (world.signed_up("alice").await, world.signed_up("bob").await);
+    let mut elsewhere = world.user_elsewhere("alice");
+    elsewhere
+        .until(|event| matches!(event, Event::Notice(text) if text.contains("signed in elsewhere")))
+        .await;
+    bob.give(Command::Befriend { name: "alice".into(), note: String::new() }).await;
+    here.until(|event| matches!(event, Event::Requests(requests) if !requests.is_empty())).await;
+    here.leave().await;
+    // The inbox is free now.
+    bob.give(Command::Withdraw { name: "alice".into() }).await;
+    bob.give(Command::Befriend { name: "alice".into(), note: "again".into() }).await;
+    elsewhere.until(|event| matches!(event, Event::Requests(requests) if !requests.is_empty())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unfriending_in_the_middle_of_a_flood_leaves_the_connection_alone() {
+    let world = World::new(1).await;
+    let (mut alice, mut bob) = world.friends("alice", "bob").await;
+    let mut carol = world.signed_up("carol").await;
+    for n in 0..500 {
+        bob.give(send("alice", n.to_string())).await;
+    }
+    assert_eq!(alice.next_text("bob").await, "0");
+    alice.give(Command::Unfriend { name: "bob".into() }).await;
+    alice.settled().await;
+    bob.until(|event| matches!(event, Event::Unfriended { by } if by == "alice")).await;
+    // Alice is still online and takes what comes.
+    carol.give(Command::Befriend { name: "alice".into(), note: String::new() }).await;
+    alice.until(|event| matches!(event, Event::Requests(requests) if !requests.is_empty())).await;
+    assert!(!alice.has_seen(|event| matches!(event, Event::Connection(Connection::Offline { .. }))));
+    // Every word of bob's is kept with what became of it, or was given back.
+    bob.settled().await;
+    let states: Vec<_> = bob.stored("alice").await.into_iter().map(|message| message.state).collect();
+    assert!(states.iter().all(|state| *state != Delivery::Queued), "{states:?}");
+    bob.leave().await;
+    let given_back =
+        bob.count_seen(|event| matches!(event, Event::Failed { command: Command::Send { .. }, .. }));
+    assert_eq!(states.len() + given_back, 500);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chat_tui::embedded::Embedded;
 use chat_tui::session::api::{
-    Command, Delivery, Direction, Event, Friend, FriendStatus, Message, RequestState,
+    Command, Delivery, Direction, Event, Friend, FriendStatus, Message, Presence, RequestState,
 };
 use chat_tui::session::{Progress, Session, SessionConfig};
 use chat_tui::store::{Store, state_dir};
@@ -38,17 +38,26 @@ impl World {
     }
 
     pub fn user_with_password(&self, name: &str, password: &str) -> User {
+        self.session(name, password, "here")
+    }
+
+    /// A session with a local state of its own, as on another computer.
+    pub fn user_elsewhere(&self, name: &str) -> User {
+        self.session(name, PASSWORD, "elsewhere")
+    }
+
+    fn session(&self, name: &str, password: &str, place: &str) -> User {
         let mut known = self.known.lock().unwrap();
         let sign_up = (!known.contains(&name.to_owned())).then_some(SignUp::Open);
         known.push(name.to_owned());
         let config = SessionConfig {
             broker: self.embedded.uri(name, password).unwrap(),
             sign_up,
-            data_dir: self.folder.path().to_owned(),
+            data_dir: self.folder.path().join(place),
         };
         User {
             session: Session::start(config).unwrap(),
-            state: self.state(name),
+            state: self.state(name, place),
             given: 0,
             friends: Vec::new(),
             seen: Vec::new(),
@@ -72,14 +81,14 @@ impl World {
         (first, second)
     }
 
-    fn state(&self, name: &str) -> PathBuf {
+    fn state(&self, name: &str, place: &str) -> PathBuf {
         let address = self.embedded.address().to_string();
-        state_dir(self.folder.path(), &address, "/", name).unwrap()
+        state_dir(&self.folder.path().join(place), &address, "/", name).unwrap()
     }
 
     /// Changes where a message in the outbox goes.
     pub fn redirect_waiting(&self, name: &str, text: &str, queue: &str) {
-        let connection = Connection::open(self.state(name).join("state.sqlite")).unwrap();
+        let connection = Connection::open(self.state(name, "here").join("state.sqlite")).unwrap();
         let changed = connection
             .execute(
                 "UPDATE outbox SET routing_key = ?2 WHERE instr(CAST(body AS TEXT), ?1) > 0",
@@ -111,10 +120,7 @@ impl User {
             return self.seen.remove(position);
         }
         loop {
-            let event = tokio::time::timeout(PATIENCE, self.session.events.recv())
-                .await
-                .unwrap_or_else(|_| panic!("it did not happen; seen: {:?}", self.seen))
-                .unwrap_or_else(|| panic!("the session ended; seen: {:?}", self.seen));
+            let event = self.next_event().await;
             if let Event::Friends(friends) = &event {
                 self.friends.clone_from(friends);
             }
@@ -123,6 +129,17 @@ impl User {
             }
             self.seen.push(event);
         }
+    }
+
+    fn note(&mut self, event: Event) {
+        if let Event::Friends(friends) = &event {
+            self.friends.clone_from(friends);
+        }
+        self.seen.push(event);
+    }
+
+    pub fn has_seen(&self, wanted: impl Fn(&Event) -> bool) -> bool {
+        self.seen.iter().any(wanted)
     }
 
     pub async fn until_friend(&mut self, name: &str) {
@@ -158,7 +175,7 @@ impl User {
             }
             let event = tokio::time::timeout_at(deadline, self.session.events.recv()).await;
             let event = event.unwrap_or_else(|_| panic!("{text:?} is {state:?}")).expect("the session ended");
-            self.seen.push(event);
+            self.note(event);
         }
     }
 
@@ -176,8 +193,27 @@ impl User {
         message.text
     }
 
-    pub fn friends(&self) -> &[Friend] {
-        &self.friends
+    pub fn count_seen(&self, wanted: impl Fn(&Event) -> bool) -> usize {
+        self.seen.iter().filter(|event| wanted(event)).count()
+    }
+
+    /// Waits until the presence of the only friend is as `wanted`, if it is not already.
+    pub async fn until_presence(&mut self, wanted: impl Fn(&Presence) -> bool) {
+        while !self.friends.iter().any(|friend| wanted(&friend.presence)) {
+            let event = self.next_event().await;
+            self.note(event);
+        }
+    }
+
+    async fn next_event(&mut self) -> Event {
+        tokio::time::timeout(PATIENCE, self.session.events.recv())
+            .await
+            .unwrap_or_else(|_| panic!("it did not happen; seen: {:?}", self.seen))
+            .unwrap_or_else(|| panic!("the session ended; seen: {:?}", self.seen))
+    }
+
+    pub fn stored_friends(&self) -> Vec<Friend> {
+        Store::open(&self.state).unwrap().friends().unwrap()
     }
 
     async fn progress(&mut self, wanted: impl FnMut(&Progress) -> bool) {
@@ -191,10 +227,7 @@ impl User {
                     return;
                 }
                 Some(event) = self.session.events.recv() => {
-                    if let Event::Friends(friends) = &event {
-                        self.friends.clone_from(friends);
-                    }
-                    self.seen.push(event);
+                    self.note(event);
                 }
             }
         }

@@ -1,7 +1,10 @@
 //! What arrives goes into the store, many messages to a transaction, and is acknowledged only then.
 
+use std::collections::BTreeSet;
+
 use lapin::message::Delivery;
 use lapin::options::BasicAckOptions;
+use shared::client::Failure;
 use shared::message::{Body, Envelope, PresenceState};
 use tokio::sync::mpsc;
 
@@ -25,6 +28,8 @@ pub enum Arriving {
     Gone {
         queue: String,
     },
+    /// The channel of the consumers is closed.
+    Failed(Failure),
 }
 
 /// What becomes known about a queue once all before it is in the store.
@@ -64,10 +69,12 @@ async fn take_in(
     signs: &mpsc::Sender<Sign>,
 ) -> Result<(), String> {
     let (mut arrivals, mut ackers, mut learned, mut heard) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut unreadable = BTreeSet::new();
     for arriving in batch {
         match arriving {
             Arriving::Emptied { queue } => learned.push(Fact::Emptied(queue)),
             Arriving::Gone { queue } => learned.push(Fact::Gone(queue)),
+            Arriving::Failed(failure) => return Err(failure.to_string()),
             Arriving::Delivery { queue, delivery } => {
                 match Envelope::from_delivery(&delivery) {
                     Ok(envelope) => {
@@ -75,16 +82,23 @@ async fn take_in(
                         arrivals.push(Arrival { queue, envelope });
                     }
                     // It will not improve: acknowledge and drop it.
-                    Err(error) => context.notice(format!("dropped an unreadable message: {error}")).await,
+                    Err(error) => {
+                        unreadable.insert(error.to_string());
+                    }
                 }
                 ackers.push(delivery.acker);
             }
         }
     }
+    for error in unreadable {
+        context.notice(format!("dropped an unreadable message: {error}")).await;
+    }
     if !arrivals.is_empty() {
         let me = context.me.clone();
         let arrived = context.store.call(move |store| store.arrived(&me, &arrivals)).await;
-        let events = arrived.map_err(|error| error.to_string())?;
+        let mut events = arrived.map_err(|error| error.to_string())?;
+        // Somebody who floods us with what is dropped gets one line for it.
+        events.dedup();
         context.show(events).await;
         context.changed().await;
     }

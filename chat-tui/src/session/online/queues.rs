@@ -12,7 +12,7 @@ use shared::client::{Failure, Link};
 use shared::topology::Ownership;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::intake::{Arriving, Fact};
 use crate::session::uplink::{Context, Note};
@@ -24,6 +24,9 @@ const PREFETCH: u16 = 32;
 const DECLARES_MAX: usize = 64;
 /// Pauses between looks at whether a backlog is through double from the first to the last of these.
 const LOOK_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+/// How soon to look whether the inbox has become free.
+const ELSEWHERE_PAUSE: Duration = Duration::from_secs(3);
 
 /// Runs until the connection or the store fails; says how.
 pub async fn run(
@@ -48,6 +51,8 @@ struct Queues {
     owned: HashMap<String, Owned>,
     /// Queues that the broker does not let us have; not tried again over this connection.
     refused: HashSet<String>,
+    /// Another session, with a local state of its own, takes what comes into the inbox. When to try again.
+    elsewhere: Option<Instant>,
     caught_up: bool,
     look_pause: Duration,
 }
@@ -74,10 +79,7 @@ impl Queues {
         arrivals: mpsc::Sender<Arriving>,
     ) -> Result<Queues, String> {
         let consuming = link.channel().await.map_err(|failure| failure.to_string())?;
-        consuming
-            .basic_qos(PREFETCH, BasicQosOptions::default())
-            .await
-            .map_err(|error| Failure::from(error).to_string())?;
+        limit_prefetch(&consuming).await?;
         Ok(Queues {
             link,
             context,
@@ -86,6 +88,7 @@ impl Queues {
             consumers: JoinSet::new(),
             owned: HashMap::new(),
             refused: HashSet::new(),
+            elsewhere: None,
             caught_up: false,
             look_pause: LOOK_PAUSE.0,
         })
@@ -111,6 +114,8 @@ impl Queues {
                     Some(Fact::Gone(queue)) => drop(self.owned.remove(&queue)),
                     None => return "the consumers have ended".into(),
                 },
+                // Back to `reconcile`, which tries the inbox again.
+                () = until(self.elsewhere), if self.elsewhere.is_some() => {}
                 () = sleep(self.look_pause), if waiting => {
                     self.look_pause = (self.look_pause * 2).min(LOOK_PAUSE.1);
                     if let Err(failure) = self.look_at_backlogs().await {
@@ -128,6 +133,7 @@ impl Queues {
             .iter()
             .filter(|queue| queue.state != QueueState::ToDelete)
             .filter(|queue| !self.owned.contains_key(&queue.name) && !self.refused.contains(&queue.name))
+            .filter(|queue| queue.friend.is_some() || self.elsewhere.is_none_or(|at| at <= Instant::now()))
             .collect();
         for some in wanted.chunks(DECLARES_MAX) {
             self.own(some).await?;
@@ -159,7 +165,10 @@ impl Queues {
         let mut failed = false;
         while let Some(declared) = declares.join_next().await {
             match declared {
-                Ok((Ok(backlog), name)) => self.consume(&name, backlog).await?,
+                Ok((Ok(backlog), name)) => {
+                    let inbox = queues.iter().any(|queue| queue.name == name && queue.friend.is_none());
+                    self.consume(&name, inbox, backlog).await?;
+                }
                 _ => failed = true,
             }
         }
@@ -179,7 +188,7 @@ impl Queues {
         let channel = self.link.channel().await.map_err(|failure| failure.to_string())?;
         match declare(&channel, self.link.ownership(), &queue.name).await {
             Ok(backlog) => {
-                self.consume(&queue.name, backlog).await?;
+                self.consume(&queue.name, queue.friend.is_none(), backlog).await?;
                 let _ = channel.close(200, "OK".into()).await;
             }
             Err(failure) if failure.spares_the_connection() => {
@@ -195,15 +204,15 @@ impl Queues {
         Ok(())
     }
 
-    async fn consume(&mut self, name: &str, backlog: u32) -> Result<(), String> {
+    async fn consume(&mut self, name: &str, inbox: bool, backlog: u32) -> Result<(), String> {
         let declared = name.to_owned();
         let stored = self.context.store.call(move |store| store.queue_declared(&declared)).await;
         stored.map_err(|error| error.to_string())?;
-        let consumer = self
-            .consuming
-            .basic_consume(name.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default())
-            .await
-            .map_err(|error| Failure::from(error).to_string())?;
+        let consumer = match inbox && self.link.ownership() == Ownership::UserExclusive {
+            true => self.consume_inbox(name).await?,
+            false => Some(self.consume_on(&self.consuming, name, false).await.map_err(|f| f.to_string())?),
+        };
+        let Some(consumer) = consumer else { return Ok(()) };
         let (ask, asked) = mpsc::channel(1);
         self.consumers.spawn(pass_on(name.to_owned(), consumer, asked, self.arrivals.clone()));
         let backlog = if backlog == 0 { Backlog::Stored } else { Backlog::Waiting };
@@ -213,6 +222,37 @@ impl Queues {
         self.owned.insert(name.to_owned(), Owned { ask, backlog });
         self.context.changed().await;
         Ok(())
+    }
+
+    async fn consume_on(&self, channel: &Channel, name: &str, exclusive: bool) -> Result<Consumer, Failure> {
+        let options = BasicConsumeOptions { exclusive, ..BasicConsumeOptions::default() };
+        Ok(channel.basic_consume(name.into(), "".into(), options, FieldTable::default()).await?)
+    }
+
+    /// Consumes the inbox alone: two local states that take turns would both miss half of the requests. `None`: another
+    /// session does.
+    async fn consume_inbox(&mut self, name: &str) -> Result<Option<Consumer>, String> {
+        let channel = self.link.channel().await.map_err(|failure| failure.to_string())?;
+        limit_prefetch(&channel).await?;
+        match self.consume_on(&channel, name, true).await {
+            Ok(consumer) => {
+                self.elsewhere = None;
+                Ok(Some(consumer))
+            }
+            Err(failure) if failure.is_access_refused() && failure.spares_the_connection() => {
+                if self.elsewhere.replace(Instant::now() + ELSEWHERE_PAUSE).is_none() {
+                    let me = &self.context.me;
+                    self.context
+                        .notice(format!(
+                            "{me} is signed in elsewhere too, with another data folder: friend requests arrive there \
+                             until that session ends"
+                        ))
+                        .await;
+                }
+                Ok(None)
+            }
+            Err(failure) => Err(failure.to_string()),
+        }
     }
 
     async fn delete(&mut self, queue: &OwnedQueue) -> Result<(), String> {
@@ -257,6 +297,7 @@ impl Queues {
     async fn note_caught_up(&mut self, queues: &[OwnedQueue]) {
         let stored = |queue: &OwnedQueue| {
             self.refused.contains(&queue.name)
+                || (queue.friend.is_none() && self.elsewhere.is_some())
                 || self.owned.get(&queue.name).is_some_and(|owned| owned.backlog == Backlog::Stored)
         };
         let has_inbox = queues.iter().any(|queue| queue.friend.is_none());
@@ -265,6 +306,18 @@ impl Queues {
             self.caught_up = true;
             let _ = self.context.notes.send(Note::CaughtUp).await;
         }
+    }
+}
+
+async fn limit_prefetch(channel: &Channel) -> Result<(), String> {
+    let limited = channel.basic_qos(PREFETCH, BasicQosOptions::default()).await;
+    limited.map_err(|error| Failure::from(error).to_string())
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -290,14 +343,13 @@ async fn pass_on(
                 Some(Ok(delivery)) => {
                     Arriving::Delivery { queue: queue.clone(), delivery: Box::new(delivery) }
                 }
-                // The channel is closed, and with it goes the connection.
-                Some(Err(_)) => return,
+                Some(Err(error)) => Arriving::Failed(Failure::from(error)),
                 None => Arriving::Gone { queue: queue.clone() },
             },
             Some(()) = asked.recv() => Arriving::Emptied { queue: queue.clone() },
         };
-        let gone = matches!(arriving, Arriving::Gone { .. });
-        if arrivals.send(arriving).await.is_err() || gone {
+        let last = matches!(arriving, Arriving::Gone { .. } | Arriving::Failed(_));
+        if arrivals.send(arriving).await.is_err() || last {
             return;
         }
     }

@@ -1,0 +1,255 @@
+//! The commands as people run them: processes, exit codes, standard output.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Output, Stdio};
+
+use chat_tui::embedded::Embedded;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+struct World {
+    runtime: Runtime,
+    embedded: Option<Embedded>,
+    address: String,
+    folder: TempDir,
+}
+
+impl World {
+    fn new(servers: usize) -> World {
+        let runtime = Runtime::new().unwrap();
+        let embedded = runtime.block_on(async {
+            let mut embedded = Embedded::start().await.unwrap();
+            for _ in 0..servers {
+                embedded.start_friend_server().await.unwrap();
+            }
+            embedded
+        });
+        let address = embedded.address().to_string();
+        World { runtime, embedded: Some(embedded), address, folder: TempDir::new().unwrap() }
+    }
+
+    fn command(&self, user: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chat-tui"));
+        command
+            .env_clear()
+            .env("WARREN_BROKER", format!("amqp://{}/", self.address))
+            .env("WARREN_USER", user)
+            .env("WARREN_PASSWORD", "a password for tests")
+            .env("WARREN_DATA_DIR", self.folder.path())
+            .args(arguments)
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, user: &str, arguments: &[&str]) -> Output {
+        self.command(user, arguments).output().unwrap()
+    }
+
+    /// Runs a command that succeeds; returns its lines.
+    fn ok(&self, user: &str, arguments: &[&str]) -> Vec<String> {
+        let output = self.run(user, arguments);
+        let (out, error) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "{user} {arguments:?}: {out}{error}");
+        out.lines().map(str::to_owned).collect()
+    }
+
+    fn json(&self, user: &str, arguments: &[&str]) -> Vec<Value> {
+        let arguments = [&["--json"], arguments].concat();
+        self.ok(user, &arguments).iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Runs a command that exits with `code`; returns what it says.
+    fn fails(&self, user: &str, arguments: &[&str], code: i32) -> String {
+        let output = self.run(user, arguments);
+        let (out, error) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(code), "{user} {arguments:?}: {out}{error}");
+        error
+    }
+
+    fn friends(&self, one: &str, two: &str) {
+        self.ok(one, &["sign-up"]);
+        self.ok(two, &["sign-up"]);
+        self.ok(one, &["befriend", two, "hi"]);
+        self.ok(two, &["accept", one]);
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(embedded) = self.embedded.take() {
+            self.runtime.block_on(embedded.shutdown()).unwrap();
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn from_strangers_to_friends_and_back() {
+    let world = World::new(1);
+    world.ok("alice", &["sign-up"]);
+    assert!(world.fails("alice", &["sign-up"], 1).contains("taken"));
+    world.ok("bob", &["sign-up"]);
+    assert_eq!(world.ok("alice", &["befriend", "bob", "hi, it's me"]), ["* bob has your request"]);
+    assert!(world.fails("alice", &["befriend", "bob"], 1).contains("asked bob already"));
+    assert!(world.fails("alice", &["befriend", "zoe"], 1).contains("zoe"));
+
+    let requests = world.json("bob", &["requests"]);
+    assert_eq!(requests.len(), 1);
+    assert_eq!((&requests[0]["name"], &requests[0]["note"]), (&"alice".into(), &"hi, it's me".into()));
+    assert_eq!(world.ok("bob", &["accept", "alice"]), ["* alice is your friend now"]);
+    let friends = world.json("alice", &["friends"]);
+    assert_eq!((&friends[0]["name"], &friends[0]["status"]), (&"bob".into(), &"friend".into()));
+
+    let sent = world.json("alice", &["send", "bob", "lunch?"]);
+    assert_eq!((&sent[0]["text"], &sent[0]["direction"]), (&"lunch?".into(), &"outgoing".into()));
+    assert_eq!(world.json("bob", &["friends"])[0]["unread"], 1);
+    let history = world.json("bob", &["history", "alice"]);
+    assert_eq!(history[0]["id"], sent[0]["id"]);
+
+    world.ok("bob", &["unfriend", "alice"]);
+    assert!(world.fails("alice", &["send", "bob", "hello?"], 1).contains("bob is no longer your friend"));
+    assert!(world.fails("alice", &["send", "bob", "hello??"], 1).contains("bob is no longer your friend"));
+    let history = world.json("alice", &["history", "bob"]);
+    assert_eq!((history.len(), &history[1]["state"]), (2, &"returned".into()));
+}
+
+#[test]
+fn declined_blocked_withdrawn() {
+    let world = World::new(1);
+    world.friends("alice", "bob");
+    world.ok("carol", &["sign-up"]);
+    world.ok("carol", &["befriend", "alice"]);
+    world.ok("alice", &["decline", "carol"]);
+    let requests = world.json("carol", &["requests"]);
+    assert_eq!(requests[0]["state"], "declined");
+    world.ok("carol", &["befriend", "alice", "please"]);
+    world.ok("carol", &["withdraw", "alice"]);
+    assert!(world.fails("alice", &["accept", "carol"], 1).contains("no request from carol"));
+    world.ok("alice", &["block", "bob"]);
+    assert!(world.fails("bob", &["send", "alice", "hi"], 1).contains("no longer your friend"));
+    world.ok("bob", &["befriend", "alice"]);
+    assert!(world.json("alice", &["requests"]).is_empty());
+    world.ok("alice", &["unblock", "bob"]);
+    assert!(world.fails("alice", &["unblock", "bob"], 1).contains("not blocked"));
+}
+
+#[test]
+fn text_comes_from_standard_input_and_goes_out_harmless() {
+    let world = World::new(1);
+    world.friends("alice", "bob");
+    let mut send = world.command("alice", &["send", "bob", "-"]);
+    let mut child = send.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"first\n\x1b]0;pwned\x07\x1b[2Jsecond\n").unwrap();
+    assert!(child.wait().unwrap().success());
+    world.ok("bob", &["friends"]);
+    let shown = world.ok("bob", &["history", "alice"]).join("\n");
+    assert!(shown.ends_with("alice: first\n  | ␛]0;pwned␇␛[2Jsecond"), "{shown:?}");
+    let history = world.json("bob", &["history", "alice"]);
+    assert_eq!(history[0]["text"], "first\n\u{1b}]0;pwned\u{7}\u{1b}[2Jsecond");
+}
+
+/// A running `listen --json`, interrupted when dropped.
+struct Listener {
+    child: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Listener {
+    fn start(world: &World, user: &str) -> Listener {
+        let mut child = world.command(user, &["listen", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Listener { child, lines }
+    }
+
+    fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let line = self.lines.next().expect("listen ended").unwrap();
+            let value: Value = serde_json::from_str(&line).unwrap();
+            if wanted(&value) {
+                return value;
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn listening_and_sending_at_the_same_time() {
+    let world = World::new(1);
+    world.friends("alice", "bob");
+    let mut bob = Listener::start(&world, "bob");
+    bob.until(|event| event["event"] == "connection" && event["state"] == "online");
+    world.ok("alice", &["send", "bob", "one"]);
+    assert_eq!(bob.until(|event| event["event"] == "message")["text"], "one");
+    // Bob answers from another terminal, over the connection of the one that listens.
+    world.ok("bob", &["send", "alice", "two"]);
+    let sent = bob.until(|event| event["event"] == "message");
+    assert_eq!((&sent["text"], &sent["direction"]), (&"two".into(), &"outgoing".into()));
+    world.ok("alice", &["friends"]);
+    bob.until(|event| {
+        event["event"] == "state" && event["id"] == sent["id"] && event["state"] == "delivered"
+    });
+    world.ok("alice", &["unfriend", "bob"]);
+    bob.until(|event| event["event"] == "unfriended" && event["by"] == "alice");
+}
+
+#[test]
+fn mistakes_say_what_to_do() {
+    let world = World::new(0);
+    assert!(world.fails("", &["friends"], 1).contains("a user name cannot be empty"));
+    assert!(world.fails("Alice", &["friends"], 1).contains("no capitals"));
+    assert!(world.fails("alice", &["friends"], 1).contains("wrong password, or no such account"));
+    assert!(world.fails("alice", &["dance"], 2).contains("unrecognized subcommand"));
+    assert!(world.fails("alice", &[], 1).contains("there is no terminal"));
+    let wrong = world.fails("alice", &["--broker", "amqp://alice:s3cret@h:port", "friends"], 2);
+    assert!(wrong.contains("amqp://") && !wrong.contains("s3cret"), "{wrong}");
+    let missing = world.fails("alice", &["script", "no-such-file"], 1);
+    assert!(missing.contains("no-such-file"), "{missing}");
+    let mut nobody = world.command("alice", &["friends"]);
+    let nobody = nobody.env_remove("WARREN_USER").output().unwrap();
+    assert!(text(&nobody.stderr).contains("--user NAME"));
+}
+
+#[test]
+fn without_a_broker_what_is_typed_is_kept_and_goes_out_later() {
+    let mut world = World::new(1);
+    world.friends("alice", "bob");
+    world.ok("alice", &["friends"]);
+    let mut embedded = world.embedded.take().unwrap();
+    world.runtime.block_on(embedded.stop_broker()).unwrap();
+    // Given up after a moment instead of half a minute: as if the terminal had been closed.
+    let mut send = world.command("alice", &["send", "bob", "typed in the dark"]);
+    let mut child = send.stdout(Stdio::null()).spawn().unwrap();
+    while world.json("alice", &["history", "bob"]).is_empty() {
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(world.json("alice", &["history", "bob"])[0]["state"], "queued");
+
+    world.runtime.block_on(embedded.start_broker()).unwrap();
+    world.embedded = Some(embedded);
+    let mut alice = Listener::start(&world, "alice");
+    alice.until(|event| event["event"] == "state" && event["state"] == "sent");
+    let mut bob = Listener::start(&world, "bob");
+    assert_eq!(bob.until(|event| event["event"] == "message")["text"], "typed in the dark");
+}
+
+#[test]
+fn the_demo_tells_its_story_where_there_is_no_terminal() {
+    let world = World::new(0);
+    let mut demo = world.command("you", &["demo"]);
+    let told = demo.env_remove("WARREN_BROKER").output().unwrap();
+    assert!(told.status.success(), "{}", text(&told.stderr));
+    assert!(text(&told.stdout).contains("no longer a friend"), "{}", text(&told.stdout));
+}
