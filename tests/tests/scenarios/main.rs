@@ -1,0 +1,3 @@
+//! Stories, told to the real binaries.
+
+mod friendship;
