@@ -2,7 +2,9 @@
 
 use futures_lite::StreamExt;
 use lapin::message::Delivery;
-use lapin::options::{BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, QueueDeclareOptions};
+use lapin::options::{
+    BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
+};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer};
 use tokio::time::timeout;
@@ -54,6 +56,22 @@ pub async fn publish(
     sent.await
 }
 
+/// Publishes with confirms what the broker has to refuse; returns how it put that.
+pub async fn refusal(
+    channel: &Channel,
+    exchange: &str,
+    key: &str,
+    body: &[u8],
+    properties: BasicProperties,
+) -> String {
+    let selected = soon("confirm.select", channel.confirm_select(ConfirmSelectOptions::default())).await;
+    selected.unwrap_or_else(|error| panic!("no confirms: {error}"));
+    match soon("a refusal", publish(channel, exchange, key, body, properties)).await {
+        Ok(confirmed) => panic!("not refused: {confirmed:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
 pub async fn consume(channel: &Channel, queue: &str) -> Consumer {
     let options = BasicConsumeOptions::default();
     let consuming = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
@@ -79,4 +97,20 @@ pub async fn drain(channel: &Channel, queue: &str) -> Vec<Delivery> {
             None => return drained,
         }
     }
+}
+
+/// Waits until `count` messages are ready in a queue.
+pub async fn becomes(channel: &Channel, queue: &str, count: u32) {
+    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let counting = async {
+        loop {
+            let declared = channel.queue_declare(queue.into(), options, FieldTable::default()).await;
+            let declared = declared.unwrap_or_else(|error| panic!("cannot look at {queue}: {error}"));
+            if declared.message_count() == count {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    soon(&format!("{count} messages in {queue}"), counting).await;
 }

@@ -1,6 +1,7 @@
 //! Spawns the real binaries, talks to them as people and clients do, kills them, and starts them again.
 //!
 //! - [`Broker`], [`FriendServer`], [`ChatUser`]: one process each (a `ChatUser` one for each command).
+//! - [`Peer`]: a chat user at the level of messages.
 //! - [`amqp`]: the same broker seen by a stock AMQP client.
 //! - [`process`]: spawning, reading, ending. Everything that was started ends with its owner, and what it printed is
 //!   shown if the test failed.
@@ -11,6 +12,7 @@ mod binaries;
 mod broker;
 mod chat_user;
 mod friend_server;
+mod peer;
 pub mod process;
 mod world;
 
@@ -20,6 +22,7 @@ pub use binaries::{Binary, workspace_root};
 pub use broker::{Broker, BrokerConfig};
 pub use chat_user::{ChatUser, Listener, Ran};
 pub use friend_server::{FriendServer, secret_file};
+pub use peer::{Mailbox, Peer};
 pub use world::World;
 
 /// How long anything may take before the test fails: generous, because it is waited for only when something is wrong.

@@ -119,7 +119,7 @@ class FrameErrors(Conformance):
 
     def test_contents(self):
         differences = {
-            "properties cut short": (closed(501, "FRAME_ERROR - "), "the client's mistake, not ours"),
+            "properties cut short": (closed(502, "SYNTAX_ERROR - "), "the client's mistake, not ours"),
         }
         self.check(CONTENTS, differences, run)
 

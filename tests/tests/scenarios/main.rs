@@ -1,3 +1,13 @@
 //! Stories, told to the real binaries.
 
+mod broker_crash;
+mod broker_process;
+mod durability;
 mod friendship;
+mod messages;
+mod presence;
+mod protocol;
+mod scripts;
+mod sign_up;
+mod unfriending;
+mod workers;
