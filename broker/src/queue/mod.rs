@@ -137,10 +137,9 @@ impl Queue {
         &self.spec.name
     }
 
-    /// Whether definition and messages outlive the broker. A queue that is exclusive to its connection does
-    /// not, even if declared durable.
+    /// Whether definition and messages outlive the broker.
     pub fn is_stored(&self) -> bool {
-        self.spec.durable && !matches!(self.spec.owner, Owner::Connection(_))
+        self.spec.durable
     }
 
     fn store(&self) -> &Store {

@@ -59,8 +59,8 @@ impl Vhost {
         self.check_owned_limit(&topology, &owner)?;
         self.warn_of_arguments_without_effect(declare.name, &parsed, asker);
         let id = QueueId(self.definitions.next_queue_id());
-        let stored = declare.durable && !matches!(owner, Owner::Connection(_));
-        let ticket = stored.then(|| {
+        let durable = is_durable(declare, &owner);
+        let ticket = durable.then(|| {
             self.definitions.submit(Change::PutQueue(QueueRow {
                 id: id.0,
                 vhost: self.name.to_string(),
@@ -77,7 +77,7 @@ impl Vhost {
             id,
             name: declare.name.into(),
             vhost: self.name.clone(),
-            durable: declare.durable,
+            durable,
             auto_delete: declare.auto_delete,
             owner,
             arguments: declare.arguments.clone(),
@@ -102,7 +102,7 @@ impl Vhost {
             return Err(self.locked(declare.name));
         }
         for (argument, received, current) in [
-            ("durable", declare.durable, spec.durable),
+            ("durable", is_durable(declare, &spec.owner), spec.durable),
             ("auto_delete", declare.auto_delete, spec.auto_delete),
         ] {
             if received != current {
@@ -235,6 +235,11 @@ impl Vhost {
             .collect();
         queues.iter().filter(|queue| self.drop_queue(queue, false).is_some()).count()
     }
+}
+
+/// A queue that ends with its connection is never durable, even if declared so (as in RabbitMQ).
+fn is_durable(declare: &DeclareQueue<'_>, owner: &Owner) -> bool {
+    declare.durable && !matches!(owner, Owner::Connection(_))
 }
 
 /// Names that the server makes up.
