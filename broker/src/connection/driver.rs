@@ -25,6 +25,10 @@ use super::{Connection, Phase};
 /// A read takes at most this much, plus what a frame in the making already had.
 const READ_BYTES: usize = 256 * 1024;
 
+/// After a read of so much the task lets others go first: a client that never stops sending would keep its thread
+/// from timers and from the sockets of everybody else.
+const READ_BYTES_BEFORE_YIELD: usize = READ_BYTES / 4;
+
 /// How long the server waits for `close-ok` before it closes the socket.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -84,6 +88,7 @@ async fn run(established: Established, stream: TcpStream) {
         writing: Vec::new(),
         written: 0,
         wrote_since_tick: true,
+        has_read_much: false,
         last_read: Instant::now(),
         waiting_for_round: 0,
         close_deadline: None,
@@ -104,6 +109,7 @@ struct Driver {
     writing: Vec<u8>,
     written: usize,
     wrote_since_tick: bool,
+    has_read_much: bool,
     last_read: Instant,
     /// The commit round that the store was asked to report.
     waiting_for_round: u64,
@@ -152,6 +158,9 @@ impl Driver {
                 return Ok(());
             }
             self.watch_store();
+            if std::mem::take(&mut self.has_read_much) {
+                tokio::task::yield_now().await;
+            }
             outbox.set_awake(false);
             if !stuck && self.can_flush() && self.has_output() {
                 outbox.set_awake(true);
@@ -255,6 +264,7 @@ impl Driver {
                 Err(error) => return Err(error),
             };
             self.last_read = Instant::now();
+            self.has_read_much = read >= READ_BYTES_BEFORE_YIELD;
             let input = &buffer[..had + read];
             let consumed = {
                 // One wake-up of the commit thread for the whole batch.
