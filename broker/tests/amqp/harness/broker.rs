@@ -87,6 +87,10 @@ impl TestBroker {
         self.running.as_ref().unwrap().addresses().to_vec()
     }
 
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     pub fn broker(&self) -> &Arc<Broker> {
         self.running.as_ref().unwrap().broker()
     }

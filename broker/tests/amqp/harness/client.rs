@@ -78,7 +78,19 @@ pub struct Client {
 impl Client {
     /// Only the socket.
     pub fn dial(addr: SocketAddr) -> Client {
-        let stream = TcpStream::connect(addr).unwrap();
+        Client::on(TcpStream::connect(addr).unwrap())
+    }
+
+    /// A socket that the kernel buffers little for, so that not reading is noticed.
+    pub fn dial_with_small_buffer(addr: SocketAddr) -> Client {
+        let socket =
+            socket2::Socket::new(socket2::Domain::for_address(addr), socket2::Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(16 * 1024).unwrap();
+        socket.connect(&addr.into()).unwrap();
+        Client::on(socket.into())
+    }
+
+    fn on(stream: TcpStream) -> Client {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -95,11 +107,23 @@ impl Client {
     /// All of the handshake.
     pub fn open(addr: SocketAddr, login: &Login<'_>) -> Client {
         let mut client = Client::dial(addr);
-        client.log_in(login);
-        client.tune(login.channel_max, login.frame_max, login.heartbeat_s);
-        client.send(0, connection::Open { virtual_host: login.vhost.into() });
-        client.expect(0, connection::OpenOk);
+        client.finish_opening(login);
         client
+    }
+
+    /// The handshake on a socket that is connected.
+    pub fn finish_opening(&mut self, login: &Login<'_>) {
+        self.log_in(login);
+        self.tune(login.channel_max, login.frame_max, login.heartbeat_s);
+        self.send(0, connection::Open { virtual_host: login.vhost.into() });
+        self.expect(0, connection::OpenOk);
+    }
+
+    /// Two handles on one connection, to read and write at the same time.
+    pub fn split(self) -> (Client, Client) {
+        let mut writer = Client::on(self.stream.try_clone().unwrap());
+        writer.frame_max = self.frame_max;
+        (self, writer)
     }
 
     /// Up to start-ok.
@@ -161,6 +185,16 @@ impl Client {
 
     pub fn send_bytes(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
+    }
+
+    /// Ends the socket, for a handle in another thread too.
+    pub fn hang_up(&mut self) {
+        self.stream.shutdown(std::net::Shutdown::Both).unwrap();
+    }
+
+    /// False when the broker no longer takes anything.
+    pub fn try_send_bytes(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
     }
 
     /// Sends as much as the socket takes without waiting for ever; returns how much that was.
