@@ -13,13 +13,15 @@ use crate::definitions::Ticket;
 use crate::message::Message;
 use crate::outbox::Wakes;
 use crate::pager::Pager;
-use crate::store::{EntryMeta, QueueId, Round, Store};
+use crate::store::{EntryMeta, QueueId, Round, Store, StoreError};
 use crate::timer::Timer;
 use crate::unacked::UnackedDelivery;
 
 pub mod arguments;
 mod backlog;
 mod consumer;
+#[cfg(test)]
+mod tests;
 
 pub use arguments::{Overflow, QueueArguments};
 pub use backlog::{Backlog, Entry};
@@ -442,7 +444,10 @@ impl Queue {
     /// Called by the pager's thread: reads the next bodies and delivers them.
     pub(crate) fn load_next_bodies(self: &Arc<Self>, count_max: usize, bytes_max: u64) {
         let seqs = self.state.lock().backlog.next_on_disk(count_max, bytes_max);
-        let read = self.store().read(self.spec.id, &seqs);
+        self.bodies_read(&seqs, self.store().read(self.spec.id, &seqs));
+    }
+
+    fn bodies_read(self: &Arc<Self>, seqs: &[u64], read: Result<Vec<(u64, Arc<Message>)>, StoreError>) {
         let mut wakes = Wakes::default();
         let mut state = self.state.lock();
         state.loading = false;

@@ -1,0 +1,69 @@
+//! What no client can bring about at will.
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::store::StoreOptions;
+use crate::store::fs::RealFs;
+
+/// A durable queue, and the folder of its store.
+fn queue() -> (Arc<Queue>, TempDir) {
+    let dir = TempDir::new().unwrap();
+    let (store, _) = Store::open(Arc::new(RealFs), dir.path(), StoreOptions::default(), &|_| true).unwrap();
+    let environment = Arc::new(QueueEnvironment {
+        store: Arc::new(store),
+        pager: Pager::start(0).unwrap(),
+        timer: Timer::start().unwrap(),
+    });
+    let arguments = FieldTable::default();
+    let spec = QueueSpec {
+        id: QueueId(1),
+        name: "q".into(),
+        vhost: "/".into(),
+        durable: true,
+        auto_delete: false,
+        owner: Owner::Anyone,
+        parsed: arguments::parse("q", "/", &arguments).unwrap(),
+        arguments,
+        ticket: None,
+    };
+    (Queue::new(spec, environment), dir)
+}
+
+fn only_on_disk(queue: &Queue, count: u64) {
+    queue.recover(|backlog| (0..count).for_each(|seq| backlog.push_recovered(seq, 10, 0, false)));
+}
+
+#[test]
+fn a_message_that_was_purged_while_it_was_read_is_not_missed() {
+    let (queue, _dir) = queue();
+    only_on_disk(&queue, 2);
+    let seqs = queue.state.lock().backlog.next_on_disk(9, 99);
+    queue.purge();
+    queue.bodies_read(&seqs, Ok(Vec::new()));
+    assert!(!queue.state.lock().read_failed);
+}
+
+#[test]
+fn a_message_that_the_store_does_not_have_stops_the_queue() {
+    let (queue, _dir) = queue();
+    only_on_disk(&queue, 2);
+    let message = Arc::new(Message::new("", "q", &[0, 0], b"x", true));
+    queue.bodies_read(&[0, 1], Ok(vec![(1, message)]));
+    assert!(queue.state.lock().read_failed);
+}
+
+#[test]
+fn a_deleted_queue_takes_nothing() {
+    let (queue, _dir) = queue();
+    let message = Arc::new(Message::new("", "q", &[0, 0], b"x", true));
+    let mut wakes = Wakes::default();
+    assert!(matches!(queue.publish(&message, None, &mut wakes), Publish::Enqueued { round: Some(_) }));
+    let Fetched::Message(entry, 0) = queue.get() else { panic!("nothing to get") };
+    let deleted = queue.delete(|counts| if counts.ready == 0 { Ok(()) } else { Err(()) });
+    assert_eq!(deleted.map(|deleted| deleted.messages).unwrap_or(9), 0);
+    assert_eq!(queue.publish(&message, None, &mut wakes), Publish::Deleted);
+    assert_eq!(queue.publish_immediate(&message, &mut wakes), Publish::Deleted);
+    queue.requeue(std::iter::once(entry), &mut wakes);
+    assert_eq!((queue.counts().ready, queue.counts().unacked), (0, 0));
+}
