@@ -1,6 +1,7 @@
 //! The broker over real sockets, one subject a module.
 
 mod channels;
+mod churn;
 mod consume;
 mod exchanges;
 mod frames;
@@ -11,5 +12,6 @@ mod ownership;
 mod permissions;
 mod publish;
 mod queues;
+mod recovery;
 mod settle;
 mod transactions;

@@ -351,6 +351,36 @@ impl Client {
         self.expect_silence(channel);
     }
 
+    /// Like `sync`, for a channel on which deliveries may come at any time: they are kept for later.
+    pub fn sync_among_deliveries(&mut self, channel: u16) {
+        let passive =
+            exchange::Declare { exchange: "amq.direct".into(), passive: true, ..Default::default() };
+        self.send(channel, passive);
+        let mut kept = Vec::new();
+        loop {
+            match self.receive(channel) {
+                Received::Method(Method::ExchangeDeclareOk(_)) => break,
+                other => kept.push((channel, other)),
+            }
+        }
+        self.pending.extend(kept);
+    }
+
+    /// The answer to a method that may succeed or not; deliveries are passed over, the channel is opened again.
+    pub fn next_reply(&mut self, channel: u16) {
+        loop {
+            match self.receive(channel) {
+                Received::Content(Content { method: Method::BasicDeliver(_), .. }) => {}
+                Received::Method(Method::BasicCancel(_)) => {}
+                Received::Method(Method::ChannelClose(_)) => {
+                    self.send(channel, channel::CloseOk);
+                    return self.open_channel(channel);
+                }
+                _ => return,
+            }
+        }
+    }
+
     /// An exception of the channel; it is acknowledged, so that the channel is free again.
     #[track_caller]
     pub fn expect_channel_error(&mut self, channel: u16, code: u16, text: &str) {
@@ -411,6 +441,11 @@ impl Client {
         }
     }
 
+    /// What comes next, on any channel; `None` when the connection is lost.
+    pub fn next_if_any(&mut self) -> Option<(u16, Received)> {
+        self.try_next().ok().flatten()
+    }
+
     /// What comes next, on any channel. Heartbeats are only counted.
     pub fn next(&mut self) -> (u16, Received) {
         match self.try_next() {
@@ -429,13 +464,13 @@ impl Client {
         if !carries_content {
             return Ok(Some((channel, Received::Method(method))));
         }
-        let (_, _, payload) = self.read_frame()?.expect("a header");
+        let Some((_, _, payload)) = self.read_frame()? else { return Ok(None) };
         let header = ContentHeader::decode(&payload).unwrap();
         let properties = Properties::parse(header.properties).unwrap().to_owned();
         let body_size = header.body_size as usize;
         let mut body = Vec::new();
         while body.len() < body_size {
-            let (on, kind, part) = self.read_frame()?.expect("a body");
+            let Some((on, kind, part)) = self.read_frame()? else { return Ok(None) };
             assert_eq!((on, kind), (channel, FrameKind::Body));
             body.extend_from_slice(&part);
         }
