@@ -15,7 +15,10 @@ use super::compaction::Cleaning;
 use super::fs::write_full;
 use super::index::Index;
 use super::intake::Op;
-use super::record::{self, ACK_RUN_BYTES, AckRun, BATCH_HEADER_BYTES, Location};
+use super::key::LogKey;
+use super::record::{
+    self, ACK_RUN_BYTES, AckRun, BATCH_HEADER_BYTES, FORMAT_VERSION, Location, SegmentHeader,
+};
 use super::segment::{Segment, Supply};
 use super::{BLOCK_BYTES_MAX, Entry, QueueId, Round, Shared, StoreError, StoreFailure, StoreOptions, clean};
 use crate::message::Message;
@@ -46,7 +49,7 @@ pub(super) struct Active {
     pub end: u32,
     pub capacity: u32,
     /// For the segment header, as long as that is not written.
-    pub header: Option<(u32, bool)>,
+    pub header: Option<SegmentHeader>,
 }
 
 /// Where a committer starts: what recovery found.
@@ -55,6 +58,7 @@ pub(super) struct Start {
     /// The newest segment's id and end.
     pub last: Location,
     pub batch_sequence: u64,
+    pub key: LogKey,
     pub supply: Supply,
 }
 
@@ -66,6 +70,7 @@ pub struct Committer {
     pub(super) supply: Supply,
     pub(super) batch: Batch,
     batch_sequence: u64,
+    key: LogKey,
     durable: Location,
     /// Files written to since the last sync, oldest first.
     dirty: Vec<Arc<Segment>>,
@@ -95,6 +100,7 @@ impl Committer {
             supply: start.supply,
             batch: Batch::default(),
             batch_sequence: start.batch_sequence,
+            key: start.key,
             durable: start.last,
             dirty: Vec::new(),
             needs_sync: false,
@@ -347,7 +353,7 @@ impl Committer {
             let begun = if self.batch.is_empty() { BATCH_HEADER_BYTES } else { self.batch.len() };
             if active.end as usize + begun + bytes <= active.capacity as usize {
                 if self.batch.is_empty() {
-                    self.batch.begin(active.segment.id, active.end, active.header);
+                    self.batch.begin(&active.segment, active.end, active.header);
                 }
                 return Ok(true);
             }
@@ -375,9 +381,15 @@ impl Committer {
         }
         let segment = Arc::new(prepared.segment);
         index.push_segment(segment.clone(), prepared.bytes, 0);
-        let header = Some((self.last.offset, prepared.recycled));
+        let header = Some(SegmentHeader {
+            version: FORMAT_VERSION,
+            id,
+            previous_end: self.last.offset,
+            key: self.key,
+            recycled: prepared.recycled,
+        });
         self.last = Location::new(id, 0);
-        self.batch.begin(id, 0, header);
+        self.batch.begin(&segment, 0, header);
         self.active = Some(Active { segment, end: 0, capacity: prepared.bytes, header });
         Ok(true)
     }

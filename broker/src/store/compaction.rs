@@ -137,7 +137,7 @@ impl Committer {
             }
             if got >= left {
                 // What is here is no record, whatever length it claims.
-                cleaning.next = match next_batch_header(&cleaning.buffer, 8, cleaning.segment.id) {
+                cleaning.next = match next_batch_header(&cleaning.buffer, 8, cleaning.segment.seed) {
                     Some((at, _)) => cleaning.next + at as u32,
                     None => cleaning.end,
                 };
@@ -158,10 +158,10 @@ impl Committer {
         cleaning: &mut Cleaning,
         bytes: &[u8],
     ) -> Result<usize, StoreFailure> {
-        let id = cleaning.segment.id;
+        let (id, seed) = (cleaning.segment.id, cleaning.segment.seed);
         let mut at = 0;
         while at < bytes.len() {
-            match record::decode(&bytes[at..], id) {
+            match record::decode(&bytes[at..], seed) {
                 Ok((Record::Message(message), size)) => {
                     let location = Location::new(id, cleaning.next + at as u32);
                     cleaning.stuck = !self.copy(index, location, message)?;
@@ -172,7 +172,7 @@ impl Committer {
                 }
                 Ok((_, size)) => at += size,
                 Err(record::Invalid::Short) => return Ok(at),
-                Err(_) => match skip_bad_record(bytes, at, id) {
+                Err(_) => match skip_bad_record(bytes, at, seed) {
                     Some(next) => at = next,
                     None => return Ok(bytes.len() & !7),
                 },

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::key::{LogKey, Seed};
 use super::record::{self, Location, Record};
 use super::sim::Disk;
 use super::*;
@@ -50,11 +51,19 @@ fn with_first(log: &Disk, bytes: Vec<u8>) -> Disk {
     disk
 }
 
+/// The seed of the first segment, from its header.
+fn seed(bytes: &[u8]) -> Seed {
+    match record::decode(bytes, Seed::of_header(1)) {
+        Ok((Record::Segment(header), _)) => header.key.seed(1),
+        other => panic!("no segment header: {other:?}"),
+    }
+}
+
 /// Where the batches begin, and where the last one ends.
 fn batches(bytes: &[u8]) -> Vec<usize> {
     let mut at = record::SEGMENT_HEADER_BYTES;
     let mut starts = vec![at];
-    while let Ok(header) = record::decode_batch_header(&bytes[at..], 1) {
+    while let Ok(header) = record::decode_batch_header(&bytes[at..], seed(bytes)) {
         at += record::BATCH_HEADER_BYTES + header.payload_bytes as usize;
         starts.push(at);
     }
@@ -112,7 +121,7 @@ fn a_tail_torn_at_any_byte_is_cut_and_nothing_else() {
 /// The entries whose record holds this byte.
 fn entries_at(bytes: &[u8], offset: usize) -> Vec<u64> {
     let mut at = record::SEGMENT_HEADER_BYTES;
-    while let Ok((record, size)) = record::decode(&bytes[at..], 1) {
+    while let Ok((record, size)) = record::decode(&bytes[at..], seed(bytes)) {
         if (at..at + size).contains(&offset) {
             return match record {
                 Record::Message(m) => m.entries.iter().map(|e| e.seq).collect(),
@@ -216,10 +225,60 @@ fn a_log_of_another_version_is_refused() {
     let disk = small_log();
     let mut bytes = disk.files()[FIRST].clone();
     bytes[20] = 9;
-    let crc = record::checksum(&bytes[4..record::SEGMENT_HEADER_BYTES], 1);
+    let crc = Seed::of_header(1).checksum(&bytes[4..record::SEGMENT_HEADER_BYTES]);
     bytes[..4].copy_from_slice(&crc.to_le_bytes());
     let disk = with_first(&disk, bytes);
     let Err(error) = open(&disk) else { panic!("a log of version 9 was opened") };
     assert!(matches!(error, StoreError::Version { found: 9, .. }), "{error}");
     assert!(error.to_string().contains("another version"), "{error}");
+}
+
+#[test]
+fn the_key_is_kept_twice() {
+    let log = small_log();
+    let original = log.files()[key::FILE_NAME].clone();
+    for damaged in [Vec::new(), vec![0; 24]] {
+        let disk = with_first(&log, log.files()[FIRST].clone());
+        disk.put(key::FILE_NAME, damaged);
+        let (store, _committer, recovered) = open(&disk).expect("it opens");
+        assert_eq!(recovered.report.damage, []);
+        assert_eq!(seqs(&recovered), [1, 3, 4, 5, 6, 7, 8, 9]);
+        check_bodies(&store, &recovered);
+        assert_eq!(disk.files()[key::FILE_NAME], original);
+    }
+    let mut both = log.files()[FIRST].clone();
+    both[30] ^= 1;
+    let disk = with_first(&log, both);
+    disk.put(key::FILE_NAME, Vec::new());
+    let Err(error) = open(&disk) else { panic!("opened without a key") };
+    assert!(matches!(error, StoreError::KeyLost { .. }), "{error}");
+}
+
+/// A publisher who knows the format writes records into a message's body; then that message is damaged.
+#[test]
+fn records_inside_a_body_are_never_taken_for_records() {
+    let disk = Disk::new(1, 1 << 20);
+    let (store, mut committer, _) = open(&disk).expect("it opens");
+    let mut forged = Vec::new();
+    for guess in [Seed::of_header(1), LogKey(0).seed(1), LogKey(1).seed(1)] {
+        let mut batch = Vec::new();
+        record::begin_batch_header(&mut batch);
+        record::encode_purge(&mut batch, QUEUE, 100, guess);
+        let durable = Location::new(9, 0);
+        let header = record::BatchHeader { sequence: 3, payload_bytes: 32, records: 1, durable };
+        record::finish_batch_header(&mut batch, 0, &header, guess);
+        forged.extend(batch);
+    }
+    for seq in 1..=5 {
+        let body = if seq == 3 { forged.clone() } else { body(seq) };
+        let message = Arc::new(Message::new("xxxx", "kkkk", b"\0\0\0\0", &body, true));
+        store.enqueue(QUEUE, seq, &message, EntryMeta::default());
+        committer.run_round();
+    }
+    drop((store, committer));
+    let third = batches(&disk.files()[FIRST])[2];
+    disk.flip_bit(FIRST, third, 3);
+    let (_store, _committer, recovered) = open(&disk).expect("it opens");
+    assert_eq!(seqs(&recovered), [1, 2, 4, 5]);
+    assert_eq!(recovered.report.damage.len(), 1);
 }

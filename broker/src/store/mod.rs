@@ -45,7 +45,9 @@ mod damage_tests;
 pub mod fs;
 mod index;
 mod intake;
+pub mod key;
 mod lock;
+mod pass;
 mod read;
 pub mod record;
 pub mod recovery;
@@ -160,6 +162,8 @@ pub enum StoreError {
     Version { path: PathBuf, found: u32 },
     #[error("message {seq} of queue {} cannot be read ({segment} offset {offset}): {reason}. Run `broker store check`", queue.0)]
     Unreadable { queue: QueueId, seq: u64, segment: String, offset: u32, reason: String },
+    #[error("the log in {} cannot be read: the file {} is lost and so is every copy of what it held. Restore the folder from a backup, or move it away to start anew", dir.display(), key::FILE_NAME)]
+    KeyLost { dir: PathBuf },
     #[error("the disk of {} is full: the last acks and unconfirmed messages were not written, so messages may be delivered again. Free some space before the next start", dir.display())]
     NoSpaceToClose { dir: PathBuf },
     #[error("{reason}")]

@@ -96,7 +96,7 @@ fn run_length(wanted: &[Wanted]) -> (usize, usize) {
 }
 
 fn decode(bytes: &[u8], want: &Wanted) -> Result<Arc<Message>, String> {
-    let record = match record::decode(bytes, want.segment.id) {
+    let record = match record::decode(bytes, want.segment.seed) {
         Ok((Record::Message(record), _)) => record,
         Ok(_) => return Err("another kind of record is there".into()),
         Err(invalid) => return Err(invalid.to_string()),

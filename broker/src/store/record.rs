@@ -4,15 +4,18 @@
 //! records. Everything is little-endian and padded to 8 bytes, and begins with
 //!
 //! ```text
-//! 0  u32  crc    CRC32C over the bytes from 4 to the end of the padding, seeded with the segment's id
+//! 0  u32  crc    CRC32C over the bytes from 4 to the end of the padding, begun at the segment's seed
 //! 4  u32  len    bytes of the record from offset 0, without the padding
 //! 8  u8   kind
 //! ```
 //!
-//! The seed makes the bytes of a recycled segment invalid in its next life.
+//! The seed ([`LogKey::seed`]) differs per segment, which makes the bytes of a recycled segment invalid in its
+//! next life, and per log by a random key, which makes it impossible to publish a message whose body looks
+//! like records: after damage, where the next record begins has to be searched for.
 
 use std::fmt;
 
+use super::key::{LogKey, Seed};
 use super::{Entry, EntryMeta, QueueId};
 
 /// Version of everything in this file. A log of another version is refused, never guessed at.
@@ -80,6 +83,8 @@ pub struct SegmentHeader {
     pub id: u32,
     /// Where the segment before this one ended; 0 for the first.
     pub previous_end: u32,
+    /// A copy of the log's key, in case the file with it is lost.
+    pub key: LogKey,
     /// The file held another segment before: bytes behind the end are leftovers, not a torn write.
     pub recycled: bool,
 }
@@ -183,8 +188,8 @@ pub enum Invalid {
 }
 
 /// The record at the start of `bytes`, and its bytes with padding.
-pub fn decode(bytes: &[u8], segment: u32) -> Result<(Record<'_>, usize), Invalid> {
-    let (record, size) = checked(bytes, segment)?;
+pub fn decode(bytes: &[u8], seed: Seed) -> Result<(Record<'_>, usize), Invalid> {
+    let (record, size) = checked(bytes, seed)?;
     Ok((contents(record)?, size))
 }
 
@@ -220,7 +225,7 @@ pub fn claimed_size(bytes: &[u8]) -> Result<usize, Invalid> {
 }
 
 /// The batch header at the start of `bytes`, if there is a valid one.
-pub fn decode_batch_header(bytes: &[u8], segment: u32) -> Result<BatchHeader, Invalid> {
+pub fn decode_batch_header(bytes: &[u8], seed: Seed) -> Result<BatchHeader, Invalid> {
     if bytes.len() < BATCH_HEADER_BYTES {
         return Err(Invalid::Short);
     }
@@ -231,16 +236,16 @@ pub fn decode_batch_header(bytes: &[u8], segment: u32) -> Result<BatchHeader, In
     if bytes[8] != KIND_BATCH {
         return Err(Invalid::Kind(bytes[8]));
     }
-    match decode(&bytes[..BATCH_HEADER_BYTES], segment)? {
+    match decode(&bytes[..BATCH_HEADER_BYTES], seed)? {
         (Record::Batch(header), _) => Ok(header),
         _ => Err(Invalid::Kind(bytes[8])),
     }
 }
 
-fn checked(bytes: &[u8], segment: u32) -> Result<(&[u8], usize), Invalid> {
+fn checked(bytes: &[u8], seed: Seed) -> Result<(&[u8], usize), Invalid> {
     let size = claimed_size(bytes)?;
     let whole = bytes.get(..size).ok_or(Invalid::Short)?;
-    if get_u32(whole, 0) != checksum(&whole[4..], segment) {
+    if get_u32(whole, 0) != seed.checksum(&whole[4..]) {
         return Err(Invalid::Checksum);
     }
     Ok((&whole[..get_u32(whole, 4) as usize], size))
@@ -254,6 +259,7 @@ fn decode_segment(record: &[u8]) -> Result<Record<'_>, Invalid> {
         version: get_u32(record, 20),
         id: get_u32(record, 24),
         previous_end: get_u32(record, 28),
+        key: LogKey(get_u64(record, 32)),
         recycled: record[9] & FLAG_RECYCLED != 0,
     }))
 }
@@ -345,8 +351,8 @@ pub fn encode_segment_header(out: &mut Vec<u8>, header: &SegmentHeader) {
     out.extend_from_slice(&header.version.to_le_bytes());
     out.extend_from_slice(&header.id.to_le_bytes());
     out.extend_from_slice(&header.previous_end.to_le_bytes());
-    out.resize(start + SEGMENT_HEADER_BYTES, 0);
-    finish(out, start, header.id);
+    out.extend_from_slice(&header.key.0.to_le_bytes());
+    finish(out, start, Seed::of_header(header.id));
 }
 
 /// Reserves a batch header; [`finish_batch_header`] fills it in when the batch is known.
@@ -354,7 +360,7 @@ pub fn begin_batch_header(out: &mut Vec<u8>) {
     out.resize(out.len() + BATCH_HEADER_BYTES, 0);
 }
 
-pub fn finish_batch_header(out: &mut [u8], start: usize, header: &BatchHeader, segment: u32) {
+pub fn finish_batch_header(out: &mut [u8], start: usize, header: &BatchHeader, seed: Seed) {
     let b = &mut out[start..start + BATCH_HEADER_BYTES];
     b[4..8].copy_from_slice(&(BATCH_HEADER_BYTES as u32).to_le_bytes());
     b[8] = KIND_BATCH;
@@ -363,14 +369,14 @@ pub fn finish_batch_header(out: &mut [u8], start: usize, header: &BatchHeader, s
     b[24..28].copy_from_slice(&header.durable.segment.to_le_bytes());
     b[28..32].copy_from_slice(&header.durable.offset.to_le_bytes());
     b[32..36].copy_from_slice(&header.records.to_le_bytes());
-    let crc = checksum(&b[4..], segment);
+    let crc = seed.checksum(&b[4..]);
     b[..4].copy_from_slice(&crc.to_le_bytes());
 }
 
 /// Parts of a message beside its entries, as [`crate::message::Message::block`] gives them.
 pub type Block<'a> = (&'a [u8], u8, u8, u32);
 
-pub fn encode_message(out: &mut Vec<u8>, entries: &[Entry], block: Block<'_>, segment: u32) {
+pub fn encode_message(out: &mut Vec<u8>, entries: &[Entry], block: Block<'_>, seed: Seed) {
     let (data, exchange_len, routing_key_len, properties_len) = block;
     let with_meta = any_meta(entries);
     let start = begin(out, KIND_MESSAGE, flag_meta(with_meta), exchange_len, routing_key_len);
@@ -378,20 +384,20 @@ pub fn encode_message(out: &mut Vec<u8>, entries: &[Entry], block: Block<'_>, se
     out.extend_from_slice(&(entries.len() as u32).to_le_bytes());
     push_entries(out, entries, with_meta);
     out.extend_from_slice(data);
-    finish(out, start, segment);
+    finish(out, start, seed);
 }
 
-pub fn encode_ref(out: &mut Vec<u8>, target: Location, entries: &[Entry], segment: u32) {
+pub fn encode_ref(out: &mut Vec<u8>, target: Location, entries: &[Entry], seed: Seed) {
     let with_meta = any_meta(entries);
     let start = begin(out, KIND_REF, flag_meta(with_meta), 0, 0);
     out.extend_from_slice(&target.segment.to_le_bytes());
     out.extend_from_slice(&target.offset.to_le_bytes());
     out.extend_from_slice(&(entries.len() as u32).to_le_bytes());
     push_entries(out, entries, with_meta);
-    finish(out, start, segment);
+    finish(out, start, seed);
 }
 
-pub fn encode_acks(out: &mut Vec<u8>, runs: &[AckRun], segment: u32) {
+pub fn encode_acks(out: &mut Vec<u8>, runs: &[AckRun], seed: Seed) {
     let start = begin(out, KIND_ACKS, 0, 0, 0);
     out.extend_from_slice(&(runs.len() as u32).to_le_bytes());
     for run in runs {
@@ -399,15 +405,15 @@ pub fn encode_acks(out: &mut Vec<u8>, runs: &[AckRun], segment: u32) {
         out.extend_from_slice(&run.first.to_le_bytes());
         out.extend_from_slice(&run.count.to_le_bytes());
     }
-    finish(out, start, segment);
+    finish(out, start, seed);
 }
 
-pub fn encode_purge(out: &mut Vec<u8>, queue: QueueId, up_to: u64, segment: u32) {
+pub fn encode_purge(out: &mut Vec<u8>, queue: QueueId, up_to: u64, seed: Seed) {
     let start = begin(out, KIND_PURGE, 0, 0, 0);
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&queue.0.to_le_bytes());
     out.extend_from_slice(&up_to.to_le_bytes());
-    finish(out, start, segment);
+    finish(out, start, seed);
 }
 
 fn begin(out: &mut Vec<u8>, kind: u8, flags: u8, a: u8, b: u8) -> usize {
@@ -416,11 +422,11 @@ fn begin(out: &mut Vec<u8>, kind: u8, flags: u8, a: u8, b: u8) -> usize {
     start
 }
 
-fn finish(out: &mut Vec<u8>, start: usize, segment: u32) {
+fn finish(out: &mut Vec<u8>, start: usize, seed: Seed) {
     let len = (out.len() - start) as u32;
     out.resize(start + padded(len as usize), 0);
     out[start + 4..start + 8].copy_from_slice(&len.to_le_bytes());
-    let crc = checksum(&out[start + 4..], segment);
+    let crc = seed.checksum(&out[start + 4..]);
     out[start..start + 4].copy_from_slice(&crc.to_le_bytes());
 }
 
@@ -445,11 +451,6 @@ fn flag_meta(with_meta: bool) -> u8 {
 
 const fn entry_bytes(with_meta: bool) -> usize {
     if with_meta { ENTRY_META_BYTES } else { ENTRY_BYTES }
-}
-
-/// CRC32C of `bytes`, begun at the segment's id.
-pub fn checksum(bytes: &[u8], segment: u32) -> u32 {
-    crc32c::crc32c_append(segment, bytes)
 }
 
 fn get_u32(bytes: &[u8], at: usize) -> u32 {

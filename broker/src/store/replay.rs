@@ -1,14 +1,12 @@
 //! Applies the log's records in order to an index, and gives the queues' contents at the end.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 
-use super::fs::FsFile;
 use super::index::Index;
 use super::record::{self, Entries, Location, Record};
 use super::recovery::{RecoveredEntry, RecoveredQueue};
-use super::segment::{Segment, file_name};
+use super::segment::Segment;
 use super::slab::Slot;
 use super::{Entry, EntryMeta, QueueId};
 
@@ -31,9 +29,9 @@ impl Replay {
         self.placed.push(Vec::new());
     }
 
-    /// Keeps the ids without gaps; `file` is never read because nothing is alive in it.
-    pub fn push_missing_segment(&mut self, id: u32, dir: &Path, file: Arc<dyn FsFile>) {
-        self.push_segment(Arc::new(Segment { id, path: dir.join(file_name(id)), file }), 0);
+    /// Keeps the ids without gaps; its file is never read because nothing is alive in it.
+    pub fn push_missing_segment(&mut self, segment: Segment) {
+        self.push_segment(Arc::new(segment), 0);
     }
 
     pub fn set_end(&mut self, end: Location) {

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::fs::{FsFile, read_full};
+use super::key::Seed;
 use super::record::{
     self, BATCH_HEADER_BYTES, BatchHeader, Invalid, Record, SEGMENT_HEADER_BYTES, SegmentHeader,
 };
@@ -12,22 +13,22 @@ use super::record::{
 const WINDOW_BYTES: usize = 1 << 20;
 
 /// The next valid batch header in `bytes` at or behind `from`; both count from an 8-byte boundary.
-pub fn next_batch_header(bytes: &[u8], from: usize, segment: u32) -> Option<(usize, BatchHeader)> {
+pub fn next_batch_header(bytes: &[u8], from: usize, seed: Seed) -> Option<(usize, BatchHeader)> {
     (from..bytes.len().saturating_sub(BATCH_HEADER_BYTES - 1))
         .step_by(8)
-        .find_map(|at| Some((at, record::decode_batch_header(&bytes[at..], segment).ok()?)))
+        .find_map(|at| Some((at, record::decode_batch_header(&bytes[at..], seed).ok()?)))
 }
 
 /// Where to go on behind the bad record at `at`: at the next record if the length can be trusted because
 /// something valid is there, else at the next batch.
-pub fn skip_bad_record(bytes: &[u8], at: usize, segment: u32) -> Option<usize> {
+pub fn skip_bad_record(bytes: &[u8], at: usize, seed: Seed) -> Option<usize> {
     if let Ok(size) = record::claimed_size(&bytes[at..])
         && let Some(rest) = bytes.get(at + size..)
-        && (rest.is_empty() || record::decode(rest, segment).is_ok())
+        && (rest.is_empty() || record::decode(rest, seed).is_ok())
     {
         return Some(at + size);
     }
-    next_batch_header(bytes, at + 8, segment).map(|(next, _)| next)
+    next_batch_header(bytes, at + 8, seed).map(|(next, _)| next)
 }
 
 /// What is at a place in a segment.
@@ -45,6 +46,7 @@ pub enum Found {
 
 pub struct SegmentReader {
     pub id: u32,
+    pub seed: Seed,
     pub file: Arc<dyn FsFile>,
     pub len: u32,
     window: Vec<u8>,
@@ -52,17 +54,17 @@ pub struct SegmentReader {
 }
 
 impl SegmentReader {
-    pub fn new(id: u32, file: Arc<dyn FsFile>) -> io::Result<SegmentReader> {
+    pub fn new(id: u32, seed: Seed, file: Arc<dyn FsFile>) -> io::Result<SegmentReader> {
         let len = file.len()?.min(u64::from(u32::MAX)) as u32;
         file.will_read_sequentially();
-        Ok(SegmentReader { id, file, len, window: Vec::new(), window_at: 0 })
+        Ok(SegmentReader { id, seed, file, len, window: Vec::new(), window_at: 0 })
     }
 
     /// The segment header, or why there is none.
     pub fn header(&mut self) -> io::Result<Result<SegmentHeader, Invalid>> {
         let id = self.id;
         let bytes = self.bytes(0, SEGMENT_HEADER_BYTES)?;
-        Ok(match record::decode(bytes, id) {
+        Ok(match record::decode(bytes, Seed::of_header(id)) {
             Ok((Record::Segment(header), _)) if header.id == id => Ok(header),
             Ok(_) => Err(Invalid::Contents),
             Err(invalid) => Err(invalid),
@@ -71,8 +73,8 @@ impl SegmentReader {
 
     /// What begins at `offset`. A batch's bytes can then be had from [`SegmentReader::bytes`].
     pub fn find(&mut self, offset: u32) -> io::Result<Found> {
-        let id = self.id;
-        let Ok(header) = record::decode_batch_header(self.bytes(offset, BATCH_HEADER_BYTES)?, id) else {
+        let seed = self.seed;
+        let Ok(header) = record::decode_batch_header(self.bytes(offset, BATCH_HEADER_BYTES)?, seed) else {
             return Ok(if self.is_zero_from(offset)? { Found::End } else { Found::BadHeader });
         };
         let bytes = BATCH_HEADER_BYTES as u64 + u64::from(header.payload_bytes);
@@ -80,7 +82,7 @@ impl SegmentReader {
             return Ok(Found::BadBatch { header, bytes: self.len - offset });
         }
         let batch = self.bytes(offset, bytes as usize)?;
-        let verified = count_valid(&batch[BATCH_HEADER_BYTES..], id) == Some(header.records);
+        let verified = count_valid(&batch[BATCH_HEADER_BYTES..], seed) == Some(header.records);
         let bytes = bytes as u32;
         Ok(if verified { Found::Batch { header, bytes } } else { Found::BadBatch { header, bytes } })
     }
@@ -89,9 +91,9 @@ impl SegmentReader {
     pub fn search(&mut self, offset: u32) -> io::Result<Option<(u32, BatchHeader)>> {
         let mut at = offset;
         loop {
-            let id = self.id;
+            let seed = self.seed;
             let bytes = self.bytes(at, WINDOW_BYTES)?;
-            if let Some((found, header)) = next_batch_header(bytes, 0, id) {
+            if let Some((found, header)) = next_batch_header(bytes, 0, seed) {
                 return Ok(Some((at + found as u32, header)));
             }
             if bytes.len() < WINDOW_BYTES {
@@ -137,10 +139,10 @@ impl SegmentReader {
 }
 
 /// How many records there are, if all of them verify and nothing else is there.
-fn count_valid(mut bytes: &[u8], segment: u32) -> Option<u32> {
+fn count_valid(mut bytes: &[u8], seed: Seed) -> Option<u32> {
     let mut count = 0;
     while !bytes.is_empty() {
-        let (record, size) = record::decode(bytes, segment).ok()?;
+        let (record, size) = record::decode(bytes, seed).ok()?;
         if matches!(record, Record::Batch(_) | Record::Segment(_)) {
             return None;
         }

@@ -7,12 +7,21 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::fs::{Access, Fs, FsFile};
+use super::key::{LogKey, Seed};
 
 /// One file of the log. Readers hold it while they read, so it may be unlinked but not reused meanwhile.
 pub struct Segment {
     pub id: u32,
+    /// Where the checksums of its records begin.
+    pub seed: Seed,
     pub path: PathBuf,
     pub file: Arc<dyn FsFile>,
+}
+
+impl Segment {
+    pub fn new(id: u32, key: LogKey, dir: &Path, file: Arc<dyn FsFile>) -> Segment {
+        Segment { id, seed: key.seed(id), path: dir.join(file_name(id)), file }
+    }
 }
 
 /// `0000000042.segment`
@@ -97,11 +106,12 @@ impl Supply {
     pub fn new(
         fs: Arc<dyn Fs>,
         dir: &Path,
+        key: LogKey,
         segment_bytes: u32,
         next: Option<Prepared>,
         threaded: bool,
     ) -> io::Result<Supply> {
-        let keeper = Keeper { fs, dir: dir.to_path_buf(), unremoved: VecDeque::new() };
+        let keeper = Keeper { fs, dir: dir.to_path_buf(), key, unremoved: VecDeque::new() };
         let worker = if threaded { spawn(keeper)? } else { Worker::Manual { keeper, jobs: VecDeque::new() } };
         Ok(Supply {
             worker,
@@ -266,6 +276,7 @@ fn spawn(mut keeper: Keeper) -> io::Result<Worker> {
 struct Keeper {
     fs: Arc<dyn Fs>,
     dir: PathBuf,
+    key: LogKey,
     /// Dead segments whose removal failed, oldest first. Removed strictly in this order: a younger one gone
     /// before an older one would take the acks of the older one's messages with it.
     unremoved: VecDeque<Dead>,
@@ -300,7 +311,7 @@ impl Keeper {
         }
         file.sync_data().map_err(Shortage::Fatal)?;
         self.fs.sync_dir(&self.dir).map_err(Shortage::Fatal)?;
-        Ok(Prepared { segment: Segment { id, path, file }, bytes, recycled: false })
+        Ok(Prepared { segment: Segment::new(id, self.key, &self.dir, file), bytes, recycled: false })
     }
 
     fn recycle(&mut self, old: Arc<Segment>, id: u32, bytes: u32) -> Result<Prepared, Shortage> {
@@ -315,7 +326,8 @@ impl Keeper {
             return Err(Shortage::Retry(error));
         }
         self.fs.sync_dir(&self.dir).map_err(Shortage::Fatal)?;
-        Ok(Prepared { segment: Segment { id, path, file: old.file.clone() }, bytes, recycled: true })
+        let segment = Segment::new(id, self.key, &self.dir, old.file.clone());
+        Ok(Prepared { segment, bytes, recycled: true })
     }
 
     fn remove_dead(&mut self) -> Result<(), Shortage> {

@@ -363,6 +363,10 @@ impl Fs for Disk {
         let state = self.0.lock();
         Ok(state.capacity_bytes.saturating_sub(state.used_bytes()))
     }
+
+    fn random(&self) -> u64 {
+        self.0.lock().rng.draw()
+    }
 }
 
 struct SimFile {

@@ -476,8 +476,8 @@ impl World {
         let recovered = loop {
             let faults = Faults { lying_sync: self.faults.lying_sync, ..Faults::default() };
             self.disk.set_faults(if self.rng.below(2) == 0 { self.faults } else { faults });
-            // Opening needs no new space.
-            if self.rng.below(4) == 0 {
+            // Opening needs no new space, creating does.
+            if self.coverage.steps > 0 && self.rng.below(4) == 0 {
                 self.disk.set_capacity(self.disk.used_bytes());
             }
             if self.rng.below(3) == 0 {
