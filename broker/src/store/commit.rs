@@ -12,7 +12,7 @@ use parking_lot::MutexGuard;
 
 use super::batch::{BATCH_BYTES, Batch, SEGMENT_OVERHEAD_BYTES};
 use super::compaction::Cleaning;
-use super::fs::write_full;
+use super::fs::{FsFile, write_full};
 use super::index::Index;
 use super::intake::Op;
 use super::key::LogKey;
@@ -45,6 +45,7 @@ pub enum Progress {
 
 pub(super) struct Active {
     pub segment: Arc<Segment>,
+    pub file: Arc<dyn FsFile>,
     /// Where the next batch goes.
     pub end: u32,
     pub capacity: u32,
@@ -73,7 +74,7 @@ pub struct Committer {
     key: LogKey,
     durable: Location,
     /// Files written to since the last sync, oldest first.
-    dirty: Vec<Arc<Segment>>,
+    dirty: Vec<(Arc<Segment>, Arc<dyn FsFile>)>,
     /// Something in this round may only be called durable after a sync.
     pub(super) needs_sync: bool,
     /// Acks taken out of the index and not written yet.
@@ -87,6 +88,8 @@ pub struct Committer {
     latest: Round,
     synced: Round,
     pub(super) cleaning: Option<Cleaning>,
+    /// Segments up to this one shall be emptied whatever they hold.
+    pub(super) clean_through: u32,
     round_bytes: usize,
 }
 
@@ -112,6 +115,7 @@ impl Committer {
             latest: 0,
             synced: 0,
             cleaning: None,
+            clean_through: 0,
             round_bytes: 0,
         }
     }
@@ -153,6 +157,17 @@ impl Committer {
     /// hold acks alone.
     pub fn synced_round(&self) -> Round {
         self.synced
+    }
+
+    /// Lets compaction empty every segment up to this one.
+    pub fn clean_through(&mut self, segment: u32) {
+        self.clean_through = segment;
+        // A segment that is being written on cannot be emptied.
+        self.active.take_if(|active| active.segment.id <= segment);
+    }
+
+    pub fn oldest_segment(&self) -> u32 {
+        self.shared.index.lock().segments().front().map_or(u32::MAX, |oldest| oldest.segment.id)
     }
 
     /// Does one pending file job of a store without threads. Says whether there was one.
@@ -380,6 +395,7 @@ impl Committer {
             self.seal(index, &full)?;
         }
         let segment = Arc::new(prepared.segment);
+        let file = segment.file().map_err(|e| StoreFailure::io("opening", &segment.path, &e))?;
         index.push_segment(segment.clone(), prepared.bytes, 0);
         let header = Some(SegmentHeader {
             version: FORMAT_VERSION,
@@ -390,7 +406,7 @@ impl Committer {
         });
         self.last = Location::new(id, 0);
         self.batch.begin(&segment, 0, header);
-        self.active = Some(Active { segment, end: 0, capacity: prepared.bytes, header });
+        self.active = Some(Active { segment, file, end: 0, capacity: prepared.bytes, header });
         Ok(true)
     }
 
@@ -399,7 +415,7 @@ impl Committer {
         if full.capacity - full.end <= full.capacity / 16 {
             return Ok(());
         }
-        let cut = full.segment.file.set_len(u64::from(full.end));
+        let cut = full.file.set_len(u64::from(full.end));
         cut.map_err(|e| StoreFailure::io("truncating", &full.segment.path, &e))?;
         index.set_file_bytes(full.segment.id, full.end);
         Ok(())
@@ -413,9 +429,9 @@ impl Committer {
         let Some(active) = &mut self.active else { return Ok(()) };
         self.batch.finish(self.batch_sequence, self.durable);
         self.batch_sequence += 1;
-        let segment = active.segment.clone();
+        let (segment, file) = (active.segment.clone(), active.file.clone());
         let (buffer, offset) = (&self.batch.buffer, u64::from(active.end));
-        MutexGuard::unlocked(index, || write_full(&*segment.file, buffer, offset))
+        MutexGuard::unlocked(index, || write_full(&*file, buffer, offset))
             .map_err(|e| StoreFailure::io("writing", &segment.path, &e))?;
         active.end += buffer.len() as u32;
         active.header = None;
@@ -428,16 +444,16 @@ impl Committer {
             state.end = self.last.offset;
         }
         self.shared.written.notify_all();
-        if self.dirty.last().is_none_or(|last| last.id != segment.id) {
-            self.dirty.push(segment);
+        if self.dirty.last().is_none_or(|(last, _)| last.id != segment.id) {
+            self.dirty.push((segment, file));
         }
         Ok(())
     }
 
     pub(super) fn sync(&mut self) -> Result<(), StoreFailure> {
-        for segment in &self.dirty {
+        for (segment, file) in &self.dirty {
             // Never tried again: after a failed sync the pages may be gone and a second one succeed.
-            segment.file.sync_data().map_err(|e| StoreFailure::io("syncing", &segment.path, &e))?;
+            file.sync_data().map_err(|e| StoreFailure::io("syncing", &segment.path, &e))?;
             self.shared.counters.syncs.fetch_add(1, Ordering::Relaxed);
         }
         self.dirty.clear();

@@ -10,7 +10,7 @@ use parking_lot::MutexGuard;
 
 use super::StoreFailure;
 use super::commit::Committer;
-use super::fs::read_full;
+use super::fs::{FsFile, read_full};
 use super::index::Index;
 use super::record::{self, Location, MessageRecord, Record, SEGMENT_HEADER_BYTES};
 use super::scan::{next_batch_header, skip_bad_record};
@@ -25,6 +25,7 @@ const PACE: usize = 4;
 /// The oldest segment while it is being emptied.
 pub struct Cleaning {
     segment: Arc<Segment>,
+    file: Arc<dyn FsFile>,
     /// Where to go on reading, and where to stop.
     next: u32,
     end: u32,
@@ -44,7 +45,7 @@ impl Committer {
     pub(super) fn compact(&mut self, index: &mut MutexGuard<'_, Index>) -> Result<bool, StoreFailure> {
         let removed = self.remove_dead(index)?;
         if self.cleaning.is_none() {
-            self.begin_cleaning(index);
+            self.begin_cleaning(index)?;
         }
         let Some(mut cleaning) = self.cleaning.take() else { return Ok(removed) };
         let budget = self.options.compaction_slice_bytes.max(PACE * self.batch.len());
@@ -95,22 +96,28 @@ impl Committer {
         Ok(removed)
     }
 
-    fn begin_cleaning(&mut self, index: &Index) {
+    fn begin_cleaning(&mut self, index: &Index) -> Result<(), StoreFailure> {
         let (Some(oldest), Some(active)) = (index.segments().front(), index.segments().back()) else {
-            return;
+            return Ok(());
         };
         let full_bytes = index.file_bytes() - u64::from(active.file_bytes);
-        if full_bytes == 0 || full_bytes * 4 <= index.live_bytes() * LIVE_FACTOR_QUARTERS {
-            return;
+        let worthwhile = full_bytes > 0 && full_bytes * 4 > index.live_bytes() * LIVE_FACTOR_QUARTERS;
+        let is_active = self.active.as_ref().is_some_and(|active| active.segment.id == oldest.segment.id);
+        if is_active || (!worthwhile && oldest.segment.id > self.clean_through) {
+            return Ok(());
         }
-        oldest.segment.file.will_read_sequentially();
+        let file =
+            oldest.segment.file().map_err(|e| StoreFailure::io("opening", &oldest.segment.path, &e))?;
+        file.will_read_sequentially();
         self.cleaning = Some(Cleaning {
             segment: oldest.segment.clone(),
+            file,
             next: SEGMENT_HEADER_BYTES as u32,
             end: oldest.end,
             buffer: Vec::new(),
             stuck: false,
         });
+        Ok(())
     }
 
     fn clean_slice(
@@ -123,8 +130,8 @@ impl Committer {
         loop {
             let left = (cleaning.end - cleaning.next) as usize;
             cleaning.buffer.resize(want.min(left), 0);
-            let Cleaning { segment, next, buffer, .. } = cleaning;
-            let got = MutexGuard::unlocked(index, || read_full(&*segment.file, buffer, u64::from(*next)))
+            let Cleaning { segment, file, next, buffer, .. } = cleaning;
+            let got = MutexGuard::unlocked(index, || read_full(&**file, buffer, u64::from(*next)))
                 .map_err(|e| StoreFailure::io("reading", &segment.path, &e))?;
             cleaning.buffer.truncate(got);
             let buffer = std::mem::take(&mut cleaning.buffer);

@@ -282,3 +282,61 @@ fn records_inside_a_body_are_never_taken_for_records() {
     assert_eq!(seqs(&recovered), [1, 2, 4, 5]);
     assert_eq!(recovered.report.damage.len(), 1);
 }
+
+fn text(act: impl FnOnce(&mut Vec<u8>)) -> String {
+    let mut out = Vec::new();
+    act(&mut out);
+    String::from_utf8(out).expect("UTF-8")
+}
+
+#[test]
+fn check_says_what_is_wrong_and_repair_mends_it() {
+    let disk = small_log();
+    let fs: Arc<Disk> = Arc::new(disk.clone());
+    let dir = Path::new("/log");
+    let sound = text(|out| assert!(tool::check(fs.clone(), dir, out).expect("readable")));
+    assert!(sound.contains("queue 7: 8 messages") && sound.ends_with("no damage\n"), "{sound}");
+    let before = disk.files();
+    let third = batches(&before[FIRST])[2];
+    disk.flip_bit(FIRST, third + record::BATCH_HEADER_BYTES + 50, 1);
+    let bad = text(|out| assert!(!tool::check(fs.clone(), dir, out).expect("readable")));
+    let place = format!("DAMAGED: segment 1 offset {}", third + record::BATCH_HEADER_BYTES);
+    assert!(bad.contains(&place) && bad.contains("queue 7: 7 messages"), "{bad}");
+    assert_eq!(
+        disk.files().keys().collect::<Vec<_>>(),
+        before.keys().collect::<Vec<_>>(),
+        "check only reads"
+    );
+
+    let done = text(|out| assert!(tool::repair(fs.clone(), dir, options(), out).expect("it can be")));
+    assert!(done.contains("repaired"), "{done}");
+    let sound = text(|out| assert!(tool::check(fs.clone(), dir, out).expect("readable")));
+    assert!(sound.contains("queue 7: 7 messages"), "{sound}");
+    assert!(disk.files().keys().any(|name| name.starts_with("damaged-")), "the bad bytes are kept");
+    let (store, _committer, recovered) = open(&disk).expect("it opens");
+    assert_eq!(seqs(&recovered), [1, 4, 5, 6, 7, 8, 9]);
+    assert!(recovered.queues[&QUEUE].entries.iter().all(|entry| entry.redelivered));
+    check_bodies(&store, &recovered);
+    // Nothing to do a second time.
+    drop(store);
+    assert!(!tool::repair(fs, dir, options(), &mut Vec::new()).expect("it opens"));
+}
+
+#[test]
+fn dump_shows_every_record() {
+    let disk = small_log();
+    let starts = batches(&disk.files()[FIRST]);
+    disk.flip_bit(FIRST, starts[1] + record::BATCH_HEADER_BYTES + 50, 1);
+    let fs: Arc<Disk> = Arc::new(disk);
+    let shown = text(|out| tool::dump(fs, Path::new("/log"), out).expect("readable"));
+    for expected in [
+        "segment 1: format 1, the one before ended at 0\n",
+        "segment 1 offset 40: batch 1, 1 records",
+        "message, exchange \"x\", key \"k\", body 17 bytes, queue 7 message 1\n",
+        "BAD bytes (checksum mismatch)\n",
+        "acks, queue 7 from 2 on 1\n",
+        "segment 1 offset 1160: end\n",
+    ] {
+        assert!(shown.contains(expected), "{expected:?} in:\n{shown}");
+    }
+}

@@ -12,6 +12,11 @@ use super::seqs::Seqs;
 use super::slab::{Slab, Slot, Stored};
 use super::{Entry, QueueId};
 
+/// Room for so many queues is kept in any case.
+const QUEUES_KEPT: usize = 4096;
+/// Files of the newest segments are kept open; older ones are opened when they are read.
+const OPEN_SEGMENTS: u32 = 64;
+
 #[derive(Default)]
 pub struct Index {
     slab: Slab,
@@ -84,6 +89,9 @@ impl Index {
     /// The id must follow that of the last segment.
     pub fn push_segment(&mut self, segment: Arc<Segment>, file_bytes: u32, end: u32) {
         debug_assert!(self.segments.back().is_none_or(|last| last.segment.id + 1 == segment.id));
+        if let Some(old) = self.segment(segment.id.wrapping_sub(OPEN_SEGMENTS)) {
+            old.segment.close();
+        }
         self.file_bytes += u64::from(file_bytes);
         self.segments.push_back(SegmentState { segment, file_bytes, end, live_bytes: 0, live_messages: 0 });
     }
@@ -168,7 +176,7 @@ impl Index {
         let Some(seqs) = self.queues.get_mut(&queue) else { return false };
         let Some(slot) = seqs.remove(seq) else { return false };
         if seqs.is_empty() {
-            self.queues.remove(&queue);
+            self.forget_queue(queue);
         }
         self.entries -= 1;
         self.release(slot);
@@ -181,13 +189,22 @@ impl Index {
         let mut slots = Vec::new();
         seqs.remove_up_to(up_to, |slot| slots.push(slot));
         if seqs.is_empty() {
-            self.queues.remove(&queue);
+            self.forget_queue(queue);
         }
         self.entries -= slots.len() as u64;
         for &slot in &slots {
             self.release(slot);
         }
         slots.len() as u64
+    }
+
+    fn forget_queue(&mut self, queue: QueueId) {
+        self.queues.remove(&queue);
+        // A table that once held many queues gives most of its memory back.
+        let len = self.queues.len();
+        if self.queues.capacity() > QUEUES_KEPT && len < self.queues.capacity() / 8 {
+            self.queues.shrink_to(2 * len);
+        }
     }
 
     /// Where a live message is now after compaction copied it; its record there names all its entries.

@@ -59,6 +59,7 @@ pub mod sim;
 mod slab;
 #[cfg(test)]
 mod tests;
+pub mod tool;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -166,6 +167,8 @@ pub enum StoreError {
     KeyLost { dir: PathBuf },
     #[error("the disk of {} is full: the last acks and unconfirmed messages were not written, so messages may be delivered again. Free some space before the next start", dir.display())]
     NoSpaceToClose { dir: PathBuf },
+    #[error("the disk of {} is full: damaged segments could not be rewritten. Free some space and repair again", dir.display())]
+    NoSpaceToRepair { dir: PathBuf },
     #[error("{reason}")]
     Option { reason: String },
     #[error(transparent)]
@@ -185,7 +188,6 @@ pub struct StoreStats {
     pub segments: u64,
     /// Bytes of all log files, prepared ones included.
     pub disk_bytes: u64,
-    pub index_memory_bytes: u64,
     pub rounds: u64,
     pub syncs: u64,
     pub bytes_written: u64,
@@ -364,13 +366,17 @@ impl Store {
             live_bytes: index.live_bytes(),
             segments: index.segments().len() as u64,
             disk_bytes: index.file_bytes() + load(&c.prepared_bytes),
-            index_memory_bytes: index.memory_bytes() as u64,
             rounds: load(&c.rounds),
             syncs: load(&c.syncs),
             bytes_written: load(&c.bytes_written),
             compaction_bytes: load(&c.compaction_bytes),
             elided: load(&c.elided),
         }
+    }
+
+    /// Bytes of memory the index takes, without allocator overhead. Looks at every queue: for diagnosis.
+    pub fn index_memory_bytes(&self) -> u64 {
+        self.shared.index.lock().memory_bytes() as u64
     }
 
     /// Writes and syncs what was handed in, ends the commit thread, and notes that the shutdown was clean:

@@ -84,6 +84,11 @@ impl Pass {
         })
     }
 
+    /// The segments in the folder, oldest first.
+    pub fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
     pub fn run(&mut self) -> Result<(), StoreError> {
         for at in 0..self.ids.len() {
             let mut reader = self.reader(self.ids[at])?;
@@ -155,15 +160,21 @@ impl Pass {
             let gap = format!("segments {} to {} are missing", self.last.segment + 1, reader.id - 1);
             self.damage(self.last, 0, gap, None);
             for id in self.last.segment + 1..reader.id {
-                self.replay.push_missing_segment(Segment::new(id, self.key, &self.dir, reader.file.clone()));
+                let file = reader.file.clone();
+                let segment = Segment::new(id, self.key, &self.dir, self.fs.clone(), file);
+                self.replay.push_missing_segment(segment);
             }
         } else if ends_before {
             self.damage(self.last, 0, "the end of this segment is missing".into(), None);
         }
     }
 
+    fn as_segment(&self, reader: &SegmentReader) -> Segment {
+        Segment::new(reader.id, self.key, &self.dir, self.fs.clone(), reader.file.clone())
+    }
+
     fn push_segment(&mut self, reader: &SegmentReader) {
-        let segment = Segment::new(reader.id, self.key, &self.dir, reader.file.clone());
+        let segment = self.as_segment(reader);
         self.replay.push_segment(Arc::new(segment), reader.len);
         self.report.segments += 1;
         self.last = Location::new(reader.id, SEGMENT_HEADER_BYTES as u32);
@@ -299,7 +310,7 @@ impl Pass {
     /// Ends the log in this segment, at the last good place.
     fn cut(&mut self, at: usize, reader: &SegmentReader, noteworthy: bool) {
         self.leave_out(at + 1, self.last, reader.len, noteworthy);
-        let segment = Segment::new(reader.id, self.key, &self.dir, reader.file.clone());
+        let segment = self.as_segment(reader);
         self.leftovers.truncate = Some((Arc::new(segment), self.last.offset));
         self.replay.set_file_bytes(self.last);
         self.last_is_open = false;
@@ -366,11 +377,14 @@ impl Pass {
         self.report.entries = index.entries();
         self.report.entries_of_unknown_queues = unknown;
         let open = self.last_is_open && index.segments().back().is_some();
-        let active = index.segments().back().filter(|_| open).map(|last| Active {
-            segment: last.segment.clone(),
-            end: self.last.offset,
-            capacity: last.file_bytes,
-            header: None,
+        let active = index.segments().back().filter(|_| open).and_then(|last| {
+            Some(Active {
+                segment: last.segment.clone(),
+                file: last.segment.file().ok()?,
+                end: self.last.offset,
+                capacity: last.file_bytes,
+                header: None,
+            })
         });
         Outcome {
             key: self.key,

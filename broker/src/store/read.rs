@@ -29,28 +29,49 @@ pub(super) fn read(
     queue: QueueId,
     seqs: &[u64],
 ) -> Result<Vec<(u64, Arc<Message>)>, StoreError> {
-    let wanted = look_up(shared, queue, seqs)?;
-    let mut messages = Vec::with_capacity(wanted.len());
+    let mut messages = Vec::with_capacity(seqs.len());
+    let mut wanted = look_up(shared, queue, seqs)?;
+    loop {
+        let Err((at, error)) = read_all(queue, &wanted, &mut messages) else { return Ok(messages) };
+        // Compaction may have moved the rest and removed the file before it was opened.
+        let rest: Vec<u64> = wanted[at..].iter().map(|want| want.seq).collect();
+        let again = look_up(shared, queue, &rest)?;
+        if again.first().is_some_and(|first| first.location == wanted[at].location) {
+            return Err(error);
+        }
+        wanted = again;
+    }
+}
+
+/// On error also where among the wanted it came up; the messages before are there.
+fn read_all(
+    queue: QueueId,
+    wanted: &[Wanted],
+    messages: &mut Vec<(u64, Arc<Message>)>,
+) -> Result<(), (usize, StoreError)> {
     let mut buffer = Vec::new();
-    let mut rest = &wanted[..];
-    while let Some(first) = rest.first() {
-        let (run, bytes) = run_length(rest);
+    let mut at = 0;
+    while at < wanted.len() {
+        let first = &wanted[at];
+        let (run, bytes) = run_length(&wanted[at..]);
         buffer.resize(bytes, 0);
-        let file = &*first.segment.file;
-        let got = read_full(file, &mut buffer, u64::from(first.location.offset))
-            .map_err(|e| unreadable(queue, first, &e.to_string()))?;
-        for want in &rest[..run] {
+        let got = first
+            .segment
+            .file()
+            .and_then(|file| read_full(&*file, &mut buffer, u64::from(first.location.offset)))
+            .map_err(|e| (at, unreadable(queue, first, &e.to_string())))?;
+        for want in &wanted[at..at + run] {
             let start = (want.location.offset - first.location.offset) as usize;
             let message = buffer[..got]
                 .get(start..start + want.len as usize)
                 .ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof).to_string())
                 .and_then(|bytes| decode(bytes, want))
-                .map_err(|reason| unreadable(queue, want, &reason))?;
+                .map_err(|reason| (at, unreadable(queue, want, &reason)))?;
             messages.push((want.seq, message));
+            at += 1;
         }
-        rest = &rest[run..];
     }
-    Ok(messages)
+    Ok(())
 }
 
 /// Holding the segments keeps their files readable whatever compaction does meanwhile.

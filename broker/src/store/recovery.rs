@@ -106,7 +106,7 @@ pub(super) fn open(
     let mut pass = Pass::new(fs.clone(), dir, true)?;
     pass.run()?;
     let found = pass.finish(known);
-    let next = found.leftovers.tidy(&*fs, dir, found.key, found.last, options.segment_bytes)?;
+    let next = found.leftovers.tidy(&fs, dir, found.key, found.last, options.segment_bytes)?;
     found.secure_tail()?;
     clean::remove(&*fs, dir).map_err(|e| io_error("remove the clean shutdown note in", dir, e))?;
     let supply = Supply::new(fs.clone(), dir, found.key, options.segment_bytes, next, threaded)
@@ -188,14 +188,14 @@ impl Leftovers {
     /// Takes no more space than it gives back.
     fn tidy(
         &self,
-        fs: &dyn Fs,
+        fs: &Arc<dyn Fs>,
         dir: &Path,
         key: LogKey,
         last: Location,
         segment_bytes: u32,
     ) -> Result<Option<Prepared>, StoreError> {
         if let Some((segment, len)) = &self.truncate {
-            let file = &segment.file;
+            let file = segment.file().map_err(|e| io_error("open", &segment.path, e))?;
             file.set_len(u64::from(*len)).map_err(|e| io_error("truncate", &segment.path, e))?;
             file.sync_data().map_err(|e| io_error("sync", &segment.path, e))?;
         }
@@ -203,7 +203,7 @@ impl Leftovers {
         for &id in self.ids.iter().rev() {
             let path = dir.join(file_name(id));
             if id == last.segment.wrapping_add(1) {
-                next = prepare_again(fs, dir, key, id, segment_bytes)?;
+                next = prepare_again(fs.clone(), dir, key, id, segment_bytes)?;
             }
             if next.is_none() || id != last.segment.wrapping_add(1) {
                 fs.remove(&path).map_err(|e| io_error("remove", &path, e))?;
@@ -218,7 +218,7 @@ impl Leftovers {
 
 /// Empties the file, because unconfirmed batches in it could verify once something is written before them.
 fn prepare_again(
-    fs: &dyn Fs,
+    fs: Arc<dyn Fs>,
     dir: &Path,
     key: LogKey,
     id: u32,
@@ -232,7 +232,11 @@ fn prepare_again(
         return Ok(None);
     }
     file.sync_data().map_err(|e| io_error("sync", path, e))?;
-    Ok(Some(Prepared { segment: Segment::new(id, key, dir, file), bytes: segment_bytes, recycled: false }))
+    Ok(Some(Prepared {
+        segment: Segment::new(id, key, dir, fs, file),
+        bytes: segment_bytes,
+        recycled: false,
+    }))
 }
 
 impl Outcome {
@@ -247,9 +251,10 @@ impl Outcome {
         for state in self.index.segments().iter().filter(|s| s.segment.id >= self.durable.segment) {
             let segment = &state.segment;
             let from = if segment.id == self.durable.segment { self.durable.offset } else { 0 };
-            rewrite(&*segment.file, from, state.end, &mut buffer)
+            let file = segment.file().map_err(|e| io_error("open", &segment.path, e))?;
+            rewrite(&*file, from, state.end, &mut buffer)
                 .map_err(|e| io_error("write again", &segment.path, e))?;
-            segment.file.sync_data().map_err(|e| io_error("sync", &segment.path, e))?;
+            file.sync_data().map_err(|e| io_error("sync", &segment.path, e))?;
         }
         Ok(())
     }

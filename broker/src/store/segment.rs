@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use parking_lot::Mutex;
+
 use super::fs::{Access, Fs, FsFile};
 use super::key::{LogKey, Seed};
 
@@ -15,12 +17,24 @@ pub struct Segment {
     /// Where the checksums of its records begin.
     pub seed: Seed,
     pub path: PathBuf,
-    pub file: Arc<dyn FsFile>,
+    fs: Arc<dyn Fs>,
+    open: Mutex<Option<Arc<dyn FsFile>>>,
 }
 
 impl Segment {
-    pub fn new(id: u32, key: LogKey, dir: &Path, file: Arc<dyn FsFile>) -> Segment {
-        Segment { id, seed: key.seed(id), path: dir.join(file_name(id)), file }
+    pub fn new(id: u32, key: LogKey, dir: &Path, fs: Arc<dyn Fs>, file: Arc<dyn FsFile>) -> Segment {
+        Segment { id, seed: key.seed(id), path: dir.join(file_name(id)), fs, open: Mutex::new(Some(file)) }
+    }
+
+    /// The file; opened for this use alone if it was closed.
+    pub fn file(&self) -> io::Result<Arc<dyn FsFile>> {
+        let open = self.open.lock().clone();
+        open.map_or_else(|| self.fs.open(&self.path, Access::ReadWrite), Ok)
+    }
+
+    /// Gives the descriptor back once nobody uses it.
+    pub fn close(&self) {
+        self.open.lock().take();
     }
 }
 
@@ -169,7 +183,7 @@ impl Supply {
         }
         let Some(mut next) = self.next.take() else { return Ok(None) };
         if next.bytes < bytes {
-            if let Err(error) = next.segment.file.allocate(u64::from(bytes)) {
+            if let Err(error) = next.segment.file().and_then(|file| file.allocate(u64::from(bytes))) {
                 self.shortage = Some(error);
                 self.next = Some(next);
                 return Ok(None);
@@ -311,7 +325,11 @@ impl Keeper {
         }
         file.sync_data().map_err(Shortage::Fatal)?;
         self.fs.sync_dir(&self.dir).map_err(Shortage::Fatal)?;
-        Ok(Prepared { segment: Segment::new(id, self.key, &self.dir, file), bytes, recycled: false })
+        Ok(Prepared {
+            segment: Segment::new(id, self.key, &self.dir, self.fs.clone(), file),
+            bytes,
+            recycled: false,
+        })
     }
 
     fn recycle(&mut self, old: Arc<Segment>, id: u32, bytes: u32) -> Result<Prepared, Shortage> {
@@ -321,12 +339,16 @@ impl Keeper {
             return self.prepare(id, bytes);
         }
         let path = self.dir.join(file_name(id));
-        if let Err(error) = self.fs.rename(&old.path, &path) {
-            self.unremoved.push_back(Dead { segment: old, keep: false });
-            return Err(Shortage::Retry(error));
-        }
+        let renamed = old.file().and_then(|file| self.fs.rename(&old.path, &path).map(|()| file));
+        let file = match renamed {
+            Ok(file) => file,
+            Err(error) => {
+                self.unremoved.push_back(Dead { segment: old, keep: false });
+                return Err(Shortage::Retry(error));
+            }
+        };
         self.fs.sync_dir(&self.dir).map_err(Shortage::Fatal)?;
-        let segment = Segment::new(id, self.key, &self.dir, old.file.clone());
+        let segment = Segment::new(id, self.key, &self.dir, self.fs.clone(), file);
         Ok(Prepared { segment, bytes, recycled: true })
     }
 

@@ -12,6 +12,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::AddAssign;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -58,6 +59,21 @@ pub struct Coverage {
     pub blocked: u64,
     pub compaction_bytes: u64,
     pub elided: u64,
+}
+
+impl AddAssign for Coverage {
+    fn add_assign(&mut self, other: Coverage) {
+        self.steps += other.steps;
+        self.enqueues += other.enqueues;
+        self.power_cuts += other.power_cuts;
+        self.kills += other.kills;
+        self.failures += other.failures;
+        self.clean_closes += other.clean_closes;
+        self.cuts += other.cuts;
+        self.blocked += other.blocked;
+        self.compaction_bytes += other.compaction_bytes;
+        self.elided += other.elided;
+    }
 }
 
 /// How a run goes.
@@ -471,11 +487,11 @@ impl World {
     /// Opens the store, through crashes in the middle of that, and compares what it holds.
     fn start(&mut self, reached: Reached, delivered: &BTreeSet<(QueueId, u64)>) -> Result<(), String> {
         self.listened.clear();
-        self.disk.set_capacity(CAPACITY_BYTES.max(self.disk.used_bytes()));
         let mut reached = reached;
         let recovered = loop {
             let faults = Faults { lying_sync: self.faults.lying_sync, ..Faults::default() };
             self.disk.set_faults(if self.rng.below(2) == 0 { self.faults } else { faults });
+            self.disk.set_capacity(CAPACITY_BYTES.max(self.disk.used_bytes()));
             // Opening needs no new space, creating does.
             if self.coverage.steps > 0 && self.rng.below(4) == 0 {
                 self.disk.set_capacity(self.disk.used_bytes());

@@ -1,0 +1,281 @@
+//! The store beside what the disk can do, in the same run: `cargo bench -p broker --bench store [-- DIR]`.
+//!
+//! Prints ratios to the raw figures, because machines differ and their neighbours too. The folder should be on
+//! the disk in question; `/tmp` may be memory.
+
+use std::fs::OpenOptions;
+use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use broker::message::Message;
+use broker::store::fs::RealFs;
+use broker::store::{DurableListener, EntryMeta, QueueId, Round, Store, StoreOptions, StoreStats};
+
+const QUEUE: QueueId = QueueId(1);
+
+struct Tell(Sender<()>);
+
+impl DurableListener for Tell {
+    fn durable(&self, _durable: Round) {
+        // The bench may be done with waiting.
+        let _ = self.0.send(());
+    }
+}
+
+struct Bench {
+    store: Store,
+    listener: Arc<dyn DurableListener>,
+    told: Receiver<()>,
+    seq: u64,
+}
+
+impl Bench {
+    fn open(dir: &Path) -> Bench {
+        let (store, _) =
+            Store::open(Arc::new(RealFs), dir, StoreOptions::default(), &|_| true).expect("opens");
+        let (tell, told) = channel();
+        Bench { store, listener: Arc::new(Tell(tell)), told, seq: 0 }
+    }
+
+    fn wait(&self, round: Round) {
+        self.store.on_durable(round, self.listener.clone());
+        self.told.recv().expect("the store tells");
+        assert!(self.store.failure().is_none());
+    }
+
+    /// Enqueues one batch of new messages as a connection does with one socket read; the last round.
+    fn publish(&mut self, count: usize, body: &[u8]) -> Round {
+        let _cork = self.store.cork();
+        let mut round = 0;
+        for _ in 0..count {
+            self.seq += 1;
+            let message = Arc::new(Message::new("", "queue", b"\x10\x00\x02", body, true));
+            round = self.store.enqueue(QUEUE, self.seq, &message, EntryMeta::default());
+        }
+        round
+    }
+}
+
+fn percentile(times: &mut [Duration], percent: usize) -> Duration {
+    times.sort_unstable();
+    times[(times.len() - 1) * percent / 100]
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+fn fresh(dir: &Path, name: &str) -> PathBuf {
+    let path = dir.join(name);
+    if path.exists() {
+        std::fs::remove_dir_all(&path).expect("the folder can be emptied");
+    }
+    std::fs::create_dir_all(&path).expect("the folder can be made");
+    path
+}
+
+/// Append and fdatasync into a preallocated file, alternating with the store so that both see the same disk.
+fn commit_latency(dir: &Path, batch: usize, body_len: usize, rounds: usize) {
+    let body = vec![7u8; body_len];
+    let raw_path = fresh(dir, "raw").join("file");
+    let raw = OpenOptions::new().create(true).truncate(true).write(true).open(&raw_path).expect("raw file");
+    let record = vec![9u8; batch * (body_len + 48)];
+    rustix::fs::fallocate(&raw, rustix::fs::FallocateFlags::empty(), 0, (record.len() * (rounds + 1)) as u64)
+        .expect("space");
+    raw.sync_all().expect("sync");
+    let mut bench = Bench::open(&fresh(dir, "store"));
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let first = bench.publish(1, &body);
+    bench.wait(first);
+    let before = bench.store.stats();
+    for i in 0..rounds {
+        let start = Instant::now();
+        let round = bench.publish(batch, &body);
+        bench.wait(round);
+        ours.push(start.elapsed());
+        let start = Instant::now();
+        raw.write_all_at(&record, (i * record.len()) as u64).expect("raw write");
+        raw.sync_data().expect("raw sync");
+        theirs.push(start.elapsed());
+    }
+    let after = bench.store.stats();
+    let (p50, raw50) = (percentile(&mut ours, 50), percentile(&mut theirs, 50));
+    println!(
+        "commit {batch:>4} x {body_len} B: p50 {:>7.0} us, raw {:>7.0} us, ratio {:.2}; p99 {:.0} us, raw {:.0} us; \
+         {:.2} syncs per batch, {:.2} bytes written per payload byte",
+        micros(p50),
+        micros(raw50),
+        micros(p50) / micros(raw50),
+        micros(percentile(&mut ours, 99)),
+        micros(percentile(&mut theirs, 99)),
+        (after.syncs - before.syncs) as f64 / rounds as f64,
+        (after.bytes_written - before.bytes_written) as f64 / (rounds * batch * body_len) as f64,
+    );
+}
+
+/// Processor time of this process.
+fn cpu() -> Duration {
+    let usage = std::fs::read_to_string("/proc/self/stat").expect("Linux");
+    let fields: Vec<&str> = usage.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap_or(0) + fields[12].parse::<u64>().unwrap_or(0);
+    Duration::from_millis(ticks * 10)
+}
+
+fn raw_sequential_write(dir: &Path, bytes: usize) -> f64 {
+    let path = fresh(dir, "raw").join("file");
+    let mut file = std::fs::File::create(path).expect("raw file");
+    let block = vec![5u8; 1 << 20];
+    let start = Instant::now();
+    for i in 0..bytes / block.len() {
+        file.write_all(&block).expect("raw write");
+        if i % 8 == 7 {
+            file.sync_data().expect("raw sync");
+        }
+    }
+    file.sync_all().expect("raw sync");
+    bytes as f64 / start.elapsed().as_secs_f64() / 1e6
+}
+
+fn raw_sequential_read(dir: &Path) -> f64 {
+    let path = dir.join("raw/file");
+    drop_caches();
+    let mut file = std::fs::File::open(path).expect("raw file");
+    let mut block = vec![0u8; 1 << 20];
+    let (start, mut bytes) = (Instant::now(), 0);
+    loop {
+        match file.read(&mut block).expect("raw read") {
+            0 => break,
+            n => bytes += n,
+        }
+    }
+    bytes as f64 / start.elapsed().as_secs_f64() / 1e6
+}
+
+/// Only root may; without it everything is read from memory, the raw file too.
+fn drop_caches() {
+    let _ = std::process::Command::new("sync").status();
+    let _ = std::fs::write("/proc/sys/vm/drop_caches", "3");
+}
+
+/// A backlog as fast as it goes: filled, recovered, drained.
+fn backlog(dir: &Path, messages: usize, body_len: usize) {
+    let payload = messages * body_len;
+    let raw_write = raw_sequential_write(dir, payload);
+    let path = fresh(dir, "store");
+    let mut bench = Bench::open(&path);
+    let body = vec![7u8; body_len];
+    let (start, cpu_start) = (Instant::now(), cpu());
+    let mut last = 0;
+    for _ in 0..messages / 512 {
+        last = bench.publish(512, &body);
+        while bench.store.backlog_bytes() > 64 << 20 {
+            std::thread::yield_now();
+        }
+    }
+    bench.wait(last);
+    let fill = start.elapsed();
+    let cpu_fill = cpu() - cpu_start;
+    let stats = bench.store.stats();
+    let fill_rate = payload as f64 / fill.as_secs_f64() / 1e6;
+    println!(
+        "fill {messages} x {body_len} B: {:.0} k/s, {fill_rate:.0} MB/s, raw {raw_write:.0} MB/s, ratio {:.2}; \
+         {:.2} us CPU per message, {:.2} bytes written per payload byte, {:.1} index bytes per message",
+        messages as f64 / fill.as_secs_f64() / 1e3,
+        fill_rate / raw_write,
+        micros(cpu_fill) / messages as f64,
+        stats.bytes_written as f64 / payload as f64,
+        bench.store.index_memory_bytes() as f64 / messages as f64,
+    );
+    drop(bench);
+    recover(dir, &path, &stats);
+    drain(&path, messages, fill);
+}
+
+fn recover(dir: &Path, path: &Path, stats: &StoreStats) {
+    let raw_read = raw_sequential_read(dir);
+    drop_caches();
+    let start = Instant::now();
+    let (store, recovered) =
+        Store::open(Arc::new(RealFs), path, StoreOptions::default(), &|_| true).expect("it opens");
+    let time = start.elapsed();
+    assert_eq!(recovered.report.messages, stats.messages);
+    let rate = recovered.report.bytes_read as f64 / time.as_secs_f64() / 1e6;
+    println!(
+        "recover {} messages: {:.0} ms, {rate:.0} MB/s, raw {raw_read:.0} MB/s, ratio {:.2}",
+        stats.messages,
+        time.as_secs_f64() * 1e3,
+        rate / raw_read
+    );
+    drop((store, recovered));
+}
+
+/// Reads and acks everything in order.
+fn drain(path: &Path, messages: usize, fill: Duration) {
+    let bench = Bench::open(path);
+    let start = Instant::now();
+    let mut round = 0;
+    let all: Vec<u64> = (1..=messages as u64).collect();
+    for seqs in all.chunks(512) {
+        let read = bench.store.read(QUEUE, seqs).expect("readable");
+        round = bench.store.ack_many(QUEUE, read.iter().map(|(seq, message)| (*seq, Some(message))));
+    }
+    bench.wait(round);
+    let time = start.elapsed();
+    let settle = Instant::now();
+    while bench.store.stats().segments > 1 && settle.elapsed() < Duration::from_secs(10) {
+        std::thread::yield_now();
+    }
+    let stats = bench.store.stats();
+    println!(
+        "drain: {:.0} k/s, ratio to fill {:.2}; {} segments and {} MiB left, {} MiB copied",
+        messages as f64 / time.as_secs_f64() / 1e3,
+        fill.as_secs_f64() / time.as_secs_f64(),
+        stats.segments,
+        stats.disk_bytes >> 20,
+        stats.compaction_bytes >> 20,
+    );
+}
+
+fn many_queues(dir: &Path, queues: u64) {
+    let (store, _) = Store::open(Arc::new(RealFs), &fresh(dir, "store"), StoreOptions::default(), &|_| true)
+        .expect("opens");
+    let mut round = 0;
+    let start = Instant::now();
+    for seq in 1..=3 {
+        for i in 0..queues {
+            // Visits every queue in an order that looks random.
+            let queue = QueueId(1 + i.wrapping_mul(2_654_435_761) % queues);
+            let message = Arc::new(Message::new("", "q", b"", &[1; 300], true));
+            round = store.enqueue(queue, seq, &message, EntryMeta::default());
+        }
+    }
+    let (tell, told) = channel();
+    store.on_durable(round, Arc::new(Tell(tell)));
+    told.recv().expect("the store tells");
+    let time = start.elapsed();
+    println!(
+        "{queues} queues x 3: {:.0} k/s, {:.0} index bytes per queue beside 16 per message",
+        3.0 * queues as f64 / time.as_secs_f64() / 1e3,
+        store.index_memory_bytes() as f64 / queues as f64 - 3.0 * 16.0,
+    );
+}
+
+fn main() {
+    // cargo passes `--bench`.
+    let dir = std::env::args().skip(1).find(|word| !word.starts_with("--"));
+    let dir =
+        dir.map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("store-bench"), PathBuf::from);
+    std::fs::create_dir_all(&dir).expect("the folder can be made");
+    println!("in {}", dir.display());
+    for (batch, rounds) in [(1, 2000), (32, 2000), (512, 500)] {
+        commit_latency(&dir, batch, 300, rounds);
+    }
+    backlog(&dir, 1_000_448, 300);
+    backlog(&dir, 500_224, 1024);
+    many_queues(&dir, 100_000);
+    std::fs::remove_dir_all(&dir).expect("the folder can be removed");
+}
