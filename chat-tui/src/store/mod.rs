@@ -14,6 +14,8 @@ mod peers;
 mod queues;
 mod schema;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 
 use std::{
@@ -74,15 +76,25 @@ impl Store {
     pub fn open(dir: &Path) -> Result<Store, StoreError> {
         folder::create_private(dir)
             .map_err(|source| StoreError::Io { what: format!("cannot create {}", dir.display()), source })?;
-        let mut connection = Connection::open(dir.join(FILE))?;
+        let connection = Connection::open(dir.join(FILE))?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
-        connection.set_prepared_statement_cache_capacity(64);
         // FULL: what we acknowledge to the broker must survive a power loss, for it is nowhere else.
         connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
              PRAGMA journal_size_limit = 16777216;",
         )?;
+        Store::with(connection, dir)
+    }
+
+    /// Forgotten with its handle.
+    #[cfg(test)]
+    pub(crate) fn open_in_memory() -> Result<Store, StoreError> {
+        Store::with(Connection::open_in_memory()?, Path::new(""))
+    }
+
+    fn with(mut connection: Connection, dir: &Path) -> Result<Store, StoreError> {
         schema::migrate(&mut connection)?;
+        connection.set_prepared_statement_cache_capacity(64);
         let mut store = Store { connection, dir: dir.to_owned(), seen_version: 0 };
         store.changed_elsewhere()?;
         Ok(store)

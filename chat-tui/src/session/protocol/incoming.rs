@@ -177,6 +177,8 @@ fn become_friends(peer: &mut Peer, queue: &str, envelope: &Envelope, effects: &m
     }
     peer.bond = Bond::Friend { ours: queue.to_owned(), theirs: theirs.to_owned() };
     peer.asks = None;
+    // Whatever they asked before they answered is settled by it, even if it arrives later.
+    peer.newest_ask = peer.newest_ask.max(Some(envelope.id));
     effects.push(Effect::Save(peer.clone()));
 }
 

@@ -271,6 +271,16 @@ fn a_request_overtaken_by_its_withdrawal_does_not_show_up() {
 }
 
 #[test]
+fn a_request_older_than_their_accept_does_not_end_the_friendship() {
+    let accept = from_bob(Body::Accept {}).answering(id(1)).with_id(id(5));
+    let effects = incoming::letter(&asked(RequestState::Forwarded), QA, &accept, &now());
+    let Some(Effect::Save(after)) = effects.last() else { panic!("{effects:?}") };
+    assert_eq!(short(&incoming::inbox("alice", after, &request(4, QC), &now())), ["save friend A/B"]);
+    let newer = incoming::inbox("alice", after, &request(6, QC), &now());
+    assert_eq!(short(&newer)[2], "save former by_us=false asks C");
+}
+
+#[test]
 fn a_request_that_names_no_friend_queue_cannot_make_us_write_elsewhere() {
     for reply_to in [None, Some("friends.x"), Some("inbox.x"), Some("friend.x"), Some("")] {
         let envelope = Envelope { reply_to: reply_to.map(Into::into), ..request(2, QB) };
