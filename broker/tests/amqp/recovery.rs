@@ -108,7 +108,7 @@ fn consume_until_lost(mut client: Client, ledger: &Ledger) {
     while let Some((_, received)) = client.next_if_any() {
         let Received::Content(delivery) = received else { continue };
         let number = number(&delivery);
-        let answer = if number % 2 == 0 {
+        let answer = if number.is_multiple_of(2) {
             ledger.acked.lock().unwrap().insert(number);
             encode(1, ack(delivery.tag()))
         } else {
