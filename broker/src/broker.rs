@@ -26,6 +26,9 @@ use crate::timer::Timer;
 use crate::vhost::recovery::BadDefinition;
 use crate::vhost::{Vhost, VhostLimits, undo};
 
+/// The message log's folder in the data folder.
+pub(crate) const MESSAGES_FOLDER: &str = "messages";
+
 /// Why a broker cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -86,7 +89,7 @@ impl Broker {
         let authority = Authority::load(&mut snapshot, definitions.clone(), config.auth.clone())?;
         let known: hashbrown::HashSet<u64> = snapshot.queues.iter().map(|row| row.id).collect();
         let (store, recovered) =
-            Store::open(Arc::new(RealFs), &dir.join("messages"), store_options(&config), &|id| {
+            Store::open(Arc::new(RealFs), &dir.join(MESSAGES_FOLDER), store_options(&config), &|id| {
                 known.contains(&id.0)
             })?;
         let store = Arc::new(store);
@@ -194,7 +197,7 @@ impl Broker {
     }
 }
 
-fn store_options(config: &Config) -> StoreOptions {
+pub(crate) fn store_options(config: &Config) -> StoreOptions {
     StoreOptions {
         segment_bytes: config.store.segment_bytes.min(1 << 30) as u32,
         disk_free_min_bytes: config.limits.disk_free_min_bytes,

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-pub use cli::{Cli, Flags};
+pub use cli::{Cli, Command, Flags};
 pub use error::ConfigError;
 pub use sources::{misspelt_variables, process_env};
 

@@ -16,6 +16,7 @@ mod pager;
 mod queue;
 mod server;
 pub mod store;
+pub mod store_command;
 mod timer;
 mod unacked;
 mod vhost;

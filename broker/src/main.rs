@@ -3,7 +3,8 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use broker::config::{Cli, Config, DEFAULT_TOML, misspelt_variables, process_env};
+use broker::config::{Cli, Command, Config, DEFAULT_TOML, misspelt_variables, process_env};
+use broker::store_command::{self, StoreCommand};
 use broker::{Broker, LogLines};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
@@ -38,6 +39,9 @@ fn main() -> ExitCode {
     for variable in misspelt_variables(&env) {
         tracing::warn!("{variable}");
     }
+    if let Some(Command::Store(command)) = cli.command {
+        return store(command, &config);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
@@ -66,6 +70,14 @@ async fn run(config: Config, log_lines: LogLines) -> Result<(), Box<dyn std::err
     running.shutdown().await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn store(command: StoreCommand, config: &Config) -> ExitCode {
+    match store_command::run(command, config, &mut std::io::stdout().lock()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => fail(&error),
+    }
 }
 
 fn fail(error: &(impl std::error::Error + ?Sized)) -> ExitCode {

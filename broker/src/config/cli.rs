@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::{Config, listen_address};
+use crate::store_command::StoreCommand;
 
 /// An AMQP 0-9-1 broker.
 ///
@@ -15,12 +16,23 @@ use super::{Config, listen_address};
 pub struct Cli {
     #[command(flatten)]
     pub flags: Flags,
+
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do instead of serving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Subcommand)]
+pub enum Command {
+    /// Look into the message log of a broker that is not running
+    #[command(subcommand)]
+    Store(StoreCommand),
 }
 
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Flags {
     /// Read this configuration file [env: WARREN_CONFIG]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
 
     /// Listen on this IP address and port; may be given several times [env: WARREN_LISTEN] [default: 127.0.0.1:5672]
@@ -28,7 +40,7 @@ pub struct Flags {
     pub listen: Vec<SocketAddr>,
 
     /// Keep everything durable in this folder [env: WARREN_DATA_DIR] [default: ~/.local/share/warren/broker]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     pub data_dir: Option<PathBuf>,
 
     /// Log from this level on: error, warn, info, debug, trace, or directives such as info,broker::auth=debug [env:
