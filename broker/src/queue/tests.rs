@@ -3,6 +3,8 @@
 use tempfile::TempDir;
 
 use super::*;
+use crate::message::Message;
+use crate::outbox::Wakes;
 use crate::store::StoreOptions;
 use crate::store::fs::RealFs;
 

@@ -1,0 +1,104 @@
+//! Messages go to consumers.
+
+use std::sync::Arc;
+
+use crate::outbox::Wakes;
+
+use super::{Backlog, ConsumeError, Consumer, Entry, Queue, QueueState};
+
+impl Queue {
+    /// Delivers ready messages to consumers in turn, as long as some have room.
+    pub(super) fn drain(self: &Arc<Self>, state: &mut QueueState, wakes: &mut Wakes) {
+        while !state.consumers.is_empty() {
+            let Some(head) = state.backlog.peek() else { return };
+            if head.message.is_none() {
+                return self.start_loading(state);
+            }
+            if !self.deliver_run(state, wakes) {
+                return;
+            }
+        }
+    }
+
+    /// Hands the head of the queue to the next consumer with room; a lone consumer gets as many as it
+    /// takes under one hold of its outbox. False when nobody has room.
+    fn deliver_run(self: &Arc<Self>, state: &mut QueueState, wakes: &mut Wakes) -> bool {
+        let count = state.consumers.len();
+        for offset in 0..count {
+            let consumer = state.consumers.in_turn(offset).clone();
+            if !consumer.has_credit(|| next_bytes(&state.backlog)) {
+                continue;
+            }
+            let mut out = consumer.outbox.lock();
+            let mut delivered = false;
+            while consumer.has_credit(|| next_bytes(&state.backlog))
+                && !consumer.outbox.is_full(&out)
+                && out.can_deliver(&consumer, || next_bytes(&state.backlog))
+            {
+                let Some(entry) = pop_resident(&mut state.backlog) else { break };
+                delivered = true;
+                match out.deliver(&consumer, self, entry) {
+                    Some(entry) => self.forget(&entry),
+                    None => state.unacked += 1,
+                }
+                if count > 1 {
+                    break;
+                }
+            }
+            drop(out);
+            if delivered {
+                wakes.add(&consumer.outbox);
+                state.consumers.advance_past(offset);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Delivers after a consumer has found room again.
+    pub fn resume(self: &Arc<Self>, wakes: &mut Wakes) {
+        let mut state = self.state.lock();
+        self.drain(&mut state, wakes);
+    }
+
+    /// Adds a consumer and delivers to it. `announce` is called under the lock before the first delivery can
+    /// be made: it sends `consume-ok`, which must come first.
+    pub fn consume(
+        self: &Arc<Self>,
+        consumer: &Arc<Consumer>,
+        announce: impl FnOnce(),
+        wakes: &mut Wakes,
+    ) -> Result<(), ConsumeError> {
+        let mut state = self.state.lock();
+        if state.deleted {
+            return Err(ConsumeError::Deleted);
+        }
+        if state.consumers.has_exclusive() || (consumer.exclusive && !state.consumers.is_empty()) {
+            return Err(ConsumeError::ExclusiveUse);
+        }
+        state.had_consumer = true;
+        state.consumers.add(consumer.clone());
+        announce();
+        self.expire(&mut state);
+        self.drain(&mut state, wakes);
+        Ok(())
+    }
+
+    /// Takes a consumer away; what it holds stays with its channel. True when the queue is to be deleted
+    /// because it was the last (auto-delete).
+    pub fn cancel(&self, consumer: &Arc<Consumer>) -> bool {
+        let mut state = self.state.lock();
+        state.consumers.remove(consumer);
+        self.spec.auto_delete && state.had_consumer && state.consumers.is_empty() && !state.deleted
+    }
+}
+
+/// Body bytes of the message whose turn it is.
+fn next_bytes(backlog: &Backlog) -> u64 {
+    backlog.peek().map_or(0, |entry| u64::from(entry.body_len))
+}
+
+fn pop_resident(backlog: &mut Backlog) -> Option<Entry> {
+    backlog.peek()?.message.as_ref()?;
+    backlog.pop()
+}
