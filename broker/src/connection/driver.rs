@@ -20,6 +20,7 @@ use crate::definitions::DefinitionsError;
 use crate::error::AmqpError;
 
 use super::opening::{self, Established};
+use super::stream::Stream;
 use super::{Connection, Phase};
 
 /// A read takes at most this much, plus what a frame in the making already had.
@@ -49,11 +50,12 @@ thread_local! {
 }
 
 /// Serves one client from its first byte to its last.
-pub async fn serve(broker: Arc<Broker>, mut stream: TcpStream, peer: SocketAddr) {
+pub async fn serve(broker: Arc<Broker>, socket: TcpStream, peer: SocketAddr) {
     let id = broker.next_connection_id();
-    if let Err(error) = stream.set_nodelay(true) {
+    if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(connection = id, %peer, "cannot set TCP_NODELAY: {error}");
     }
+    let mut stream = Stream::Tcp(socket);
     let limit = Duration::from_secs(broker.config.limits.handshake_timeout_s);
     let mut shutdown = broker.shutdown_signal();
     let opened = tokio::select! {
@@ -69,7 +71,7 @@ pub async fn serve(broker: Arc<Broker>, mut stream: TcpStream, peer: SocketAddr)
     }
 }
 
-async fn run(established: Established, stream: TcpStream) {
+async fn run(established: Established, stream: Stream) {
     let Established { connection, heartbeat, unread } = established;
     let broker = connection.cx.broker.clone();
     let id = connection.cx.id;
@@ -102,7 +104,7 @@ async fn run(established: Established, stream: TcpStream) {
 struct Driver {
     broker: Arc<Broker>,
     connection: Connection,
-    stream: TcpStream,
+    stream: Stream,
     /// The beginning of a frame whose rest has not come.
     unread: Vec<u8>,
     /// Taken from the outbox, `written` bytes of it are with the kernel.
@@ -154,7 +156,7 @@ impl Driver {
             self.connection.flush_confirms();
             let stuck = self.flush()?;
             self.end_pause();
-            if self.connection.phase == Phase::Closed && self.is_all_written() {
+            if !stuck && self.connection.phase == Phase::Closed && self.is_all_written() {
                 return Ok(());
             }
             self.watch_store();
@@ -365,7 +367,7 @@ impl Driver {
         let mut share = WRITE_BYTES_AT_ONCE;
         loop {
             if self.written == self.writing.len() && !self.refill() {
-                return Ok(false);
+                return Ok(!self.stream.try_flush()?);
             }
             match self.stream.try_write(&self.writing[self.written..]) {
                 Ok(written) => {

@@ -16,6 +16,7 @@ mod pending;
 pub mod publish;
 pub mod routes;
 pub mod settle;
+mod stream;
 
 use hashbrown::HashMap;
 

@@ -4,9 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-
 use crate::amqp::{self, FrameKind, Method, ReplyCode, connection};
 use crate::auth::{AuthError, MECHANISMS, Permission, SignUp, User};
 use crate::broker::Broker;
@@ -17,9 +14,13 @@ use crate::vhost::Vhost;
 use super::Connection;
 use super::context::{Capabilities, Context, Opened};
 use super::handshake::{self, Limits, PROTOCOL_HEADER, PROTOCOL_HEADER_0_9};
+use super::stream::Stream;
 
 /// Largest frame before tune: room for long tokens and client-properties, and nothing more.
 const FRAME_MAX_BEFORE_TUNE: u32 = 16 * 1024;
+
+/// Taken from the socket at once during the handshake.
+const READ_BYTES: usize = 1024;
 
 /// A connection ready to run.
 pub struct Established {
@@ -47,16 +48,19 @@ pub enum OpeningError {
 
 /// The socket and what was read from it.
 struct Wire<'s> {
-    stream: &'s mut TcpStream,
+    stream: &'s mut Stream,
     input: Vec<u8>,
     frame_max: u32,
 }
 
 impl Wire<'_> {
     async fn fill(&mut self) -> Result<(), OpeningError> {
-        if self.stream.read_buf(&mut self.input).await? == 0 {
+        let mut buffer = [0; READ_BYTES];
+        let read = self.stream.read(&mut buffer).await?;
+        if read == 0 {
             return Err(OpeningError::Closed);
         }
+        self.input.extend_from_slice(&buffer[..read]);
         Ok(())
     }
 
@@ -115,7 +119,7 @@ impl Wire<'_> {
     }
 
     async fn hang_up(&mut self) -> Result<(), OpeningError> {
-        self.stream.shutdown().await?;
+        self.stream.finish_writing().await?;
         let mut rest = [0; 1024];
         let drained = async { while self.stream.read(&mut rest).await.is_ok_and(|read| read > 0) {} };
         // Whether the client reads it is up to the client.
@@ -134,7 +138,7 @@ fn unexpected(what: &str) -> AmqpError {
 
 pub async fn open(
     broker: &Arc<Broker>,
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     peer: SocketAddr,
     id: u64,
 ) -> Result<Established, OpeningError> {
