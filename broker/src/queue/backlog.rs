@@ -1,8 +1,10 @@
 //! The messages of one queue, in order. Pure: no locks, no clock, no files.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::ready::Ready;
 use crate::message::Message;
 
 /// A message as one queue holds it.
@@ -27,6 +29,30 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// As recovery and paging leave it. `Ready` packs entries that are just this.
+    pub fn only_on_disk(seq: u64, body_len: u32, redelivered: bool) -> Entry {
+        Entry {
+            seq,
+            message: None,
+            expires_at_ms: 0,
+            body_len,
+            redelivered,
+            stored: true,
+            from_disk: false,
+            gone: false,
+        }
+    }
+
+    /// Whether it makes no difference which of the two is kept. Every field counts but `from_disk`, which says
+    /// something about a body in memory.
+    pub fn is_same(&self, other: &Entry) -> bool {
+        let Entry { seq, message, expires_at_ms, body_len, redelivered, stored, from_disk: _, gone } = self;
+        message.is_none()
+            && other.message.is_none()
+            && (*seq, *expires_at_ms, *body_len) == (other.seq, other.expires_at_ms, other.body_len)
+            && (*redelivered, *stored, *gone) == (other.redelivered, other.stored, other.gone)
+    }
+
     /// The body has been read from disk.
     pub fn set_body_from_disk(&mut self, message: Arc<Message>) {
         self.message = Some(message);
@@ -45,7 +71,7 @@ impl Entry {
 /// Ready messages of a queue, ordered by position.
 #[derive(Debug, Default)]
 pub struct Backlog {
-    ready: VecDeque<Entry>,
+    ready: Ready,
     /// Messages that came back (requeued); always taken first where their position is lower.
     returned: BTreeMap<u64, Entry>,
     /// (expires_at_ms, seq) of ready messages that expire.
@@ -99,17 +125,8 @@ impl Backlog {
 
     /// Appends a message that the store gave back at start-up. Positions must come in increasing order.
     pub fn push_recovered(&mut self, seq: u64, body_len: u32, expires_at_ms: u64, redelivered: bool) {
-        debug_assert!(self.ready.back().is_none_or(|last| last.seq < seq));
-        self.push_entry(Entry {
-            seq,
-            message: None,
-            expires_at_ms,
-            body_len,
-            redelivered,
-            stored: true,
-            from_disk: false,
-            gone: false,
-        });
+        debug_assert!(self.ready.back_seq().is_none_or(|last| last < seq));
+        self.push_entry(Entry { expires_at_ms, ..Entry::only_on_disk(seq, body_len, redelivered) });
     }
 
     fn push_entry(&mut self, entry: Entry) {
@@ -181,7 +198,6 @@ impl Backlog {
         while let Some(entry) = self.pop() {
             all.push(entry);
         }
-        self.ready.shrink_to_fit();
         all
     }
 
@@ -211,7 +227,7 @@ impl Backlog {
         let entry = if let Some(entry) = self.returned.remove(&seq) {
             entry
         } else {
-            let slot = self.ready_slot(seq)?;
+            let slot = self.ready.get_mut(seq)?;
             if slot.gone {
                 return None;
             }
@@ -227,16 +243,11 @@ impl Backlog {
         Some(entry)
     }
 
-    fn ready_slot(&mut self, seq: u64) -> Option<&mut Entry> {
-        let at = self.ready.partition_point(|entry| entry.seq < seq);
-        self.ready.get_mut(at).filter(|entry| entry.seq == seq)
-    }
-
     /// Positions of the next messages that are only on disk, in order, at most `count_max` and about
     /// `bytes_max` of bodies (at least one).
     pub fn next_on_disk(&self, count_max: usize, bytes_max: u64) -> Vec<u64> {
         let mut bytes = 0;
-        let from_returned = self.returned.values();
+        let from_returned = self.returned.values().map(Cow::Borrowed);
         let from_ready = self.ready.iter().filter(|entry| !entry.gone);
         let mut seqs = Vec::new();
         for entry in from_returned.chain(from_ready).filter(|entry| entry.message.is_none()) {
@@ -254,37 +265,32 @@ impl Backlog {
     pub fn fill(&mut self, seq: u64, message: Arc<Message>) {
         if let Some(entry) = self.returned.get_mut(&seq) {
             entry.set_body_from_disk(message);
-        } else if let Some(entry) = self.ready_slot(seq).filter(|entry| !entry.gone) {
+        } else if let Some(entry) = self.ready.get_mut(seq).filter(|entry| !entry.gone) {
             entry.set_body_from_disk(message);
         }
     }
 
     /// Whether the message is here without its body.
-    pub fn is_only_on_disk(&mut self, seq: u64) -> bool {
+    pub fn is_only_on_disk(&self, seq: u64) -> bool {
         match self.returned.get(&seq) {
             Some(entry) => entry.message.is_none(),
-            None => self.ready_slot(seq).is_some_and(|entry| !entry.gone && entry.message.is_none()),
+            None => self.ready.get(seq).is_some_and(|entry| !entry.gone && entry.message.is_none()),
         }
     }
 
     /// Lets go of the bodies of at most `count_max` messages that the store has on disk, but of none among
     /// the first `keep`. Called again and again as the queue grows; each message is looked at about once.
     pub fn page_out(&mut self, keep: usize, count_max: usize) {
-        let from = self.ready.partition_point(|entry| entry.seq < self.paged_to).max(keep);
-        for entry in self.ready.range_mut(from.min(self.ready.len())..).take(count_max) {
-            let Some(message) = &entry.message else {
-                self.paged_to = entry.seq + 1;
-                continue;
-            };
-            if entry.stored && !message.disk.is_written() {
+        let seen_to = self.ready.visit_mut(self.paged_to, keep, count_max, |entry| {
+            match &entry.message {
                 // Not yet on disk, nor is anything behind it.
-                break;
+                Some(message) if entry.stored && !message.disk.is_written() => return false,
+                Some(_) if entry.stored => entry.message = None,
+                _ => {}
             }
-            if entry.stored {
-                entry.message = None;
-            }
-            self.paged_to = entry.seq + 1;
-        }
+            true
+        });
+        self.paged_to = seen_to.unwrap_or(self.next_seq);
     }
 
     /// Lets go of every body that the store has on disk, but for about the first `keep_bytes`. Looks at
@@ -297,19 +303,21 @@ impl Backlog {
             } else if entry.stored && entry.message.as_ref().is_some_and(|m| m.disk.is_written()) {
                 entry.message = None;
             }
+            true
         };
         if from == 0 {
-            self.returned.values_mut().for_each(&mut let_go);
+            self.returned.values_mut().for_each(|entry| {
+                let_go(entry);
+            });
         }
-        let at = self.ready.partition_point(|entry| entry.seq < from);
-        self.ready.range_mut(at..).take(count_max).for_each(let_go);
-        self.ready.get(at + count_max).map(|entry| entry.seq)
+        self.ready.visit_mut(from, 0, count_max, let_go)
     }
 
     /// Positions of ready messages that were delivered before and are in the store.
     pub fn redelivered(&self) -> impl Iterator<Item = u64> + '_ {
         let from_ready = self.ready.iter().filter(|entry| !entry.gone);
-        self.returned.values().chain(from_ready).filter(|e| e.redelivered && e.stored).map(|e| e.seq)
+        let from_returned = self.returned.values().map(Cow::Borrowed);
+        from_returned.chain(from_ready).filter(|e| e.redelivered && e.stored).map(|e| e.seq)
     }
 }
 

@@ -20,6 +20,7 @@ mod deliver;
 mod ending;
 mod enter;
 mod paging;
+mod ready;
 mod settle;
 #[cfg(test)]
 mod tests;
