@@ -1,6 +1,7 @@
 //! The root handle: everything that connections share.
 
 mod paging;
+mod start;
 mod users;
 
 use std::net::SocketAddr;
@@ -21,7 +22,7 @@ use crate::error::AmqpError;
 use crate::outbox::Outbox;
 use crate::pager::Pager;
 use crate::queue::{Queue, QueueEnvironment};
-use crate::store::{self, DataDirLock, QueueId, Recovered, Store, StoreError, StoreOptions, fs::RealFs};
+use crate::store::{self, DataDirLock, QueueId, Recovered, Store, StoreError, StoreOptions};
 use crate::timer::Timer;
 use crate::vhost::recovery::BadDefinition;
 use crate::vhost::{Vhost, VhostLimits, undo};
@@ -50,6 +51,7 @@ pub enum StartError {
     BadDefinition(#[from] BadDefinition),
 }
 
+pub use start::Surroundings;
 pub use users::deleted;
 
 /// One open connection, for listings.
@@ -81,17 +83,17 @@ pub struct Broker {
 
 impl Broker {
     /// Opens the data folder and brings back what was durable. Blocks.
-    pub fn open(config: Config) -> Result<Arc<Broker>, StartError> {
+    pub fn open(config: Config, surroundings: Surroundings) -> Result<Arc<Broker>, StartError> {
         let dir = config.data_dir.clone();
         std::fs::create_dir_all(&dir).map_err(|source| StartError::DataDir { path: dir.clone(), source })?;
         let lock = store::lock_data_dir(&dir)?;
         let (definitions, mut snapshot) = Definitions::open(&dir.join("definitions.sqlite"))?;
         let authority = Authority::load(&mut snapshot, definitions.clone(), config.auth.clone())?;
         let known: hashbrown::HashSet<u64> = snapshot.queues.iter().map(|row| row.id).collect();
+        let options =
+            StoreOptions { on_progress: start::logged(surroundings.on_progress), ..store_options(&config) };
         let (store, recovered) =
-            Store::open(Arc::new(RealFs), &dir.join(MESSAGES_FOLDER), store_options(&config), &|id| {
-                known.contains(&id.0)
-            })?;
+            Store::open(surroundings.fs, &dir.join(MESSAGES_FOLDER), options, &|id| known.contains(&id.0))?;
         let store = Arc::new(store);
         let alarms = Arc::new(Alarms::new(config.limits.memory_high_watermark()));
         let environment = Arc::new(QueueEnvironment {
@@ -241,7 +243,7 @@ fn fill_queues(queues: &HashMap<QueueId, Arc<Queue>>, recovered: Recovered) {
             for entry in messages.entries {
                 backlog.push_recovered(
                     entry.seq,
-                    entry.block_len,
+                    entry.body_len,
                     entry.meta.expires_at_ms,
                     entry.redelivered,
                 );

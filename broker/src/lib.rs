@@ -9,6 +9,7 @@ pub mod config;
 mod connection;
 pub mod definitions;
 pub mod error;
+mod health;
 mod log_exchange;
 pub mod message;
 mod outbox;
@@ -21,6 +22,8 @@ mod timer;
 mod unacked;
 mod vhost;
 
-pub use broker::{Broker, StartError};
+pub use alarm::Alarm;
+pub use broker::{Broker, StartError, Surroundings};
+pub use health::Ailment;
 pub use log_exchange::{LogLayer, LogLines, log_layer};
 pub use server::RunningBroker;

@@ -1,12 +1,15 @@
 //! The `broker` binary: configuration, logging, signals.
 
+mod recovery_bar;
+
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use broker::config::{Cli, Command, Config, DEFAULT_TOML, misspelt_variables, process_env};
 use broker::store_command::{self, StoreCommand};
-use broker::{Broker, LogLines};
+use broker::{Broker, LogLines, Surroundings};
 use clap::Parser;
+use recovery_bar::RecoveryBar;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -27,11 +30,12 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error),
     };
     let (log_layer, log_lines) = broker::log_layer();
+    let bar = RecoveryBar::new();
     tracing_subscriber::registry()
         .with(tracing_subscriber::EnvFilter::new(&config.log))
         .with(
             tracing_subscriber::fmt::layer()
-                .with_writer(std::io::stderr)
+                .with_writer(bar.clone())
                 .with_ansi(std::io::stderr().is_terminal()),
         )
         .with(log_layer)
@@ -46,16 +50,23 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
-    match runtime.block_on(run(config, log_lines)) {
+    match runtime.block_on(run(config, log_lines, &bar)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&*error),
     }
 }
 
-async fn run(config: Config, log_lines: LogLines) -> Result<(), Box<dyn std::error::Error>> {
+async fn run(
+    config: Config,
+    log_lines: LogLines,
+    bar: &RecoveryBar,
+) -> Result<(), Box<dyn std::error::Error>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut running = Broker::start(config).await?;
+    let surroundings = Surroundings { on_progress: bar.on_progress(), ..Surroundings::default() };
+    let started = Broker::start_in(config, surroundings).await;
+    bar.end();
+    let mut running = started?;
     running.publish_log(log_lines);
     let mut stdout = std::io::stdout().lock();
     for address in running.addresses() {

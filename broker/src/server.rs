@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::broker::{Broker, StartError};
+use crate::broker::{Broker, StartError, Surroundings};
 use crate::config::Config;
 use crate::connection::driver;
 use crate::log_exchange::{self, LogLines};
@@ -29,8 +29,13 @@ pub struct RunningBroker {
 impl Broker {
     /// Opens the data folder and listens. Returns when clients can connect.
     pub async fn start(config: Config) -> Result<RunningBroker, StartError> {
+        Broker::start_in(config, Surroundings::default()).await
+    }
+
+    /// [`Broker::start`] with another disk, or for somebody who watches.
+    pub async fn start_in(config: Config, surroundings: Surroundings) -> Result<RunningBroker, StartError> {
         let listen = config.listen.clone();
-        let opened = tokio::task::spawn_blocking(move || Broker::open(config)).await;
+        let opened = tokio::task::spawn_blocking(move || Broker::open(config, surroundings)).await;
         let broker = opened.map_err(|error| StartError::Thread(std::io::Error::other(error)))??;
         let mut listeners = Vec::new();
         for addr in &listen {

@@ -48,4 +48,8 @@ impl Channel {
             has_confirms: false,
         }
     }
+
+    pub fn waits_for_disk(&self) -> bool {
+        self.confirms.as_ref().is_some_and(|confirms| confirms.next_round().is_some())
+    }
 }

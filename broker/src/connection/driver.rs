@@ -333,18 +333,18 @@ impl Driver {
         }
     }
 
-    /// Asks to be woken when the oldest confirm's round is durable; ends the connection if it never will be.
+    /// Asks to be woken when the oldest confirm's round is durable; ends what waits if it never will be.
     fn watch_store(&mut self) {
         let cx = &self.connection.cx;
         let Some(round) = self.connection.next_confirm_round().into_iter().chain(cx.gate_round).min() else {
             return;
         };
         if let Some(failure) = self.broker.store.failure() {
-            let mut out = cx.outbox.lock();
-            if cx.gate_round.is_some() {
-                out.bytes.clear();
+            if cx.gate_round.is_none() {
+                return self.connection.fail_unconfirmed(&failure);
             }
-            drop(out);
+            // The replies that wait promise what is not so, and they may be on any channel.
+            cx.outbox.lock().bytes.clear();
             self.connection.cx.gate_round = None;
             return self.close(&AmqpError::connection(ReplyCode::InternalError, failure.to_string()));
         }

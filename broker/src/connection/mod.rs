@@ -22,6 +22,7 @@ use hashbrown::HashMap;
 
 use crate::amqp::{self, Frame, FrameKind, Method, Octets, ReplyCode};
 use crate::error::{AmqpError, Scope};
+use crate::store::StoreFailure;
 
 use channel::Channel;
 use class::tx::Transaction;
@@ -415,6 +416,17 @@ impl Connection {
     /// The commit round that the oldest outstanding confirm waits for.
     pub fn next_confirm_round(&self) -> Option<crate::store::Round> {
         self.confirming.iter().filter_map(|id| self.channels.get(id)?.confirms.as_ref()?.next_round()).min()
+    }
+
+    /// The store has failed: no confirm that waits for it will ever come, so its channel is closed. Consumers on
+    /// other channels go on.
+    pub fn fail_unconfirmed(&mut self, failure: &StoreFailure) {
+        let waits = |id: &u16| self.channels.get(id).is_some_and(|c| c.waits_for_disk());
+        let waiting: Vec<u16> = self.confirming.iter().copied().filter(waits).collect();
+        for id in waiting {
+            self.fail(id, publish::store_failed(failure).caused_by((0, 0)));
+        }
+        self.cx.wakes.wake_all();
     }
 
     /// Deliveries were skipped while the outbox was full; there is room again.

@@ -7,7 +7,7 @@ use crate::auth::Access;
 use crate::error::AmqpError;
 use crate::message::Message;
 use crate::queue::{Publish, Queue};
-use crate::store::Round;
+use crate::store::{Round, StoreFailure};
 use crate::vhost::{LazyHeaders, RouteError};
 
 use super::channel::Channel;
@@ -27,11 +27,22 @@ pub fn complete(cx: &mut Context, channel: &mut Channel, content: Content) -> Re
     }
     let prepared = prepare(cx, content)?;
     let outcome = publish(cx, channel.id, prepared);
+    if let Outcome::Waits(_) = outcome
+        && let Some(failure) = cx.broker.store.failure()
+    {
+        // Who publishes without confirms must not go on believing that it is stored either.
+        return Err(store_failed(&failure));
+    }
     if let Some(confirms) = &mut channel.confirms {
         confirms.published(outcome);
         channel.has_confirms = true;
     }
     Ok(())
+}
+
+/// What a channel is closed with that waits for a disk that failed.
+pub fn store_failed(failure: &StoreFailure) -> AmqpError {
+    AmqpError::channel(ReplyCode::InternalError, failure.to_string())
 }
 
 /// What has come is still taken; nothing more is read until the alarm is over.

@@ -18,7 +18,8 @@ impl Queue {
             self.store().purge(self.spec.id, last.seq)
         } else {
             // What is handed out must stay.
-            self.store().ack_many(self.spec.id, stored().map(|entry| (entry.seq, entry.message.as_ref())))
+            self.store().ack_many(self.spec.id, stored().map(|entry| (entry.seq, entry.message.as_ref())));
+            self.store().barrier()
         };
         (entries.len(), Some(round))
     }

@@ -79,6 +79,8 @@ pub struct Committer {
     pub(super) needs_sync: bool,
     /// Acks taken out of the index and not written yet.
     acks: Vec<AckRun>,
+    /// The first round with a barrier that waits for `acks` to be written.
+    barrier: Option<Round>,
     pub(super) entries: Vec<Entry>,
     /// The emptied buffer of the last round.
     used: Vec<Op>,
@@ -108,6 +110,7 @@ impl Committer {
             dirty: Vec::new(),
             needs_sync: false,
             acks: Vec::new(),
+            barrier: None,
             entries: Vec::new(),
             used: Vec::new(),
             stalled: Vec::new(),
@@ -247,6 +250,12 @@ impl Committer {
                         self.stall(round, &ops[at..at + 1]);
                     }
                 }
+                Op::Barrier => {
+                    self.barrier.get_or_insert(round);
+                    if !self.stalled.is_empty() {
+                        self.stall(round, &ops[at..at + 1]);
+                    }
+                }
             }
             at += 1;
         }
@@ -345,7 +354,9 @@ impl Committer {
         }
         // Those without space stay; until they are written a crash would only deliver them again.
         self.acks.drain(..written);
+        self.needs_sync |= self.barrier.is_some();
         if self.acks.is_empty() {
+            self.barrier = None;
             self.acks.shrink_to(self.options.commit_bytes_max / ACK_RUN_BYTES);
         }
         Ok(())
@@ -467,7 +478,9 @@ impl Committer {
 
     /// The last round without anything that waits for space.
     fn settled(&self) -> Round {
-        if self.stalled.is_empty() { self.latest } else { self.stalled_since - 1 }
+        let stalled = (!self.stalled.is_empty()).then_some(self.stalled_since);
+        let waiting = [stalled, self.barrier].into_iter().flatten().min();
+        waiting.map_or(self.latest, |first| first - 1)
     }
 
     fn publish(&mut self) {

@@ -230,7 +230,24 @@ fn a_log_of_another_version_is_refused() {
     let disk = with_first(&disk, bytes);
     let Err(error) = open(&disk) else { panic!("a log of version 9 was opened") };
     assert!(matches!(error, StoreError::Version { found: 9, .. }), "{error}");
-    assert!(error.to_string().contains("another version"), "{error}");
+    assert!(error.to_string().contains("A newer broker wrote it"), "{error}");
+}
+
+/// A newer broker's files may look like anything behind the version: none of them is touched.
+#[test]
+fn a_log_whose_key_has_another_version_is_refused_and_left_alone() {
+    let disk = small_log();
+    let mut key = disk.files()[key::FILE_NAME].clone();
+    key[12] = 9;
+    key.extend_from_slice(b"more than we know");
+    let crc = crc32c::crc32c(&key[4..]);
+    key[..4].copy_from_slice(&crc.to_le_bytes());
+    disk.put(key::FILE_NAME, key);
+    disk.put(FIRST, b"unlike any segment".to_vec());
+    let before = disk.files();
+    let Err(error) = open(&disk) else { panic!("a log of version 9 was opened") };
+    assert!(matches!(error, StoreError::Version { found: 9, .. }), "{error}");
+    assert_eq!(disk.files(), before);
 }
 
 #[test]

@@ -13,10 +13,23 @@ use crate::message::Message;
 /// What a round asks of the log, in order.
 #[derive(Clone)]
 pub enum Op {
-    Enqueue { entry: Entry, message: Arc<Message> },
-    Ack { queue: QueueId, seq: u64 },
-    Purge { queue: QueueId, up_to: u64 },
-    DeleteQueue { queue: QueueId },
+    Enqueue {
+        entry: Entry,
+        message: Arc<Message>,
+    },
+    Ack {
+        queue: QueueId,
+        seq: u64,
+    },
+    Purge {
+        queue: QueueId,
+        up_to: u64,
+    },
+    DeleteQueue {
+        queue: QueueId,
+    },
+    /// The round counts as durable only once everything before it is synced, acks too.
+    Barrier,
 }
 
 /// Roughly what an op adds to the log beside a message's bytes.

@@ -9,6 +9,7 @@ use super::record::FORMAT_VERSION;
 pub const FILE_NAME: &str = "log-key";
 const MAGIC: [u8; 8] = *b"WARRENKY";
 const FILE_BYTES: usize = 24;
+const FILE_BYTES_MAX: u64 = 4096;
 
 /// Chosen when a log is created, never changed. Not a secret worth stealing: it only keeps publishers, who
 /// cannot read it, from making up bytes that would pass for records.
@@ -37,16 +38,26 @@ impl Seed {
     }
 }
 
-/// None if there is none, or none that verifies.
-pub fn read(fs: &dyn Fs, dir: &Path) -> io::Result<Option<LogKey>> {
+/// What the file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    Key(LogKey),
+    /// The log has another format.
+    Version(u32),
+    /// There is none, or none that verifies.
+    Nothing,
+}
+
+pub fn read(fs: &dyn Fs, dir: &Path) -> io::Result<Found> {
     let file = match fs.open(&dir.join(FILE_NAME), Access::Read) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
         Err(error) => return Err(error),
     };
-    let mut bytes = [0; FILE_BYTES];
+    // Another format may have more in it.
+    let mut bytes = vec![0; file.len()?.min(FILE_BYTES_MAX) as usize];
     let got = read_full(&*file, &mut bytes, 0)?;
-    Ok(if got == FILE_BYTES { decode(&bytes) } else { None })
+    Ok(decode(&bytes[..got]))
 }
 
 /// Must be on disk before the first record is.
@@ -72,9 +83,20 @@ fn encode(key: LogKey) -> [u8; FILE_BYTES] {
     bytes
 }
 
-fn decode(bytes: &[u8; FILE_BYTES]) -> Option<LogKey> {
-    let key = LogKey(u64::from_le_bytes(bytes[16..].try_into().ok()?));
-    (encode(key) == *bytes).then_some(key)
+/// In every format checksum, magic and version are where they are in this one.
+fn decode(bytes: &[u8]) -> Found {
+    let u32_at = |at: usize| bytes.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
+    let (Some(crc), Some(version)) = (u32_at(0), u32_at(12)) else { return Found::Nothing };
+    if crc != crc32c::crc32c(&bytes[4..]) || bytes[4..12] != MAGIC {
+        return Found::Nothing;
+    }
+    if version != FORMAT_VERSION {
+        return Found::Version(version);
+    }
+    match bytes[16..].try_into() {
+        Ok(key) => Found::Key(LogKey(u64::from_le_bytes(key))),
+        Err(_) => Found::Nothing,
+    }
 }
 
 #[cfg(test)]
@@ -84,11 +106,11 @@ mod tests {
     #[test]
     fn a_key_is_read_back_unless_damaged() {
         let bytes = encode(LogKey(0x0123_4567_89AB_CDEF));
-        assert_eq!(decode(&bytes), Some(LogKey(0x0123_4567_89AB_CDEF)));
+        assert_eq!(decode(&bytes), Found::Key(LogKey(0x0123_4567_89AB_CDEF)));
         for at in 0..FILE_BYTES * 8 {
             let mut damaged = bytes;
             damaged[at / 8] ^= 1 << (at % 8);
-            assert_eq!(decode(&damaged), None);
+            assert_eq!(decode(&damaged), Found::Nothing);
         }
     }
 

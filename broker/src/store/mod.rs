@@ -105,6 +105,32 @@ pub struct Entry {
     pub meta: EntryMeta,
 }
 
+/// How far opening has got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovering {
+    /// Of the log, done with.
+    pub bytes: u64,
+    /// Of all log files; the last ones are not full.
+    pub bytes_total: u64,
+    pub messages: u64,
+}
+
+/// Told how far opening has got, a few times a second at most disks' speed.
+#[derive(Clone)]
+pub struct OnProgress(pub Arc<dyn Fn(Recovering) + Send + Sync>);
+
+impl Default for OnProgress {
+    fn default() -> OnProgress {
+        OnProgress(Arc::new(|_| ()))
+    }
+}
+
+impl std::fmt::Debug for OnProgress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnProgress")
+    }
+}
+
 /// How the store behaves. The defaults suit a machine with a few gigabytes of disk and more.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
@@ -116,6 +142,7 @@ pub struct StoreOptions {
     pub disk_free_min_bytes: u64,
     /// Bytes of the oldest segment that compaction looks through per round, at least. Default 1 MiB.
     pub compaction_slice_bytes: usize,
+    pub on_progress: OnProgress,
 }
 
 impl Default for StoreOptions {
@@ -125,6 +152,7 @@ impl Default for StoreOptions {
             commit_bytes_max: 8 << 20,
             disk_free_min_bytes: 256 << 20,
             compaction_slice_bytes: 1 << 20,
+            on_progress: OnProgress::default(),
         }
     }
 }
@@ -159,7 +187,7 @@ pub enum StoreError {
     Io { what: &'static str, path: PathBuf, source: io::Error },
     #[error("the data folder {} is in use by process {holder}. Stop that broker, or start this one with another --data-dir", dir.display())]
     Locked { dir: PathBuf, holder: String },
-    #[error("{} was written by another version of the broker (format {found}, this one reads {}). Start the version that wrote it, drain its queues, then upgrade", path.display(), record::FORMAT_VERSION)]
+    #[error("{} has log format {found}, this broker knows format {}. {}", path.display(), record::FORMAT_VERSION, version_advice(*found))]
     Version { path: PathBuf, found: u32 },
     #[error("message {seq} of queue {} cannot be read ({segment} offset {offset}): {reason}. Run `broker store check`", queue.0)]
     Unreadable { queue: QueueId, seq: u64, segment: String, offset: u32, reason: String },
@@ -173,6 +201,15 @@ pub enum StoreError {
     Option { reason: String },
     #[error(transparent)]
     Failed(#[from] StoreFailure),
+}
+
+fn version_advice(found: u32) -> &'static str {
+    if found > record::FORMAT_VERSION {
+        "A newer broker wrote it: run that version or a later one, or choose another folder with --data-dir. \
+         Nothing was changed"
+    } else {
+        "An older broker wrote it: start that version, drain its queues, then upgrade. Nothing was changed"
+    }
 }
 
 /// Counters since the store was opened, and its size now.
@@ -205,6 +242,7 @@ pub(super) struct Counters {
     compaction_bytes: AtomicU64,
     elided: AtomicU64,
     prepared_bytes: AtomicU64,
+    unreadable: AtomicU64,
 }
 
 /// What the handle and the commit thread share.
@@ -309,6 +347,12 @@ impl Store {
         self.shared.intake.push(Op::DeleteQueue { queue })
     }
 
+    /// Durable with its round is then everything that was handed in before, acks too: those alone do not make a
+    /// round wait for a sync.
+    pub fn barrier(&self) -> Round {
+        self.shared.intake.push(Op::Barrier)
+    }
+
     /// As long as the guard lives, work handed in need not wake the commit thread at once. Hold it while the
     /// publishes of one socket read are processed: one wake-up and one larger batch instead of many.
     pub fn cork(&self) -> Cork<'_> {
@@ -352,7 +396,11 @@ impl Store {
     ///
     /// On [`StoreError::Unreadable`] the named entry cannot be read; the others still can.
     pub fn read(&self, queue: QueueId, seqs: &[u64]) -> Result<Vec<(u64, Arc<Message>)>, StoreError> {
-        read::read(&self.shared, queue, seqs)
+        let read = read::read(&self.shared, queue, seqs);
+        if matches!(read, Err(StoreError::Unreadable { .. })) {
+            self.shared.counters.unreadable.fetch_add(1, Ordering::Relaxed);
+        }
+        read
     }
 
     pub fn stats(&self) -> StoreStats {
@@ -372,6 +420,11 @@ impl Store {
             compaction_bytes: load(&c.compaction_bytes),
             elided: load(&c.elided),
         }
+    }
+
+    /// How often a stored message could not be read since the store was opened.
+    pub fn unreadable(&self) -> u64 {
+        self.shared.counters.unreadable.load(Ordering::Relaxed)
     }
 
     /// Bytes of memory the index takes, without allocator overhead. Looks at every queue: for diagnosis.

@@ -14,7 +14,10 @@ use super::recovery::{Cut, Damage, Leftovers, Recovered, Report, io_error};
 use super::replay::Replay;
 use super::scan::{Found, SegmentReader, skip_bad_record};
 use super::segment::{Segment, file_name, parse_file_name};
-use super::{QueueId, StoreError};
+use super::{OnProgress, QueueId, Recovering, StoreError};
+
+/// How often progress is told.
+const PROGRESS_BYTES: u64 = 16 << 20;
 
 pub struct Pass {
     fs: Arc<dyn Fs>,
@@ -34,6 +37,8 @@ pub struct Pass {
     last_is_open: bool,
     pub report: Report,
     leftovers: Leftovers,
+    pub on_progress: OnProgress,
+    progress: Recovering,
 }
 
 /// What a pass found.
@@ -64,8 +69,8 @@ impl Pass {
         let names = fs.list(dir).map_err(|e| io_error("list", dir, e))?;
         let mut ids: Vec<u32> = names.iter().filter_map(|name| parse_file_name(name)).collect();
         ids.sort_unstable();
-        let note = clean::read(&*fs, dir).map_err(|e| io_error("read the clean shutdown note in", dir, e))?;
         let key = find_key(&*fs, dir, &ids, repairing)?;
+        let note = clean::read(&*fs, dir).map_err(|e| io_error("read the clean shutdown note in", dir, e))?;
         Ok(Pass {
             fs,
             dir: dir.to_path_buf(),
@@ -81,6 +86,8 @@ impl Pass {
             last_is_open: false,
             report: Report::default(),
             leftovers: Leftovers::default(),
+            on_progress: OnProgress::default(),
+            progress: Recovering::default(),
         })
     }
 
@@ -90,6 +97,10 @@ impl Pass {
     }
 
     pub fn run(&mut self) -> Result<(), StoreError> {
+        for &id in &self.ids {
+            let len = self.fs.open(&self.path(id), Access::Read).and_then(|file| file.len());
+            self.progress.bytes_total += self.io(id, len)?;
+        }
         for at in 0..self.ids.len() {
             let mut reader = self.reader(self.ids[at])?;
             if let Next::End = self.segment(at, &mut reader)? {
@@ -240,6 +251,11 @@ impl Pass {
         self.report.bytes_read += u64::from(offset - self.last.offset);
         self.last.offset = offset;
         self.replay.set_end(self.last);
+        if self.report.bytes_read >= self.progress.bytes + PROGRESS_BYTES {
+            self.progress.bytes = self.report.bytes_read;
+            self.progress.messages = self.replay.messages();
+            (self.on_progress.0)(self.progress);
+        }
     }
 
     /// Applies the records of a damaged batch that still verify.
@@ -401,8 +417,13 @@ impl Pass {
 
 /// The key from its file, else from any segment's header, else a new one for a new log.
 fn find_key(fs: &dyn Fs, dir: &Path, ids: &[u32], repairing: bool) -> Result<LogKey, StoreError> {
-    if let Some(key) = key::read(fs, dir).map_err(|e| io_error("read the log key in", dir, e))? {
-        return Ok(key);
+    match key::read(fs, dir).map_err(|e| io_error("read the log key in", dir, e))? {
+        key::Found::Key(key) => return Ok(key),
+        // Before anything else is read or changed: what the segments look like is for that version to know.
+        key::Found::Version(found) => {
+            return Err(StoreError::Version { path: dir.join(key::FILE_NAME), found });
+        }
+        key::Found::Nothing => {}
     }
     let mut empty = true;
     let mut found = None;

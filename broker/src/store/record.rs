@@ -137,6 +137,13 @@ pub struct MessageRecord<'a> {
     pub block: &'a [u8],
 }
 
+impl MessageRecord<'_> {
+    pub fn body_len(&self) -> u32 {
+        let named = u32::from(self.exchange_len) + u32::from(self.routing_key_len) + self.properties_len;
+        self.block.len() as u32 - named
+    }
+}
+
 /// The entries named in a message or ref record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entries<'a> {

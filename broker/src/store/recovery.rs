@@ -46,8 +46,7 @@ pub struct RecoveredQueue {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecoveredEntry {
     pub seq: u64,
-    /// Length of [`crate::message::Message::block`].
-    pub block_len: u32,
+    pub body_len: u32,
     /// It may have been delivered before.
     pub redelivered: bool,
     pub meta: EntryMeta,
@@ -104,6 +103,7 @@ pub(super) fn open(
     check_options(&options)?;
     fs.create_dir_all(dir).map_err(|e| io_error("create", dir, e))?;
     let mut pass = Pass::new(fs.clone(), dir, true)?;
+    pass.on_progress = options.on_progress.clone();
     pass.run()?;
     let found = pass.finish(known);
     let next = found.leftovers.tidy(&fs, dir, found.key, found.last, options.segment_bytes)?;

@@ -14,7 +14,7 @@ use super::{Entry, EntryMeta, QueueId};
 pub struct Replay {
     index: Index,
     /// By slot: what only the queues need, so it is not kept afterwards.
-    block_lens: Vec<u32>,
+    body_lens: Vec<u32>,
     metas: HashMap<(QueueId, u64), EntryMeta>,
     next_seqs: HashMap<QueueId, u64>,
     /// Per segment, the message records by offset: what ref records point to.
@@ -32,6 +32,11 @@ impl Replay {
     /// Keeps the ids without gaps; its file is never read because nothing is alive in it.
     pub fn push_missing_segment(&mut self, segment: Segment) {
         self.push_segment(Arc::new(segment), 0);
+    }
+
+    /// Alive so far.
+    pub fn messages(&self) -> u64 {
+        self.index.messages()
     }
 
     pub fn set_end(&mut self, end: Location) {
@@ -60,10 +65,10 @@ impl Replay {
         match record::decode_verified(bytes) {
             Ok((Record::Message(message), size)) => {
                 let slot = self.index.insert_message(location, size as u32);
-                if self.block_lens.len() <= slot as usize {
-                    self.block_lens.resize(slot as usize + 1, 0);
+                if self.body_lens.len() <= slot as usize {
+                    self.body_lens.resize(slot as usize + 1, 0);
                 }
-                self.block_lens[slot as usize] = message.block.len() as u32;
+                self.body_lens[slot as usize] = message.body_len();
                 self.each(message.entries, |index, entry| index.add_entry(entry.queue, entry.seq, slot));
                 self.index.drop_unheld(slot);
                 if let Some(placed) = self.placed.last_mut() {
@@ -131,6 +136,8 @@ impl Replay {
         known: &dyn Fn(QueueId) -> bool,
         redelivered: &dyn Fn(QueueId, u64) -> bool,
     ) -> Finished {
+        // Memory for what follows.
+        self.placed = Vec::new();
         let mut unknown = 0;
         let mut queues = HashMap::new();
         for (&queue, &next_seq) in &self.next_seqs {
@@ -142,7 +149,7 @@ impl Replay {
             self.index.each_entry(queue, |seq, slot| {
                 entries.push(RecoveredEntry {
                     seq,
-                    block_len: self.block_lens[slot as usize],
+                    body_len: self.body_lens[slot as usize],
                     redelivered: redelivered(queue, seq),
                     meta: self.metas.get(&(queue, seq)).copied().unwrap_or_default(),
                 });

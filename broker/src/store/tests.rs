@@ -79,7 +79,7 @@ fn a_confirmed_message_survives_and_an_acked_one_does_not() {
     assert_eq!(recovered.queues[&A].next_seq, 3);
     let entry = RecoveredEntry {
         seq: 1,
-        block_len: 9,
+        body_len: 3,
         redelivered: true,
         meta: EntryMeta { expires_at_ms: 77, priority: 3 },
     };
@@ -166,6 +166,59 @@ fn acks_alone_are_written_without_a_sync() {
     assert_eq!(store.durable_round(), round);
     assert_eq!(after.syncs, before.syncs);
     assert!(after.bytes_written > before.bytes_written);
+}
+
+/// What tx.commit-ok and purge-ok promise beside acks.
+#[test]
+fn behind_a_barrier_acks_are_synced() {
+    let disk = sim::Disk::new(3, 4 << 20);
+    let open = || {
+        Store::open_manual(Arc::new(disk.clone()), Path::new("/log"), options(), &|_| true).expect("opens")
+    };
+    let (store, mut committer, _) = open();
+    store.enqueue(A, 1, &message("m"), EntryMeta::default());
+    run(&mut committer);
+    store.ack(A, 1, None);
+    run(&mut committer);
+    let before = store.stats();
+    let round = store.barrier();
+    assert!(store.durable_round() < round);
+    run(&mut committer);
+    assert_eq!(store.durable_round(), round);
+    assert_eq!(store.stats().syncs, before.syncs + 1);
+    drop((store, committer));
+    disk.restart();
+    let (_store, _committer, recovered) = open();
+    assert!(seqs(&recovered, A).is_empty());
+}
+
+#[test]
+fn a_barrier_waits_for_acks_that_found_no_space() {
+    let disk = sim::Disk::new(3, 64 << 10);
+    let (store, mut committer, _) =
+        Store::open_manual(Arc::new(disk.clone()), Path::new("/log"), options(), &|_| true).expect("opens");
+    let mut seq = 0;
+    while !store.blocked() {
+        seq += 1;
+        store.enqueue(A, seq, &message(&"x".repeat(200)), EntryMeta::default());
+        run(&mut committer);
+    }
+    // Acks that are each a run of their own, more than the reserve takes.
+    for queue in 0..2000 {
+        let message = message("y");
+        store.enqueue(QueueId(100 + queue), 1, &message, EntryMeta::default());
+    }
+    for queue in 0..2000 {
+        store.ack(QueueId(100 + queue), 1, None);
+    }
+    let round = store.barrier();
+    run(&mut committer);
+    assert!(store.blocked());
+    assert!(store.durable_round() < round, "the barrier came before what it stands behind");
+    disk.set_capacity(64 << 20);
+    run(&mut committer);
+    run(&mut committer);
+    assert_eq!(store.durable_round(), round);
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub fn check(fs: Arc<dyn Fs>, dir: &Path, out: &mut dyn Write) -> Result<bool, S
     queues.sort_unstable_by_key(|(id, _)| **id);
     print(out, |out| {
         for (id, queue) in &queues {
-            let bytes: u64 = queue.entries.iter().map(|entry| u64::from(entry.block_len)).sum();
+            let bytes: u64 = queue.entries.iter().map(|entry| u64::from(entry.body_len)).sum();
             writeln!(out, "queue {}: {} messages, {bytes} bytes", id.0, queue.entries.len())?;
         }
         print_report(out, &found.report)

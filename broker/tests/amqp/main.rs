@@ -4,6 +4,7 @@ mod channels;
 mod churn;
 mod consume;
 mod exchanges;
+mod failing_disk;
 mod frames;
 mod harness;
 mod lifetime;

@@ -76,8 +76,16 @@ pub fn commit(cx: &mut Context, ch: &mut Channel) -> Result<(), AmqpError> {
             cx.gate_round = cx.gate_round.max(Some(round));
         }
     }
+    let acked = |(deliveries, verdict): &(Vec<UnackedDelivery>, Verdict)| {
+        *verdict == Verdict::Gone && deliveries.iter().any(|delivery| delivery.entry.stored)
+    };
+    let any_acked = transaction.settlements.iter().any(acked);
     for (deliveries, verdict) in transaction.settlements {
         settle::apply(&mut cx.wakes, deliveries, verdict);
+    }
+    if any_acked {
+        // What was acked in a transaction never comes back once it is committed; an ack alone is not synced.
+        cx.gate_round = cx.gate_round.max(Some(cx.broker.store.barrier()));
     }
     if let Some(out) = cx.outbox.lock().channel(ch.id) {
         out.end_transaction();

@@ -134,6 +134,7 @@ impl World {
             commit_bytes_max: [1000, 20_000, 1 << 20][rng.below(3) as usize],
             disk_free_min_bytes: 64 << 10,
             compaction_slice_bytes: [256, 4096, 65536][rng.below(3) as usize],
+            ..StoreOptions::default()
         };
         let disk = Disk::new(rng.draw(), CAPACITY_BYTES);
         let rare = |rng: &mut Rng, chance| if rng.below(2) == 0 { chance } else { 0 };
@@ -278,7 +279,10 @@ impl World {
                 _ => store.ack_many(queue, [(seq, entry.message.as_ref())]),
             };
             entry.message = None;
-            entry.removed = Some(Removed { round, purged: false });
+            // As tx.commit does it.
+            let barrier = self.rng.below(8) == 0;
+            let round = if barrier { store.barrier() } else { round };
+            entry.removed = Some(Removed { round, promised: barrier });
         }
     }
 
@@ -294,7 +298,7 @@ impl World {
         }
         let round = store.purge(queue, up_to);
         for (_, entry) in entries.range_mut(..=up_to) {
-            entry.removed.get_or_insert(Removed { round, purged: true });
+            entry.removed.get_or_insert(Removed { round, promised: true });
         }
     }
 
@@ -325,7 +329,7 @@ impl World {
         if let Some(entry) = self.model.queues.get_mut(&queue).and_then(|q| q.entries.get_mut(&seq)) {
             let round = store.ack(queue, seq, Some(&message));
             entry.message = None;
-            entry.removed = Some(Removed { round, purged: false });
+            entry.removed = Some(Removed { round, promised: false });
         }
         Ok(())
     }
@@ -619,7 +623,7 @@ impl World {
             }
             let round = self.store()?.ack(queue, seq, None);
             if let Some(entry) = self.model.queues.get_mut(&queue).and_then(|q| q.entries.get_mut(&seq)) {
-                entry.removed = Some(Removed { round, purged: false });
+                entry.removed = Some(Removed { round, promised: false });
             }
         }
         Ok(())

@@ -36,8 +36,8 @@ pub struct Entry {
 #[derive(Clone, Copy)]
 pub struct Removed {
     pub round: Round,
-    /// A purge is durable with its round, an ack with the next sync.
-    pub purged: bool,
+    /// It is durable with its round: a purge, an ack before a barrier. Another ack is with the next sync.
+    pub promised: bool,
 }
 
 /// How a store came to its end.
@@ -88,10 +88,6 @@ impl Body {
             && message.body() == self.bytes();
         if whole { Ok(()) } else { Err(format!("the message is not what was enqueued as {self:?}")) }
     }
-
-    fn block_len(self) -> u32 {
-        2 + format!("key-{}", self.id).len() as u32 + 5 + self.len
-    }
 }
 
 impl Entry {
@@ -104,7 +100,7 @@ impl Entry {
         self.removed.is_some_and(|removed| match reached.end {
             End::Closed => true,
             End::Killed => removed.round <= reached.durable,
-            End::PowerCut if removed.purged => removed.round <= reached.durable,
+            End::PowerCut if removed.promised => removed.round <= reached.durable,
             End::PowerCut => removed.round <= reached.synced,
         })
     }
@@ -142,7 +138,7 @@ impl Model {
                 let seq = entry.seq;
                 let expected =
                     queue.entries.get(&seq).ok_or(format!("{id:?} {seq} was never there or was gone"))?;
-                let same = entry.meta == expected.meta && entry.block_len == expected.body.block_len();
+                let same = entry.meta == expected.meta && entry.body_len == expected.body.len;
                 if !same {
                     return Err(format!("{id:?} {seq}: {entry:?} is not what was enqueued"));
                 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use broker::auth::{Cost, Permission};
 use broker::config::Config;
-use broker::{Broker, RunningBroker};
+use broker::store::sim::Disk;
+use broker::{Broker, RunningBroker, Surroundings};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -20,6 +21,7 @@ pub struct TestBroker {
     runtime: Option<Runtime>,
     dir: Option<TempDir>,
     config: Config,
+    surroundings: Surroundings,
 }
 
 impl TestBroker {
@@ -33,6 +35,20 @@ impl TestBroker {
     }
 
     pub fn in_folder(dir: TempDir, change: impl FnOnce(&mut Config)) -> TestBroker {
+        TestBroker::in_surroundings(dir, Surroundings::default(), change)
+    }
+
+    /// With its message log on a disk that can be made to fail.
+    pub fn on_disk(disk: &Disk, change: impl FnOnce(&mut Config)) -> TestBroker {
+        let surroundings = Surroundings { fs: Arc::new(disk.clone()), ..Surroundings::default() };
+        TestBroker::in_surroundings(TempDir::new().unwrap(), surroundings, change)
+    }
+
+    fn in_surroundings(
+        dir: TempDir,
+        surroundings: Surroundings,
+        change: impl FnOnce(&mut Config),
+    ) -> TestBroker {
         let mut config = Config {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
             data_dir: dir.path().to_owned(),
@@ -43,14 +59,14 @@ impl TestBroker {
         // Whatever the machine that runs the tests has left.
         config.limits.disk_free_min_bytes = 0;
         change(&mut config);
-        TestBroker::launch(dir, config)
+        TestBroker::launch(dir, config, surroundings)
     }
 
-    fn launch(dir: TempDir, config: Config) -> TestBroker {
+    fn launch(dir: TempDir, config: Config, surroundings: Surroundings) -> TestBroker {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let running = runtime.block_on(Broker::start(config.clone())).unwrap();
-        TestBroker { running: Some(running), runtime: Some(runtime), dir: Some(dir), config }
+        let running = runtime.block_on(Broker::start_in(config.clone(), surroundings.clone())).unwrap();
+        TestBroker { running: Some(running), runtime: Some(runtime), dir: Some(dir), config, surroundings }
     }
 
     /// A broker that begins with this one's files as they are at this moment: what a crash would leave behind.
@@ -58,14 +74,23 @@ impl TestBroker {
         let dir = TempDir::new().unwrap();
         copy_folder(&self.config.data_dir, dir.path());
         let config = Config { data_dir: dir.path().to_owned(), ..self.config.clone() };
-        TestBroker::launch(dir, config)
+        TestBroker::launch(dir, config, self.surroundings.clone())
+    }
+
+    /// Ends without an orderly shutdown, and starts again on the same folder once `meanwhile` was done.
+    pub fn crashed(mut self, meanwhile: impl FnOnce()) -> TestBroker {
+        drop(self.running.take());
+        self.runtime.take().unwrap().shutdown_timeout(std::time::Duration::from_secs(10));
+        meanwhile();
+        let dir = self.dir.take().unwrap();
+        TestBroker::launch(dir, self.config.clone(), self.surroundings.clone())
     }
 
     /// Stops well and starts again on the same folder.
     pub fn restarted(mut self) -> TestBroker {
         self.stop();
         let dir = self.dir.take().unwrap();
-        TestBroker::launch(dir, self.config.clone())
+        TestBroker::launch(dir, self.config.clone(), self.surroundings.clone())
     }
 
     /// Stops well. Returns when it has stopped.
