@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use chat_tui::session::api::*;
-use chat_tui::tui::{self, TuiOptions};
+use chat_tui::tui::{self, Settings, TuiOptions};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -19,7 +19,8 @@ async fn main() -> Result<(), tui::TuiError> {
     let (commands, commands_in) = channel(64);
     let (events_out, events) = channel(64);
     let session = tokio::spawn(Fake::new(scene, events_out).run(commands_in));
-    let result = tui::run(commands, events, TuiOptions::new("alice", "localhost:5672")).await;
+    let options = TuiOptions::new("alice", "localhost:5672", Settings::default().under_environment());
+    let result = tui::run(commands, events, options).await;
     session.abort();
     result
 }

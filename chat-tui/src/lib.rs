@@ -1,11 +1,12 @@
 //! The terminal client of Warren: a session per user, and who shows it.
 //!
-//! Arrows mean "uses": `cli → {demo, tui, script, session, store, harmless}`, `demo → {tui, script, session, embedded}`, `script → {session, embedded}`, `session → store → session::{api, protocol}`; those two use
+//! Arrows mean "uses": `cli → {config, demo, tui, script, session, store, harmless}`, `config → tui`, `demo → {tui, script, session, embedded}`, `script → {session, embedded}`, `session → store → session::{api, protocol}`; those two use
 //! nothing of ours but `shared`.
 //!
 //! - [`session`]: one user signed in to one broker. Commands in, events out.
 //! - [`store`]: the local state, in SQLite.
 //! - [`cli`]: the headless commands.
+//! - [`config`]: the config file.
 //! - [`tui`]: the terminal user interface.
 //! - [`demo`]: all of it in one process, for one person alone.
 //! - [`script`]: several users in one file, with expectations.
@@ -13,6 +14,7 @@
 //! - [`harmless`]: text from others, made safe for a terminal.
 
 pub mod cli;
+pub mod config;
 pub mod demo;
 pub mod embedded;
 pub mod harmless;

@@ -253,3 +253,39 @@ fn the_demo_tells_its_story_where_there_is_no_terminal() {
     assert!(told.status.success(), "{}", text(&told.stderr));
     assert!(text(&told.stdout).contains("no longer a friend"), "{}", text(&told.stdout));
 }
+
+#[test]
+fn a_status_line_shows_what_is_unread() {
+    let world = World::new(1);
+    assert_eq!(world.ok("alice", &["unread"]), ["0"]);
+    assert!(!world.folder.path().join("last-account.toml").exists());
+    world.friends("alice", "bob");
+    world.ok("alice", &["send", "bob", "one"]);
+    world.ok("alice", &["send", "bob", "two"]);
+    world.ok("bob", &["friends"]);
+    assert_eq!(world.ok("bob", &["unread"]), ["2"]);
+    let unread = &world.json("bob", &["unread"])[0];
+    assert_eq!((&unread["messages"], &unread["requests"]), (&2.into(), &0.into()));
+}
+
+#[test]
+fn the_config_file_says_what_is_wrong_with_it() {
+    let world = World::new(0);
+    let file = world.folder.path().join("chat.toml");
+    let with_file = |arguments: &[&str]| {
+        world.command("alice", arguments).env("WARREN_CHAT_CONFIG", &file).output().unwrap()
+    };
+    let missing = with_file(&["unread"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(text(&missing.stderr).contains("cannot read the config file"), "{missing:?}");
+
+    std::fs::write(&file, with_file(&["config", "--print-default"]).stdout).unwrap();
+    assert!(with_file(&["unread"]).status.success());
+    assert_eq!(text(&with_file(&["config"]).stdout).trim(), file.display().to_string());
+
+    std::fs::write(&file, "[screen]\ntheme = \"blue\"\n").unwrap();
+    let wrong = with_file(&["unread"]);
+    assert_eq!(wrong.status.code(), Some(1));
+    let error = text(&wrong.stderr);
+    assert!(error.contains("line 2, `screen.theme`") && error.contains("`contrast`"), "{error}");
+}

@@ -1,5 +1,6 @@
 //! Who signs in where.
 
+use std::process::{Command, Stdio};
 use std::str::FromStr;
 
 use shared::client::{BrokerUri, UriError};
@@ -26,6 +27,12 @@ impl FromStr for BrokerArgument {
     }
 }
 
+impl BrokerArgument {
+    pub fn has_user(&self) -> bool {
+        self.has_user
+    }
+}
+
 fn login_part(uri: &str) -> Option<&str> {
     let (_, rest) = uri.split_once("://")?;
     let authority = rest.split(['/', '?']).next()?;
@@ -47,7 +54,12 @@ pub fn user(broker: &BrokerArgument, user: Option<&str>) -> Result<String, Failu
 }
 
 /// The broker with name and password. Asks for the password, twice if it is `new`, unless it is known.
-pub fn login(broker: &BrokerArgument, given_user: Option<&str>, new: bool) -> Result<BrokerUri, Failure> {
+pub fn login(
+    broker: &BrokerArgument,
+    given_user: Option<&str>,
+    password_command: &[String],
+    new: bool,
+) -> Result<BrokerUri, Failure> {
     let user = user(broker, given_user)?;
     if let Some(password) = std::env::var_os("WARREN_PASSWORD") {
         let password = password.into_string().map_err(|_| "WARREN_PASSWORD is not UTF-8".to_owned())?;
@@ -56,11 +68,32 @@ pub fn login(broker: &BrokerArgument, given_user: Option<&str>, new: bool) -> Re
     if broker.has_user && broker.has_password {
         return Ok(broker.uri.clone());
     }
+    if let [program, arguments @ ..] = password_command {
+        return Ok(broker.uri.clone().with_login(&user, &told(program, arguments)?));
+    }
     let password = ask(&format!("Password of {user}: "))?;
     if new && ask("Again: ")? != password {
         return Err("the two passwords differ: start again".into());
     }
     Ok(broker.uri.clone().with_login(&user, &password))
+}
+
+/// The first line that the password command prints.
+fn told(program: &str, arguments: &[String]) -> Result<String, Failure> {
+    let output = Command::new(program)
+        .args(arguments)
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| format!("the password-command {program:?} does not start: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("the password-command {program:?} ended with {}", output.status));
+    }
+    let text = String::from_utf8(output.stdout)
+        .map_err(|_| format!("the password-command {program:?} did not print UTF-8 text"))?;
+    match text.lines().next() {
+        Some(password) if !password.is_empty() => Ok(password.to_owned()),
+        _ => Err(format!("the password-command {program:?} printed no password")),
+    }
 }
 
 fn ask(prompt: &str) -> Result<String, Failure> {
@@ -89,6 +122,18 @@ mod tests {
         ] {
             assert!(user(&broker(uri), given).unwrap_err().contains(reason));
         }
+    }
+
+    #[test]
+    fn a_command_tells_the_password() {
+        let sh = |script: &str| told("sh", &["-c".to_owned(), script.to_owned()]);
+        assert_eq!(sh("echo s3cret; echo more"), Ok("s3cret".into()));
+        for (script, reason) in
+            [("exit 3", "3"), ("true", "printed no password"), ("printf '\\377'", "UTF-8")]
+        {
+            assert!(sh(script).unwrap_err().contains(reason), "{script}");
+        }
+        assert!(told("no-such-program-here", &[]).unwrap_err().contains("does not start"));
     }
 
     #[test]

@@ -7,9 +7,10 @@ mod client;
 mod output;
 mod people;
 mod play;
+mod remembered;
 mod talk;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -17,13 +18,15 @@ use clap::{Parser, Subcommand};
 use shared::client::{QUIET_LAPIN, SignUp, UriError};
 use tracing_subscriber::EnvFilter;
 
+use crate::config::{self, Account};
 use crate::session::{Session, SessionConfig};
 use crate::store::{default_data_dir, state_dir};
-use crate::tui::TuiOptions;
+use crate::tui::{Settings, TuiOptions};
 use account::BrokerArgument;
 use client::Client;
 use output::Output;
 use people::Verb;
+use remembered::Remembered;
 
 /// Chat with friends. Without a command: the terminal user interface.
 #[derive(Debug, Parser)]
@@ -40,6 +43,9 @@ pub struct Arguments {
     /// Where to keep friends, history and what is still to be sent. Default: warren in your data folder.
     #[arg(long, global = true, env = "WARREN_DATA_DIR", value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
+    /// Where the config file is. Default: warren/chat.toml in your config folder. `config --print-default` shows every option.
+    #[arg(long, global = true, env = "WARREN_CHAT_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Print one JSON object a line.
     #[arg(long, global = true)]
     json: bool,
@@ -61,6 +67,7 @@ With --json every line on standard output is one object, told apart by \"event\"
   typing      friend
   connection  state (connecting, online, offline), attempt?, since?, reason?, retry_at?
   notice      text
+  unread      messages, requests
   done        command, name?
 state of a message: queued, sent, delivered, read, returned, failed. Times are RFC 3339, UTC.";
 
@@ -98,6 +105,14 @@ enum Subcommands {
         /// `-` reads it from standard input.
         text: String,
     },
+    /// Show how many messages are unread, for status lines. Needs no connection, and does not change anything.
+    Unread,
+    /// About the config file: where it is, and what can stand in it.
+    Config {
+        /// Print a config file with every option, its meaning and its default.
+        #[arg(long)]
+        print_default: bool,
+    },
     /// Print what happens, until interrupted.
     Listen,
     /// Try everything alone: a broker, friend servers and a scripted friend inside this process. Without a terminal, the
@@ -127,14 +142,22 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start: {error}")),
     };
-    let broker = match arguments.broker.as_deref().unwrap_or(DEFAULT_BROKER).parse() {
-        Ok(broker) => broker,
-        Err(error) => {
-            fail(&UriError::to_string(&error));
+    // Before the config file is read: it may be what is wrong.
+    if let Some(Subcommands::Config { print_default }) = &arguments.command {
+        return config(&arguments, *print_default);
+    }
+    let config = match config::load(arguments.config.as_deref()) {
+        Ok(config) => config,
+        Err(error) => return fail(&error.to_string()),
+    };
+    let place = match Place::new(&arguments, config.account) {
+        Ok(place) => place,
+        Err(reason) => {
+            fail(&reason);
             return ExitCode::from(2);
         }
     };
-    match runtime.block_on(run(&arguments, broker)) {
+    match runtime.block_on(run(&arguments, place, config.settings.under_environment())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => fail(&reason),
     }
@@ -153,17 +176,34 @@ fn start_log() {
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }
 
-async fn run(arguments: &Arguments, broker: BrokerArgument) -> Result<(), Failure> {
+fn config(arguments: &Arguments, print_default: bool) -> ExitCode {
+    let text = if print_default {
+        config::default_text()
+    } else {
+        let path = arguments.config.clone().or_else(config::default_path);
+        let path = path.map_or("nowhere: there is no home folder".to_owned(), |p| p.display().to_string());
+        match config::load(arguments.config.as_deref()) {
+            Ok(_) => format!("{path}\n"),
+            Err(error) => return fail(&error.to_string()),
+        }
+    };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("cannot write to standard output: {error}")),
+    }
+}
+
+async fn run(arguments: &Arguments, state: Place, settings: Settings) -> Result<(), Failure> {
     let output = Output { json: arguments.json };
-    let state = Place { broker, user: arguments.user.clone(), data_dir: data_dir(arguments)? };
     match &arguments.command {
-        None => tui(&state).await,
+        None => tui(&state, settings).await,
+        Some(Subcommands::Unread) => talk::unread(&state.folder()?, &output),
         Some(Subcommands::History { name, limit }) => talk::history(&state.folder()?, name, *limit, &output),
         Some(Subcommands::SignUp { invite }) => {
             let sign_up = invite.clone().map_or(SignUp::Open, SignUp::Invite);
             people::sign_up(state.session(Some(sign_up))?, &output).await
         }
-        Some(Subcommands::Demo) => play::demo(&output).await,
+        Some(Subcommands::Demo) => play::demo(settings, &output).await,
         Some(Subcommands::Script { file }) => {
             let broker = arguments.broker.as_ref().map(|_| state.broker.uri.clone());
             play::script(file, broker, &output).await
@@ -198,16 +238,21 @@ async fn signed_in(command: &Subcommands, client: Client, output: &Output) -> Re
         Subcommands::SignUp { .. }
         | Subcommands::History { .. }
         | Subcommands::Script { .. }
+        | Subcommands::Unread
+        | Subcommands::Config { .. }
         | Subcommands::Demo => Ok(()),
     }
 }
 
-async fn tui(place: &Place) -> Result<(), Failure> {
+async fn tui(place: &Place, settings: Settings) -> Result<(), Failure> {
     if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
         return Err("there is no terminal to draw on: give a command, see --help".into());
     }
     let config = place.session(None)?;
-    let options = TuiOptions::new(config.broker.user(), config.broker.address());
+    if let Err(error) = Remembered::of(&config.broker).save(&config.data_dir) {
+        tracing::warn!("the account is not remembered: {error}");
+    }
+    let options = TuiOptions::new(config.broker.user(), config.broker.address(), settings);
     let Session { commands, events, .. } = Session::start(config).map_err(|error| error.to_string())?;
     crate::tui::run(commands, events, options).await.map_err(|error| error.to_string())
 }
@@ -217,9 +262,25 @@ struct Place {
     broker: BrokerArgument,
     user: Option<String>,
     data_dir: PathBuf,
+    password_command: Vec<String>,
 }
 
 impl Place {
+    /// From the arguments and the environment, the config file, and what was used last, in this order.
+    fn new(arguments: &Arguments, account: Account) -> Result<Place, Failure> {
+        let data_dir = data_dir(arguments)?;
+        let last = Remembered::load(&data_dir).unwrap_or_default();
+        let said = |text: String| Some(text).filter(|text| !text.is_empty());
+        let uri = arguments.broker.clone().or(said(account.broker)).or(said(last.broker));
+        let uri = uri.as_deref().unwrap_or(DEFAULT_BROKER);
+        let broker: BrokerArgument = uri.parse().map_err(|error: UriError| error.to_string())?;
+        let user = arguments.user.clone().or_else(|| match broker.has_user() {
+            true => None,
+            false => said(account.user).or(said(last.user)),
+        });
+        Ok(Place { broker, user, data_dir, password_command: account.password_command })
+    }
+
     /// The folder with the local state.
     fn folder(&self) -> Result<PathBuf, Failure> {
         let (uri, user) = (&self.broker.uri, account::user(&self.broker, self.user.as_deref())?);
@@ -227,7 +288,8 @@ impl Place {
     }
 
     fn session(&self, sign_up: Option<SignUp>) -> Result<SessionConfig, Failure> {
-        let broker = account::login(&self.broker, self.user.as_deref(), sign_up.is_some())?;
+        let broker =
+            account::login(&self.broker, self.user.as_deref(), &self.password_command, sign_up.is_some())?;
         Ok(SessionConfig { broker, sign_up, data_dir: self.data_dir.clone() })
     }
 }

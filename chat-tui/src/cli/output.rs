@@ -35,6 +35,11 @@ pub enum Line<'a> {
     },
     Connection(&'a Connection),
     Notice(&'a str),
+    /// Messages that were not read, and requests that wait for an answer.
+    Unread {
+        messages: u64,
+        requests: usize,
+    },
     /// A line of a script's course.
     Told(&'a str),
     /// A command has had its effect; `text` is for the plain form.
@@ -115,6 +120,10 @@ enum Json<'a> {
     Notice {
         text: &'a str,
     },
+    Unread {
+        messages: u64,
+        requests: usize,
+    },
     Done {
         command: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -164,6 +173,7 @@ fn json(line: &Line<'_>) -> String {
         Line::Typing { friend } => Json::Typing { friend },
         Line::Connection(connection) => json_connection(connection),
         Line::Notice(text) | Line::Told(text) => Json::Notice { text },
+        Line::Unread { messages, requests } => Json::Unread { messages: *messages, requests: *requests },
         Line::Done { command, name, .. } => Json::Done { command, name: *name },
     };
     match serde_json::to_string(&shape) {
@@ -203,6 +213,8 @@ fn plain(line: &Line<'_>, zone: &TimeZone) -> String {
         Line::Connection(Connection::Offline { reason, .. }) => {
             format!("* offline: {}", harmless::line(reason))
         }
+        // A number alone, for status lines.
+        Line::Unread { messages, requests } => (messages + *requests as u64).to_string(),
         Line::Told(text) => harmless::line(text).into_owned(),
         Line::Notice(text) | Line::Done { text, .. } => format!("* {}", harmless::line(text)),
     }

@@ -7,6 +7,7 @@ use shared::client::BrokerUri;
 use super::Failure;
 use super::output::{Line, Output};
 use crate::script::{World, parse, run};
+use crate::tui::Settings;
 
 /// For accounts that a script makes at a broker, unless WARREN_PASSWORD says otherwise.
 const SCRIPT_PASSWORD: &str = "a script's password";
@@ -28,8 +29,8 @@ pub async fn script(file: &Path, broker: Option<BrokerUri>, output: &Output) -> 
     run(&statements, world, &mut say).await.map_err(|error| format!("{}, {error}", file.display()))
 }
 
-pub async fn demo(output: &Output) -> Result<(), Failure> {
-    crate::demo::run(&mut |line| tell(output, line)).await.map_err(|error| error.to_string())
+pub async fn demo(settings: Settings, output: &Output) -> Result<(), Failure> {
+    crate::demo::run(settings, &mut |line| tell(output, line)).await.map_err(|error| error.to_string())
 }
 
 fn tell(output: &Output, line: &str) {

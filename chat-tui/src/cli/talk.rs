@@ -9,7 +9,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::Failure;
 use super::client::{Client, Step};
 use super::output::{Line, Output};
-use crate::session::api::{Command, Delivery, Direction, Event, Friend, Message, Presence, Request};
+use crate::session::api::{
+    Command, Delivery, Direction, Event, Friend, FriendStatus, Message, Presence, Request, RequestState,
+};
 use crate::store::Store;
 
 pub async fn send(mut client: Client, name: &str, text: &str, output: &Output) -> Result<(), Failure> {
@@ -172,6 +174,25 @@ fn seen(friend: &Friend) -> u8 {
         Presence::Away => 1,
         Presence::Offline { .. } => 2,
     }
+}
+
+/// Prints how many messages of friends and requests wait, from the local state alone.
+pub fn unread(folder: &Path, output: &Output) -> Result<(), Failure> {
+    // Nobody has signed in here yet: nothing is made only to be counted.
+    let (messages, requests) = match folder.exists() {
+        false => (0, 0),
+        true => {
+            let store = Store::open(folder).map_err(|error| error.to_string())?;
+            let friends = store.friends().map_err(|error| error.to_string())?;
+            let requests = store.requests().map_err(|error| error.to_string())?;
+            let unread = friends.iter().filter(|friend| friend.status == FriendStatus::Friend);
+            let open = |request: &&Request| {
+                request.direction == Direction::Incoming && request.state == RequestState::Pending
+            };
+            (unread.map(|friend| u64::from(friend.unread)).sum(), requests.iter().filter(open).count())
+        }
+    };
+    print(output, &Line::Unread { messages, requests })
 }
 
 /// Prints the newest messages with `name`, from the local state alone.

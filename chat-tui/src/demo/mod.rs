@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::embedded::{Embedded, EmbeddedError};
 use crate::script::{self, RunError, World};
 use crate::session::{Session, SessionConfig, StartError};
-use crate::tui::{self, TuiError, TuiOptions};
+use crate::tui::{self, Settings, TuiError, TuiOptions};
 
 /// The person at the keyboard.
 const PERSON: &str = "you";
@@ -39,14 +39,14 @@ pub enum DemoError {
 }
 
 /// Runs the demo until the person leaves or the story ends. `say` gets the story, line by line.
-pub async fn run(say: &mut (dyn FnMut(&str) + Send)) -> Result<(), DemoError> {
+pub async fn run(settings: Settings, say: &mut (dyn FnMut(&str) + Send)) -> Result<(), DemoError> {
     match std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
-        true => play_with_person().await,
+        true => play_with_person(settings).await,
         false => Ok(script::run(&script::parse(STORY)?, World::Embedded, say).await?),
     }
 }
 
-async fn play_with_person() -> Result<(), DemoError> {
+async fn play_with_person(settings: Settings) -> Result<(), DemoError> {
     eprintln!("starting a broker, {FRIEND_SERVERS} friend servers and a friend…");
     let mut embedded = Embedded::start().await?;
     for _ in 0..FRIEND_SERVERS {
@@ -65,7 +65,7 @@ async fn play_with_person() -> Result<(), DemoError> {
     let here = person.progress.wait_for(|progress| progress.caught_up).await.is_ok();
     let friend = tokio::spawn(friend::live(config(robin::NAME)?, PERSON.to_owned(), here));
 
-    let options = TuiOptions::new(PERSON, format!("{} (demo)", embedded.address()));
+    let options = TuiOptions::new(PERSON, format!("{} (demo)", embedded.address()), settings);
     let Session { commands, events, .. } = person;
     let shown = tui::run(commands, events, options).await;
     friend.abort();

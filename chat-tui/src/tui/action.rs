@@ -9,7 +9,16 @@ pub enum Action {
     Up,
     Down,
     Edit(Edit),
+    CompleteTake,
+    CompleteNext,
+    CompletePrevious,
+    CompleteCancel,
+    Outside,
     Command,
+    Palette,
+    NormalMode,
+    InsertMode,
+    AppendMode,
     Befriend,
     Switch,
     Previous,
@@ -23,6 +32,7 @@ pub enum Action {
     Withdraw,
     Unfriend,
     Away,
+    DoNotDisturb,
     PageUp,
     PageDown,
     LineUp,
@@ -39,14 +49,18 @@ pub enum Action {
 }
 
 /// When a key means its action. Where several hold, the one further up in this list wins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum When {
+    /// Ways to go on are offered above the text.
+    Completing,
     /// A request from somebody is shown: single letters answer it.
     Incoming,
     /// A request to somebody is shown.
     Outgoing,
     /// The list has the whole (narrow) screen.
     List,
+    /// Letters are commands (vim-like keys).
+    Normal,
     /// Nothing is typed.
     Empty,
     /// There is nothing right of the cursor.
@@ -115,25 +129,41 @@ impl Slash {
 #[derive(Debug, Clone, Copy)]
 pub struct Spec {
     pub action: Action,
+    /// What the config file calls it, and the slash command if it is one.
+    pub name: &'static str,
     pub group: Group,
-    /// For the help, in a few words.
+    /// For help and palette, in a few words; empty where the key says it all.
     pub description: &'static str,
     /// The first one is shown in the help.
     pub keys: &'static [(When, &'static str)],
-    pub slash: Option<Slash>,
+    /// What follows the name where it is typed; `None`: it is not a slash command.
+    pub argument: Option<Argument>,
+}
+
+impl Spec {
+    /// Makes it a slash command.
+    const fn typed(self, argument: Argument) -> Spec {
+        Spec { argument: Some(argument), ..self }
+    }
+
+    pub fn slash(&self) -> Option<Slash> {
+        self.argument.map(|argument| Slash { name: self.name, argument })
+    }
 }
 
 const fn spec(
     action: Action,
+    name: &'static str,
     group: Group,
     description: &'static str,
     keys: &'static [(When, &'static str)],
 ) -> Spec {
-    Spec { action, group, description, keys, slash: None }
+    Spec { action, name, group, description, keys, argument: None }
 }
 
-const fn slash(spec: Spec, name: &'static str, argument: Argument) -> Spec {
-    Spec { slash: Some(Slash { name, argument }), ..spec }
+/// The action of this name.
+pub fn named(name: &str) -> Option<&'static Spec> {
+    ACTIONS.iter().find(|spec| spec.name == name)
 }
 
 pub const ACTIONS: &[Spec] = {
@@ -141,155 +171,205 @@ pub const ACTIONS: &[Spec] = {
     use Group::*;
     use When::*;
     &[
-        slash(
-            spec(A::Befriend, Friends, "Ask somebody to be friends", &[(Chat, "ctrl-n")]),
-            "befriend",
-            Argument::NameAndNote,
-        ),
-        slash(
-            spec(
-                A::Accept,
-                Friends,
-                "Accept the friend request shown",
-                &[(Incoming, "a"), (Incoming, "enter")],
-            ),
+        spec(A::Befriend, "befriend", Friends, "Ask somebody to be friends", &[(Chat, "ctrl-n")])
+            .typed(Argument::NameAndNote),
+        spec(
+            A::Accept,
             "accept",
-            Argument::Incoming,
-        ),
-        slash(
-            spec(A::Decline, Friends, "Decline the friend request shown", &[(Incoming, "d")]),
-            "decline",
-            Argument::Incoming,
-        ),
-        slash(
-            spec(A::Withdraw, Friends, "Take back your own friend request", &[(Outgoing, "w")]),
-            "withdraw",
-            Argument::Outgoing,
-        ),
-        slash(spec(A::Unfriend, Friends, "Stop being friends", &[]), "unfriend", Argument::Friend),
-        slash(
-            spec(A::Block, Friends, "Hear nothing from somebody any more", &[(Incoming, "b")]),
-            "block",
-            Argument::Known,
-        ),
-        slash(spec(A::Unblock, Friends, "Lift a block", &[]), "unblock", Argument::Blocked),
+            Friends,
+            "Accept the friend request shown",
+            &[(Incoming, "a"), (Incoming, "enter")],
+        )
+        .typed(Argument::Incoming),
+        spec(A::Decline, "decline", Friends, "Decline the friend request shown", &[(Incoming, "d")])
+            .typed(Argument::Incoming),
+        spec(A::Withdraw, "withdraw", Friends, "Take back your own friend request", &[(Outgoing, "w")])
+            .typed(Argument::Outgoing),
+        spec(A::Unfriend, "unfriend", Friends, "Stop being friends", &[]).typed(Argument::Friend),
+        spec(A::Block, "block", Friends, "Hear nothing from somebody any more", &[(Incoming, "b")])
+            .typed(Argument::Known),
+        spec(A::Unblock, "unblock", Friends, "Lift a block", &[]).typed(Argument::Blocked),
         spec(
             A::Switch,
+            "switch",
             Friends,
             "Go to a friend by name",
             &[(Chat, "ctrl-g"), (AtEnd, "ctrl-k"), (List, "ctrl-k")],
         ),
-        spec(A::Previous, Friends, "The friend above", &[(Chat, "alt-up"), (Chat, "ctrl-up"), (List, "up")]),
+        spec(
+            A::Previous,
+            "previous",
+            Friends,
+            "The friend above",
+            &[(Chat, "alt-up"), (Chat, "ctrl-up"), (List, "up")],
+        ),
         spec(
             A::Next,
+            "next",
             Friends,
             "The friend below",
             &[(Chat, "alt-down"), (Chat, "ctrl-down"), (List, "down")],
         ),
-        spec(A::NextUnread, Friends, "The next friend with something new", &[(Chat, "tab"), (Chat, "alt-a")]),
-        spec(A::Open, Friends, "Open the friend chosen (narrow screen)", &[(List, "enter"), (List, "right")]),
-        spec(A::PageUp, Reading, "A page up", &[(Chat, "pageup")]),
-        spec(A::PageDown, Reading, "A page down", &[(Chat, "pagedown")]),
-        spec(A::LineUp, Reading, "A line up", &[(Chat, "shift-up")]),
-        spec(A::LineDown, Reading, "A line down", &[(Chat, "shift-down")]),
-        spec(A::Oldest, Reading, "The oldest message at hand", &[(Chat, "ctrl-home"), (Empty, "home")]),
-        spec(A::Newest, Reading, "The newest message", &[(Chat, "ctrl-end"), (Empty, "end")]),
-        spec(A::Back, Reading, "Back: to the newest message, to the list", &[(Chat, "esc")]),
-        spec(A::Copy, Reading, "Copy the newest message in view", &[(Chat, "alt-c")]),
-        spec(A::Mouse, Reading, "Mouse for Warren, or for selecting text", &[(Chat, "alt-m")]),
-        spec(A::Send, Writing, "Send", &[(Chat, "enter")]),
+        spec(
+            A::NextUnread,
+            "next-unread",
+            Friends,
+            "The next friend with something new",
+            &[(Chat, "tab"), (Chat, "alt-a")],
+        ),
+        spec(
+            A::Open,
+            "open",
+            Friends,
+            "Open the friend chosen (narrow screen)",
+            &[(List, "enter"), (List, "right")],
+        ),
+        spec(A::PageUp, "page-up", Reading, "A page up", &[(Chat, "pageup")]),
+        spec(A::PageDown, "page-down", Reading, "A page down", &[(Chat, "pagedown")]),
+        spec(A::LineUp, "line-up", Reading, "A line up", &[(Chat, "shift-up")]),
+        spec(A::LineDown, "line-down", Reading, "A line down", &[(Chat, "shift-down")]),
+        spec(
+            A::Oldest,
+            "oldest",
+            Reading,
+            "The oldest message at hand",
+            &[(Chat, "ctrl-home"), (Empty, "home")],
+        ),
+        spec(A::Newest, "newest", Reading, "The newest message", &[(Chat, "ctrl-end"), (Empty, "end")]),
+        spec(A::Back, "back", Reading, "Back: to the newest message, to the list", &[(Chat, "esc")]),
+        spec(A::Copy, "copy", Reading, "Copy the newest message in view", &[(Chat, "alt-c")]),
+        spec(A::Mouse, "mouse", Reading, "Mouse for Warren, or for selecting text", &[(Chat, "alt-m")]),
+        spec(A::Send, "send", Writing, "Send", &[(Chat, "enter")]),
         spec(
             A::Newline,
+            "newline",
             Writing,
             "A new line",
             &[(Chat, "alt-enter"), (Chat, "shift-enter"), (Chat, "ctrl-enter"), (Chat, "ctrl-j")],
         ),
-        spec(A::Up, Writing, "The line above, then what you sent before", &[(Chat, "up")]),
-        spec(A::Down, Writing, "The line below, then back again", &[(Chat, "down")]),
-        spec(A::Edit(Edit::Left), Writing, "", &[(Editing, "left"), (Editing, "ctrl-b")]),
-        spec(A::Edit(Edit::Right), Writing, "", &[(Editing, "right"), (Editing, "ctrl-f")]),
+        spec(A::Up, "up", Writing, "The line above, then what you sent before", &[(Chat, "up")]),
+        spec(A::Down, "down", Writing, "The line below, then back again", &[(Chat, "down")]),
+        spec(A::Edit(Edit::Left), "left", Writing, "", &[(Editing, "left"), (Editing, "ctrl-b")]),
+        spec(A::Edit(Edit::Right), "right", Writing, "", &[(Editing, "right"), (Editing, "ctrl-f")]),
         spec(
             A::Edit(Edit::WordLeft),
+            "word-left",
             Writing,
             "A word to the left",
             &[(Editing, "alt-b"), (Editing, "ctrl-left"), (Editing, "alt-left")],
         ),
         spec(
             A::Edit(Edit::WordRight),
+            "word-right",
             Writing,
             "A word to the right",
             &[(Editing, "alt-f"), (Editing, "ctrl-right"), (Editing, "alt-right")],
         ),
         spec(
             A::Edit(Edit::LineStart),
+            "line-start",
             Writing,
             "The beginning of the line",
             &[(Editing, "ctrl-a"), (Editing, "home")],
         ),
         spec(
             A::Edit(Edit::LineEnd),
+            "line-end",
             Writing,
             "The end of the line",
             &[(Editing, "ctrl-e"), (Editing, "end")],
         ),
-        spec(A::Edit(Edit::Start), Writing, "", &[(Editing, "alt-<")]),
-        spec(A::Edit(Edit::End), Writing, "", &[(Editing, "alt->")]),
+        spec(A::Edit(Edit::Start), "text-start", Writing, "", &[(Editing, "alt-<")]),
+        spec(A::Edit(Edit::End), "text-end", Writing, "", &[(Editing, "alt->")]),
         spec(
             A::Edit(Edit::DeleteLeft),
+            "delete-left",
             Writing,
             "",
             &[(Editing, "backspace"), (Editing, "ctrl-h"), (Editing, "shift-backspace")],
         ),
-        spec(A::Edit(Edit::DeleteRight), Writing, "", &[(Editing, "delete"), (Editing, "ctrl-d")]),
+        spec(
+            A::Edit(Edit::DeleteRight),
+            "delete-right",
+            Writing,
+            "",
+            &[(Editing, "delete"), (Editing, "ctrl-d")],
+        ),
         spec(
             A::Edit(Edit::DeleteWordLeft),
+            "cut-word-left",
             Writing,
             "Cut the word to the left",
             &[(Editing, "ctrl-w"), (Editing, "alt-backspace"), (Editing, "ctrl-backspace")],
         ),
         spec(
             A::Edit(Edit::DeleteWordRight),
+            "cut-word-right",
             Writing,
             "Cut the word to the right",
             &[(Editing, "alt-d"), (Editing, "ctrl-delete")],
         ),
         spec(
             A::Edit(Edit::DeleteToLineStart),
+            "cut-to-line-start",
             Writing,
             "Cut to the beginning of the line",
             &[(Editing, "ctrl-u")],
         ),
-        spec(A::Edit(Edit::DeleteToLineEnd), Writing, "Cut to the end of the line", &[(Editing, "ctrl-k")]),
-        spec(A::Edit(Edit::Yank), Writing, "Put back what was cut", &[(Editing, "ctrl-y")]),
+        spec(
+            A::Edit(Edit::DeleteToLineEnd),
+            "cut-to-line-end",
+            Writing,
+            "Cut to the end of the line",
+            &[(Editing, "ctrl-k")],
+        ),
+        spec(A::Edit(Edit::Yank), "yank", Writing, "Put back what was cut", &[(Editing, "ctrl-y")]),
         spec(
             A::Edit(Edit::Undo),
+            "undo",
             Writing,
             "Undo",
             // Terminals send Ctrl-_ and Ctrl-/ as the code that is read as Ctrl-7.
             &[(Editing, "ctrl-z"), (Editing, "ctrl-_"), (Editing, "ctrl-/"), (Editing, "ctrl-7")],
         ),
-        spec(A::Edit(Edit::Redo), Writing, "Redo", &[(Editing, "alt-z"), (Editing, "ctrl-shift-z")]),
+        spec(A::Edit(Edit::Redo), "redo", Writing, "Redo", &[(Editing, "alt-z"), (Editing, "ctrl-shift-z")]),
+        spec(A::CompleteTake, "complete", Writing, "Take what is offered", &[(Completing, "tab")]),
+        spec(A::CompleteNext, "complete-next", Writing, "", &[(Completing, "down")]),
+        spec(A::CompletePrevious, "complete-previous", Writing, "", &[(Completing, "up")]),
+        spec(A::CompleteCancel, "complete-cancel", Writing, "", &[(Completing, "esc")]),
+        spec(A::Outside, "editor", Writing, "Write in your own editor ($EDITOR)", &[(Chat, "alt-e")])
+            .typed(Argument::None),
+        spec(A::NormalMode, "normal-mode", Writing, "Letters are commands (vim-like keys)", &[]),
+        spec(A::InsertMode, "insert-mode", Writing, "Letters are text again", &[]),
+        spec(A::AppendMode, "append-mode", Writing, "The same, behind what is written", &[]),
         spec(
             A::Command,
+            "command",
             Writing,
             "A command; // begins a message with a slash",
             &[(Empty, "/"), (List, "/")],
         ),
-        slash(spec(A::Away, Warren, "Show yourself as away, or back", &[]), "away", Argument::None),
-        slash(
-            spec(A::Help, Warren, "This help", &[(Always, "f1"), (Empty, "?"), (List, "?")]),
-            "help",
-            Argument::None,
+        spec(
+            A::Palette,
+            "palette",
+            Warren,
+            "Everything that can be done, by a few letters",
+            &[(Chat, "ctrl-p"), (Chat, "alt-x")],
         ),
-        spec(A::Redraw, Warren, "Draw the screen anew", &[(Always, "ctrl-l")]),
-        spec(A::Interrupt, Warren, "", &[(Always, "ctrl-c")]),
-        slash(spec(A::Quit, Warren, "Leave Warren", &[(Always, "ctrl-q")]), "quit", Argument::None),
+        spec(A::Away, "away", Warren, "Show yourself as away, or back", &[]).typed(Argument::None),
+        spec(A::DoNotDisturb, "do-not-disturb", Warren, "No bell and no notifications, or again", &[])
+            .typed(Argument::None),
+        spec(A::Help, "help", Warren, "This help", &[(Always, "f1"), (Empty, "?"), (List, "?")])
+            .typed(Argument::None),
+        spec(A::Redraw, "redraw", Warren, "Draw the screen anew", &[(Always, "ctrl-l")]),
+        spec(A::Interrupt, "interrupt", Warren, "", &[(Always, "ctrl-c")]),
+        spec(A::Quit, "quit", Warren, "Leave Warren", &[(Always, "ctrl-q")]).typed(Argument::None),
     ]
 };
 
 /// The slash commands, in the order of the help.
 pub fn slash_commands() -> impl Iterator<Item = (&'static Spec, Slash)> {
-    ACTIONS.iter().filter_map(|spec| spec.slash.map(|slash| (spec, slash)))
+    ACTIONS.iter().filter_map(|spec| spec.slash().map(|slash| (spec, slash)))
 }
 
 #[cfg(test)]
@@ -297,17 +377,20 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::tui::keymap::Keymap;
+    use crate::tui::preset::Preset;
 
     #[test]
     fn every_action_and_command_is_listed_once() {
         let mut actions = HashSet::new();
         for spec in ACTIONS {
             assert!(actions.insert(format!("{:?}", spec.action)), "{:?} twice", spec.action);
-            assert!(!spec.keys.is_empty() || spec.slash.is_some(), "{:?} cannot be reached", spec.action);
+            let presets = [Preset::Default, Preset::Emacs, Preset::Vim];
+            let has_key = presets.into_iter().any(|p| Keymap::new(p).key(spec.action).is_some());
+            assert!(has_key || spec.argument.is_some(), "{:?} cannot be reached", spec.action);
+            assert_eq!(named(spec.name).map(|s| s.action), Some(spec.action), "{} is two actions", spec.name);
         }
-        let mut names = HashSet::new();
         for (spec, slash) in slash_commands() {
-            assert!(names.insert(slash.name), "/{} twice", slash.name);
             assert!(!spec.description.is_empty(), "/{} says nothing in the help", slash.name);
         }
     }

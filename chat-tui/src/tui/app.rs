@@ -2,6 +2,9 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::pin::Pin;
+use std::process::ExitStatus;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crossterm::event::{Event as Input, EventStream};
@@ -12,7 +15,9 @@ use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::model::Model;
-use super::terminal::{OwnTerminal, Screen};
+use super::outside::Outside;
+use super::settings::Settings;
+use super::terminal::{self, OwnTerminal, Screen};
 use super::theme::Theme;
 use super::update::{Effect, Msg, next_wake, update};
 use crate::session::api::{Command, Event};
@@ -30,24 +35,13 @@ pub struct TuiOptions {
     /// The broker, as the person knows it.
     pub broker: String,
     pub zone: TimeZone,
-    /// The wheel scrolls and clicks select; the terminal's own selection then needs Shift.
-    pub mouse: bool,
-    /// Rings the terminal's bell for messages that are not being watched.
-    pub bell: bool,
-    pub colours: bool,
+    pub settings: Settings,
 }
 
 impl TuiOptions {
-    /// The system's time zone, with mouse and bell, and colours unless `NO_COLOR` is set.
-    pub fn new(user: impl Into<String>, broker: impl Into<String>) -> Self {
-        TuiOptions {
-            user: user.into(),
-            broker: broker.into(),
-            zone: TimeZone::system(),
-            mouse: true,
-            bell: true,
-            colours: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
-        }
+    /// With the system's time zone.
+    pub fn new(user: impl Into<String>, broker: impl Into<String>, settings: Settings) -> Self {
+        TuiOptions { user: user.into(), broker: broker.into(), zone: TimeZone::system(), settings }
     }
 }
 
@@ -74,32 +68,77 @@ pub async fn run(
     events: Receiver<Event>,
     options: TuiOptions,
 ) -> Result<(), TuiError> {
-    let screen = OwnTerminal::enter(options.mouse).map_err(TuiError::NoTerminal)?;
+    let settings = &options.settings;
+    let theme = Theme::new(terminal::look(settings.look), settings.paints.clone());
+    let screen = OwnTerminal::enter(settings).map_err(TuiError::NoTerminal)?;
     let signals = signals().map_err(TuiError::NoTerminal)?;
-    App::new(commands, events, EventStream::new(), signals, screen, options)?.run().await
+    App::new(commands, events, TerminalKeys::default(), signals, screen, theme, options)?.run().await
 }
 
-/// A stream with an item for each signal that asks to end.
+/// What asks the program to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    Terminate,
+    /// Ctrl-C at a terminal that is not ours at the moment.
+    Interrupt,
+}
+
 #[cfg(unix)]
-fn signals() -> io::Result<impl Stream<Item = ()> + Unpin> {
+pub(super) fn signals() -> io::Result<impl Stream<Item = Signal> + Unpin> {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut kinds = Vec::new();
-    for kind in [SignalKind::terminate(), SignalKind::hangup(), SignalKind::interrupt()] {
-        kinds.push(signal(kind)?);
-    }
+    let mut kinds = vec![
+        (signal(SignalKind::terminate())?, Signal::Terminate),
+        (signal(SignalKind::hangup())?, Signal::Terminate),
+        (signal(SignalKind::interrupt())?, Signal::Interrupt),
+    ];
     Ok(futures_lite::stream::poll_fn(move |context| {
-        for signal in &mut kinds {
+        for (signal, meaning) in &mut kinds {
             if signal.poll_recv(context).is_ready() {
-                return std::task::Poll::Ready(Some(()));
+                return Poll::Ready(Some(*meaning));
             }
         }
-        std::task::Poll::Pending
+        Poll::Pending
     }))
 }
 
 #[cfg(not(unix))]
-fn signals() -> io::Result<impl Stream<Item = ()> + Unpin> {
+pub(super) fn signals() -> io::Result<impl Stream<Item = Signal> + Unpin> {
     Ok(futures_lite::stream::pending())
+}
+
+/// Keys and all else that comes from the terminal, until it is lent to another program.
+pub trait Keys: Stream<Item = io::Result<Input>> + Unpin {
+    fn pause(&mut self);
+    fn resume(&mut self);
+}
+
+pub struct TerminalKeys(Option<EventStream>);
+
+impl Default for TerminalKeys {
+    fn default() -> Self {
+        TerminalKeys(Some(EventStream::new()))
+    }
+}
+
+impl Stream for TerminalKeys {
+    type Item = io::Result<Input>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match &mut self.0 {
+            Some(stream) => stream.poll_next(context),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Keys for TerminalKeys {
+    fn pause(&mut self) {
+        self.0 = None;
+    }
+
+    fn resume(&mut self) {
+        self.0 = Some(EventStream::new());
+    }
 }
 
 pub(super) struct App<I, G, S> {
@@ -112,6 +151,8 @@ pub(super) struct App<I, G, S> {
     theme: Theme,
     /// Commands that the session has not taken yet, in order.
     waiting: VecDeque<Command>,
+    /// The editor that has the terminal.
+    outside: Option<Outside>,
     /// When leaving: until when the session is waited for.
     deadline: Option<Instant>,
 }
@@ -127,8 +168,8 @@ enum End {
 
 impl<I, G, S> App<I, G, S>
 where
-    I: Stream<Item = io::Result<Input>> + Unpin,
-    G: Stream<Item = ()> + Unpin,
+    I: Keys,
+    G: Stream<Item = Signal> + Unpin,
     S: Screen,
 {
     pub(super) fn new(
@@ -137,6 +178,7 @@ where
         input: I,
         signals: G,
         screen: S,
+        theme: Theme,
         options: TuiOptions,
     ) -> Result<Self, TuiError> {
         let mut model = Model::new(
@@ -145,15 +187,28 @@ where
             options.zone,
             screen.size().map_err(TuiError::NoTerminal)?,
         );
-        model.mouse = options.mouse;
-        model.bell = options.bell;
-        let theme = if options.colours { Theme::colourful() } else { Theme::plain() };
-        let waiting = VecDeque::new();
-        Ok(App { commands, events, input, signals, screen, model, theme, waiting, deadline: None })
+        let Settings { keymap, mouse, notify, .. } = options.settings;
+        (model.keymap, model.mouse, model.notify) = (keymap, mouse, notify);
+        Ok(App {
+            commands,
+            events,
+            input,
+            signals,
+            screen,
+            model,
+            theme,
+            waiting: VecDeque::new(),
+            outside: None,
+            deadline: None,
+        })
     }
 
     pub(super) async fn run(mut self) -> Result<(), TuiError> {
         let end = self.turn_until_end().await;
+        if self.outside.take().is_some() {
+            // Ended in the middle: only who has taken the terminal over can give it back.
+            let _ = self.screen.resume();
+        }
         let App { commands, events, screen, waiting, model, .. } = self;
         // From here on there is a normal terminal again.
         drop(screen);
@@ -204,7 +259,7 @@ where
         let now = Timestamp::now();
         let wake = next_wake(&self.model, now)
             .map(|at| Duration::try_from(now.duration_until(at)).unwrap_or_default());
-        tokio::select! {
+        let status = tokio::select! {
             biased;
             permit = self.commands.reserve(), if !self.waiting.is_empty() => {
                 match (permit, self.waiting.pop_front()) {
@@ -212,17 +267,23 @@ where
                     // Nobody takes commands any more: what the session said last is still in its events.
                     _ => self.waiting.clear(),
                 }
-                Ok(None)
+                return Ok(None);
             }
-            signal = self.signals.next() => Ok(signal.map(|()| Msg::Terminate)),
-            input = self.input.next() => message_of(input),
-            event = self.events.recv() => match event {
+            signal = self.signals.next() => return Ok(match signal {
+                // In the terminal it is in, the editor has got it as well.
+                Some(Signal::Interrupt) if self.outside.is_some() => None,
+                signal => signal.map(|_| Msg::Terminate),
+            }),
+            status = ended(&mut self.outside) => status,
+            input = self.input.next() => return message_of(input),
+            event = self.events.recv() => return match event {
                 Some(event) => Ok(Some(Msg::Session(event))),
                 None => Err(session_vanished(self.model.leaving)),
             },
-            () = sleep(wake.unwrap_or_default()), if wake.is_some() => Ok(Some(Msg::Tick)),
-            () = sleep_until(self.deadline.unwrap_or_else(Instant::now)), if self.deadline.is_some() => Err(End::Abandoned),
-        }
+            () = sleep(wake.unwrap_or_default()), if wake.is_some() => return Ok(Some(Msg::Tick)),
+            () = sleep_until(self.deadline.unwrap_or_else(Instant::now)), if self.deadline.is_some() => return Err(End::Abandoned),
+        };
+        self.come_back(status).map(Some)
     }
 
     /// The next message that is there already.
@@ -243,18 +304,63 @@ where
                 Effect::Leave => self.deadline = Some(Instant::now() + LEAVE_TIMEOUT),
                 Effect::Abandon => return Err(End::Abandoned),
                 Effect::Exit(reason) => return Err(End::Ended(reason)),
+                Effect::EditOutside(text) => self.go_outside(&text)?,
+                // The other program has the terminal: what is asked for now would spoil its screen.
+                _ if self.outside.is_some() => {}
                 effect => self.screen.carry_out(&effect).map_err(End::Failed)?,
             }
         }
         Ok(())
     }
 
+    /// Lends the terminal to the person's editor.
+    fn go_outside(&mut self, text: &str) -> Result<(), End> {
+        self.input.pause();
+        self.screen.suspend();
+        match Outside::open(text) {
+            Ok(outside) => {
+                self.outside = Some(outside);
+                Ok(())
+            }
+            Err(problem) => {
+                self.take_back()?;
+                self.apply(Msg::Edited(Err(problem)))
+            }
+        }
+    }
+
+    fn come_back(&mut self, status: io::Result<ExitStatus>) -> Result<Msg, End> {
+        let outside = self.outside.take();
+        self.take_back()?;
+        let nothing = || Err("The editor is gone.".to_owned());
+        Ok(Msg::Edited(outside.map_or_else(nothing, |outside| outside.result(status))))
+    }
+
+    fn take_back(&mut self) -> Result<(), End> {
+        self.screen.resume().map_err(End::Failed)?;
+        // What changed meanwhile for the terminal was not said to it.
+        self.screen.carry_out(&Effect::Mouse(self.model.mouse)).map_err(End::Failed)?;
+        self.screen.carry_out(&Effect::Title(self.model.title.clone())).map_err(End::Failed)?;
+        self.input.resume();
+        Ok(())
+    }
+
     fn draw(&mut self) -> Result<(), End> {
+        if self.outside.is_some() {
+            return Ok(());
+        }
         let (width, height) = self.screen.size().map_err(End::Failed)?;
         if self.model.size != (width, height) {
             self.apply(Msg::Resize(width, height))?;
         }
         self.screen.draw(&self.model, &self.theme, Timestamp::now()).map_err(End::Failed)
+    }
+}
+
+async fn ended(outside: &mut Option<Outside>) -> io::Result<ExitStatus> {
+    match outside {
+        Some(outside) => outside.ended().await,
+        None => std::future::pending().await,
     }
 }
 

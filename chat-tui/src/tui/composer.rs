@@ -49,6 +49,18 @@ impl Composer {
         self.editor.type_char(c);
     }
 
+    /// Puts `with` in the place of the word between `start` and the cursor.
+    pub fn complete(&mut self, start: usize, with: &str) {
+        self.adopt_recalled();
+        self.editor.replace_before(start, with);
+    }
+
+    /// The text as it was changed elsewhere.
+    pub fn replace(&mut self, text: &str) {
+        self.adopt_recalled();
+        self.editor.replace(text);
+    }
+
     pub fn paste(&mut self, text: &str) {
         self.adopt_recalled();
         self.editor.paste(text);

@@ -114,6 +114,14 @@ impl Editor {
         self.insert_silently(&clean(text));
     }
 
+    /// Replaces the bytes from `start` to the cursor as one step that can be undone.
+    pub fn replace_before(&mut self, start: usize, with: &str) {
+        self.remember(Last::Moving);
+        self.text.replace_range(start..self.cursor, "");
+        self.cursor = start;
+        self.insert_silently(&clean(with));
+    }
+
     /// Takes the text out, and forgets the steps that led to it.
     pub fn take(&mut self) -> String {
         std::mem::take(self).text

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::action::{ACTIONS, Action, When};
+use super::action::{ACTIONS, Action, Spec, When};
+use super::preset::Preset;
 
 /// A key with its modifiers, written as `ctrl-n`, `alt-up`, `f1`, `a`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,6 +77,28 @@ impl Chord {
         }
     }
 
+    /// As it is written in the config file.
+    pub fn written(self) -> String {
+        let mut written = String::new();
+        for (name, _, modifier) in MODIFIERS {
+            if self.modifiers.contains(*modifier) {
+                written.push_str(name);
+            }
+        }
+        match (self.code, NAMED.iter().find(|(.., code)| *code == self.code)) {
+            (_, Some((name, ..))) => written.push_str(name),
+            (KeyCode::F(n), None) => written.push_str(&format!("f{n}")),
+            (KeyCode::Char(c), None) => written.push(c),
+            (code, None) => written.push_str(&code.to_string()),
+        }
+        written
+    }
+
+    /// Whether a person who presses it means the character.
+    pub fn is_plain(self) -> bool {
+        matches!(self.code, KeyCode::Char(_)) && self.modifiers.is_empty()
+    }
+
     /// Whether this is the unmodified key `code`.
     pub fn is(self, code: KeyCode) -> bool {
         self.code == code && self.modifiers.is_empty()
@@ -139,6 +162,10 @@ impl fmt::Display for Chord {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Situation {
     pub layer_open: bool,
+    /// Ways to go on are offered.
+    pub completing: bool,
+    /// Letters are commands (vim-like keys).
+    pub normal: bool,
     pub incoming_shown: bool,
     pub outgoing_shown: bool,
     pub list_only: bool,
@@ -152,6 +179,8 @@ impl Situation {
         match when {
             When::Always | When::Editing => true,
             When::Chat => chat,
+            When::Completing => chat && self.completing && !self.normal,
+            When::Normal => chat && self.normal && !self.list_only,
             When::AtEnd => chat && self.cursor_at_end,
             When::Empty => chat && self.nothing_typed,
             When::List => chat && self.list_only,
@@ -163,25 +192,91 @@ impl Situation {
 
 #[derive(Debug, Clone)]
 pub struct Keymap {
+    preset: Preset,
     bindings: Vec<(Chord, When, Action)>,
+    /// Those that the person chose.
+    own: Vec<(Chord, When, Action)>,
+}
+
+fn name_of(action: Action) -> &'static str {
+    ACTIONS.iter().find(|spec| spec.action == action).map_or("", |spec| spec.name)
 }
 
 impl Default for Keymap {
     /// The keys of the registry.
     fn default() -> Self {
-        let mut bindings = Vec::new();
-        for spec in ACTIONS {
-            for (when, key) in spec.keys {
-                if let Ok(chord) = key.parse() {
-                    bindings.push((chord, *when, spec.action));
-                }
-            }
-        }
-        Keymap { bindings }
+        Keymap::new(Preset::Default)
     }
 }
 
+/// Why keys that a person chose cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BindError {
+    #[error("{0} is given to `{1}` too; choose one of them")]
+    Taken(Chord, &'static str),
+    #[error("`{0}` alone types a character; put ctrl- or alt- before it")]
+    Types(Chord),
+}
+
 impl Keymap {
+    /// The keys of the registry, with what the preset changes.
+    pub fn new(preset: Preset) -> Self {
+        let mut keymap = Keymap { preset, bindings: Vec::new(), own: Vec::new() };
+        let registered = ACTIONS.iter().flat_map(|spec| spec.keys.iter().map(move |k| (spec.action, *k)));
+        let changed = preset.bindings().iter().map(|(action, when, key)| (*action, (*when, *key)));
+        for (action, (when, key)) in registered.chain(changed) {
+            // A test sees to it that every key can be read.
+            if let Ok(chord) = key.parse() {
+                keymap.bind(chord, when, action);
+            }
+        }
+        keymap
+    }
+
+    /// Gives `action` these keys and no others. Those that it has already keep their meaning.
+    ///
+    /// # Errors
+    ///
+    /// When a key is needed for typing, or was given to another action in the same way.
+    pub fn rebind(&mut self, spec: &Spec, chords: &[Chord]) -> Result<(), BindError> {
+        let before = self.bindings.clone();
+        self.bindings.retain(|(.., action)| *action != spec.action);
+        for chord in chords {
+            let had = before.iter().filter(|(bound, _, to)| (bound, *to) == (chord, spec.action));
+            let mut places: Vec<When> = had.map(|(_, when, _)| *when).collect();
+            if places.is_empty() {
+                places.push(self.place(spec, *chord)?);
+            }
+            for when in places {
+                let other = self.own.iter().find(|(bound, place, _)| (*bound, *place) == (*chord, when));
+                if let Some((.., other)) = other.filter(|(.., other)| *other != spec.action) {
+                    return Err(BindError::Taken(*chord, name_of(*other)));
+                }
+                self.own.push((*chord, when, spec.action));
+                self.bind(*chord, when, spec.action);
+            }
+        }
+        Ok(())
+    }
+
+    /// When a new key means the action.
+    fn place(&self, spec: &Spec, chord: Chord) -> Result<When, BindError> {
+        let mut places = spec.keys.iter().map(|(when, _)| *when);
+        if !chord.is_plain() {
+            return Ok(places.max().unwrap_or(When::Chat).max(When::Chat));
+        }
+        if self.preset == Preset::Vim {
+            return Ok(When::Normal);
+        }
+        let letters = |when: &When| (When::Incoming..When::AtEnd).contains(when);
+        places.find(letters).ok_or(BindError::Types(chord))
+    }
+
+    fn bind(&mut self, chord: Chord, when: When, action: Action) {
+        self.bindings.retain(|(bound, place, _)| (*bound, *place) != (chord, when));
+        self.bindings.push((chord, when, action));
+    }
+
     /// What `chord` means in `situation`.
     pub fn resolve(&self, chord: Chord, situation: Situation) -> Option<Action> {
         self.bindings
@@ -194,6 +289,26 @@ impl Keymap {
     /// The key to name for `action`, if it has one.
     pub fn key(&self, action: Action) -> Option<Chord> {
         self.bindings.iter().find(|(.., bound)| *bound == action).map(|(chord, ..)| *chord)
+    }
+
+    /// All keys of `action`, each once.
+    pub fn keys(&self, action: Action) -> Vec<Chord> {
+        let mut keys: Vec<Chord> = Vec::new();
+        for (chord, ..) in self.bindings.iter().filter(|(.., bound)| *bound == action) {
+            if !keys.contains(chord) {
+                keys.push(*chord);
+            }
+        }
+        keys
+    }
+
+    /// Whether `chord` means `action` in some situation.
+    pub fn binds(&self, chord: Chord, action: Action) -> bool {
+        self.bindings.iter().any(|(bound, _, to)| *bound == chord && *to == action)
+    }
+
+    pub fn has_modes(&self) -> bool {
+        self.preset == Preset::Vim
     }
 }
 
@@ -214,9 +329,53 @@ mod tests {
         for spec in ACTIONS {
             for (when, key) in spec.keys {
                 let chord = chord(key);
+                assert!(!chord.is_plain() || *when < When::AtEnd, "{key} cannot be typed any more");
                 assert!(seen.insert((chord, format!("{when:?}"))), "{key} is bound twice for {when:?}");
             }
         }
+    }
+
+    #[test]
+    fn presets_are_sound() {
+        for preset in [Preset::Emacs, Preset::Vim] {
+            let mut seen = HashSet::new();
+            for (action, when, key) in preset.bindings() {
+                let chord = chord(key);
+                assert!(!chord.is_plain() || *when < When::AtEnd, "{key} cannot be typed any more");
+                assert!(seen.insert((chord, *when)), "{key} is bound twice in {preset:?}");
+                let resolved = Keymap::new(preset).bindings.contains(&(chord, *when, *action));
+                assert!(resolved, "{key} does not work in {preset:?}");
+            }
+            // Nothing may be lost on the way.
+            for spec in ACTIONS.iter().filter(|spec| !spec.keys.is_empty()) {
+                assert!(
+                    Keymap::new(preset).key(spec.action).is_some(),
+                    "{} has no key in {preset:?}",
+                    spec.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn own_keys_take_the_place_of_others() {
+        let mut keymap = Keymap::default();
+        let spec = |name| crate::tui::action::named(name).expect(name);
+        keymap.rebind(spec("switch"), &[chord("ctrl-n"), chord("f2")]).unwrap();
+        let chat = Situation::default();
+        assert_eq!(keymap.resolve(chord("ctrl-n"), chat), Some(Action::Switch));
+        assert_eq!(keymap.resolve(chord("f2"), chat), Some(Action::Switch));
+        assert_eq!(keymap.resolve(chord("ctrl-g"), chat), None);
+        assert_eq!(keymap.key(Action::Befriend), None);
+        keymap.rebind(spec("accept"), &[chord("y")]).unwrap();
+        let incoming = Situation { incoming_shown: true, nothing_typed: true, ..chat };
+        assert_eq!(keymap.resolve(chord("y"), incoming), Some(Action::Accept));
+        assert_eq!(keymap.resolve(chord("y"), chat), None);
+        keymap.rebind(spec("undo"), &[chord("ctrl-t")]).unwrap();
+        let dialog = Situation { layer_open: true, ..chat };
+        assert_eq!(keymap.resolve(chord("ctrl-t"), dialog), Some(Action::Edit(Edit::Undo)));
+        assert_eq!(keymap.rebind(spec("page-up"), &[chord("a")]), Err(BindError::Types(chord("a"))));
+        assert!(Keymap::new(Preset::Vim).rebind(spec("page-up"), &[chord("a")]).is_ok());
     }
 
     #[test]
@@ -268,6 +427,7 @@ mod tests {
         ];
         for (text, shown) in table {
             assert_eq!(chord(text).to_string(), shown);
+            assert_eq!(chord(text).written(), text);
         }
         for wrong in ["", "ctrl-", "f99", "nokey", "ctrl-nokey"] {
             assert!(wrong.parse::<Chord>().is_err(), "{wrong:?}");

@@ -11,7 +11,7 @@ const TEXT_COLUMNS_MAX: u16 = 100;
 /// Narrower conversations show sender and time in a row of their own.
 const COLUMNS_COLUMNS_MIN: u16 = 40;
 
-const COMPOSER_ROWS_MAX: u16 = 8;
+const COMPOSER_ROWS_MAX: u16 = 16;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pane {

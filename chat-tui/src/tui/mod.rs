@@ -3,6 +3,7 @@
 //! ```text
 //!   app (the loop) → terminal
 //!    ├─ update ★ ──→ layer ★ ──→ model ★ → timeline ★, composer ★ → editor ★ → text ★
+//!    ├─ outside (an editor of the person's own)
 //!    └─ view ★ ────→ theme ★, layout ★, list ★, marks ★
 //!              keymap ★ → action ★ (what can be done; the keys, the help and the commands come from it)
 //! ```
@@ -12,6 +13,7 @@
 
 mod action;
 mod app;
+mod complete;
 mod composer;
 mod editor;
 mod keymap;
@@ -20,6 +22,9 @@ mod layout;
 mod list;
 mod marks;
 mod model;
+mod outside;
+mod preset;
+mod settings;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -29,4 +34,9 @@ mod timeline;
 mod update;
 mod view;
 
+pub use action::{ACTIONS, Action, named};
 pub use app::{TuiError, TuiOptions, run};
+pub use keymap::{Chord, Keymap};
+pub use preset::Preset;
+pub use settings::{Desktop, Notify, Settings};
+pub use theme::{Look, Overrides};

@@ -9,10 +9,12 @@ use jiff::tz::TimeZone;
 use shared::message::TEXT_BYTES_MAX;
 
 use super::action::Action;
+use super::complete::Completion;
 use super::composer::Composer;
 use super::keymap::{Keymap, Situation};
 use super::layer::Layer;
 use super::layout::{self, Areas, Pane, Shape};
+use super::settings::Notify;
 use super::text;
 use super::timeline::{Timeline, Viewport};
 use crate::session::api::{Connection, Direction, Friend, FriendStatus, Presence, Request, RequestState};
@@ -75,6 +77,8 @@ pub struct Model {
     pub broker: String,
     pub zone: TimeZone,
     pub keymap: Keymap,
+    /// With vim-like keys: letters are commands.
+    pub normal: bool,
     pub size: (u16, u16),
     pub connection: Connection,
     pub friends: Vec<Friend>,
@@ -91,12 +95,18 @@ pub struct Model {
     /// Rows of the text being written, as of the last layout.
     composer_rows: u16,
     pub layers: Vec<Layer>,
+    /// Offered for the word that is being typed.
+    pub completion: Option<Completion>,
+    /// Where the word begins for which nothing is to be offered any more.
+    pub completion_refused: Option<usize>,
+    /// Whose message is open in an editor outside.
+    pub outside: Option<String>,
     pub notice: Option<Notice>,
     /// What was cut last, in whichever input.
     pub kills: String,
     pub terminal_focused: bool,
     pub mouse: bool,
-    pub bell: bool,
+    pub notify: Notify,
     pub away: bool,
     pub draft_due: Option<Timestamp>,
     pub typing_told: Option<Timestamp>,
@@ -115,6 +125,7 @@ impl Model {
             broker: broker.to_owned(),
             zone,
             keymap: Keymap::default(),
+            normal: false,
             size,
             connection: Connection::Connecting { attempt: 1 },
             friends: Vec::new(),
@@ -127,11 +138,14 @@ impl Model {
             pane: Pane::List,
             composer_rows: 1,
             layers: Vec::new(),
+            completion: None,
+            completion_refused: None,
+            outside: None,
             notice: None,
             kills: String::new(),
             terminal_focused: true,
             mouse: false,
-            bell: true,
+            notify: Notify::default(),
             away: false,
             draft_due: None,
             typing_told: None,
@@ -226,6 +240,7 @@ impl Model {
     /// Whether the person has the newest messages of the conversation before their eyes.
     pub fn sees_newest(&self) -> bool {
         self.terminal_focused
+            && self.outside.is_none()
             && self.layers.is_empty()
             && self.conversation_is_visible()
             && self.areas().timeline.height > 0
@@ -257,6 +272,8 @@ impl Model {
         let writes = self.can_write();
         Situation {
             layer_open: !self.layers.is_empty(),
+            completing: self.completion.is_some(),
+            normal: self.normal,
             incoming_shown: matches!(self.selected, Some(Entry::Incoming(_))),
             outgoing_shown: matches!(self.selected, Some(Entry::Outgoing(_))),
             list_only: !layout::has_two_panes(self.size.0) && self.pane == Pane::List,
@@ -275,6 +292,17 @@ impl Model {
     pub fn bytes_left(&self) -> Option<i64> {
         let used = self.conversation()?.composer.text().len();
         (used >= MESSAGE_BYTES_WARN).then_some(TEXT_BYTES_MAX as i64 - used as i64)
+    }
+
+    /// Where the cursor is in what is being written, when not all of it can be seen.
+    pub fn hidden_rows(&self) -> Option<String> {
+        if self.composer_rows <= self.areas().composer.height {
+            return None;
+        }
+        let editor = self.conversation()?.composer.editor();
+        let line = editor.text()[..editor.cursor()].matches('\n').count() + 1;
+        let lines = editor.text().matches('\n').count() + 1;
+        (lines > 1).then(|| format!("line {line} of {lines}"))
     }
 
     pub fn local(&self, at: Timestamp) -> DateTime {

@@ -3,6 +3,7 @@
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crossterm::event::{
     DisableBracketedPaste, DisableFocusChange, DisableMouseCapture, EnableBracketedPaste, EnableFocusChange,
@@ -18,9 +19,12 @@ use data_encoding::BASE64;
 use jiff::Timestamp;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use terminal_colorsaurus::{QueryOptions, ThemeMode};
 
 use super::model::Model;
-use super::theme::Theme;
+use super::settings::{Desktop, Settings};
+use super::text;
+use super::theme::{Look, Theme};
 use super::update::Effect;
 use super::view;
 
@@ -29,6 +33,10 @@ pub trait Screen {
     /// Columns and rows.
     fn size(&self) -> io::Result<(u16, u16)>;
     fn draw(&mut self, model: &Model, theme: &Theme, now: Timestamp) -> io::Result<()>;
+    /// Gives the terminal back for a while.
+    fn suspend(&mut self);
+    /// Takes it over again.
+    fn resume(&mut self) -> io::Result<()>;
     /// Carries out the effects that are about the terminal.
     fn carry_out(&mut self, effect: &Effect) -> io::Result<()>;
 }
@@ -42,21 +50,50 @@ const NO_ALTERNATE_SCROLL: Print<&str> = Print("\x1b[?1007l");
 /// The real terminal, in raw mode on the alternate screen, until it is dropped.
 pub struct OwnTerminal {
     terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+    desktop: Desktop,
+}
+
+/// What the terminal is asked at most that long whether it is dark or light. Most answer at once; those that do not
+/// know the question answer the next one.
+const LOOK_TIMEOUT: Duration = Duration::from_millis(150);
+
+/// What `look` is on this terminal.
+pub fn look(look: Look) -> Look {
+    if look != Look::Auto {
+        return look;
+    }
+    let mut options = QueryOptions::default();
+    options.timeout = LOOK_TIMEOUT;
+    match terminal_colorsaurus::theme_mode(options) {
+        Ok(ThemeMode::Light) => Look::Light,
+        // A terminal that does not say is more likely dark.
+        Ok(ThemeMode::Dark) | Err(_) => Look::Dark,
+    }
 }
 
 impl OwnTerminal {
-    pub fn enter(mouse: bool) -> io::Result<Self> {
+    pub fn enter(settings: &Settings) -> io::Result<Self> {
         if !io::stdout().is_terminal() {
             return Err(io::Error::other("the output is not a terminal"));
         }
         restore_on_panic();
-        TAKEN.store(true, Ordering::SeqCst);
-        Self::take_over(mouse).inspect_err(|_| restore())
+        let mut out = BufWriter::with_capacity(64 * 1024, io::stdout());
+        Self::take_over(&mut out, settings.mouse)?;
+        let made = Terminal::new(CrosstermBackend::new(out)).and_then(|mut terminal| {
+            terminal.clear()?;
+            let desktop = settings.notify.desktop.resolve(|name| std::env::var(name).ok());
+            Ok(OwnTerminal { terminal, desktop })
+        });
+        made.inspect_err(|_| restore())
     }
 
-    fn take_over(mouse: bool) -> io::Result<Self> {
+    fn take_over(out: &mut impl Write, mouse: bool) -> io::Result<()> {
+        TAKEN.store(true, Ordering::SeqCst);
+        Self::set_up(out, mouse).inspect_err(|_| restore())
+    }
+
+    fn set_up(out: &mut impl Write, mouse: bool) -> io::Result<()> {
         terminal::enable_raw_mode()?;
-        let mut out = BufWriter::with_capacity(64 * 1024, io::stdout());
         queue!(
             out,
             EnterAlternateScreen,
@@ -69,10 +106,24 @@ impl OwnTerminal {
         if mouse {
             queue!(out, EnableMouseCapture)?;
         }
-        out.flush()?;
-        let mut terminal = Terminal::new(CrosstermBackend::new(out))?;
-        terminal.clear()?;
-        Ok(OwnTerminal { terminal })
+        out.flush()
+    }
+
+    /// Asks the terminal to show a notification.
+    fn notify(&mut self, title: &str, body: &str) -> io::Result<()> {
+        let (title, body) = (notice_line(title), notice_line(body));
+        let told = match self.desktop {
+            Desktop::Osc9 => format!("\x1b]9;{title}: {body}\x07"),
+            // A semicolon ends the title.
+            Desktop::Osc777 => format!("\x1b]777;notify;{};{body}\x07", title.replace(';', ",")),
+            Desktop::Auto | Desktop::Off => return Ok(()),
+        };
+        let told = match std::env::var_os("TMUX") {
+            // tmux hands on what is wrapped so, if it is allowed to.
+            Some(_) => format!("\x1bPtmux;{}\x1b\\", told.replace('\x1b', "\x1b\x1b")),
+            None => told,
+        };
+        execute!(self.terminal.backend_mut(), Print(told))
     }
 }
 
@@ -91,7 +142,19 @@ impl Screen for OwnTerminal {
         execute!(self.terminal.backend_mut(), EndSynchronizedUpdate)
     }
 
+    fn suspend(&mut self) {
+        restore();
+    }
+
+    fn resume(&mut self) -> io::Result<()> {
+        Self::take_over(self.terminal.backend_mut(), false)?;
+        self.terminal.clear()
+    }
+
     fn carry_out(&mut self, effect: &Effect) -> io::Result<()> {
+        if let Effect::Notify { title, body } = effect {
+            return self.notify(title, body);
+        }
         let out = self.terminal.backend_mut();
         match effect {
             Effect::Bell => execute!(out, Print("\x07")),
@@ -103,7 +166,12 @@ impl Screen for OwnTerminal {
             Effect::Mouse(true) => execute!(out, EnableMouseCapture),
             Effect::Mouse(false) => execute!(out, DisableMouseCapture),
             Effect::Redraw => self.terminal.clear(),
-            Effect::Session(_) | Effect::Leave | Effect::Abandon | Effect::Exit(_) => Ok(()),
+            Effect::Session(_)
+            | Effect::Leave
+            | Effect::Abandon
+            | Effect::Exit(_)
+            | Effect::Notify { .. }
+            | Effect::EditOutside(_) => Ok(()),
         }
     }
 }
@@ -112,6 +180,14 @@ impl Drop for OwnTerminal {
     fn drop(&mut self) {
         restore();
     }
+}
+
+/// Longer ones are cut by those who show them.
+const NOTICE_COLUMNS_MAX: usize = 200;
+
+/// One harmless line: what comes from others must not end the sequence it is in.
+fn notice_line(text: &str) -> String {
+    text::fit(text, NOTICE_COLUMNS_MAX)
 }
 
 /// Gives the terminal back, once.

@@ -47,6 +47,24 @@ impl BrokerUri {
         }
     }
 
+    /// Where it is, as a URI without the login.
+    pub fn without_login(&self) -> String {
+        let vhost = match self.vhost() {
+            "/" => String::new(),
+            // What would end the name in a URI is written as %xx.
+            vhost => vhost
+                .bytes()
+                .map(|byte| match byte {
+                    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                        char::from(byte).to_string()
+                    }
+                    byte => format!("%{byte:02x}"),
+                })
+                .collect(),
+        };
+        format!("{}://{}/{vhost}", self.0.scheme, self.address())
+    }
+
     pub(super) fn to_lapin(&self, heartbeat_s: u16) -> AMQPUri {
         let mut uri = self.0.clone();
         uri.query.heartbeat.get_or_insert(heartbeat_s);
@@ -127,6 +145,15 @@ mod tests {
     fn ipv6_addresses_are_kept() {
         assert_eq!(parse("amqp://a:b@[::1]:5673/").address(), "[::1]:5673");
         assert_eq!(parse("amqp://[fe80::1]").address(), "[fe80::1]:5672");
+    }
+
+    #[test]
+    fn without_its_login_a_broker_is_the_same() {
+        for uri in ["amqp://h:1", "amqps://h", "amqp://[::1]:5673/a%2fb", "amqp://h/my%20chat"] {
+            let broker = parse(uri).with_login("alice", "s3cret");
+            let again = parse(&broker.without_login()).with_login("alice", "s3cret");
+            assert_eq!(again, broker, "{uri}");
+        }
     }
 
     #[test]

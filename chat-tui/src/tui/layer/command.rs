@@ -26,8 +26,9 @@ pub struct Completion {
 }
 
 impl CommandLine {
-    pub fn new() -> Self {
-        CommandLine { editor: Editor::default(), chosen: 0, problem: None }
+    /// With `line` typed already.
+    pub fn new(line: &str) -> Self {
+        CommandLine { editor: Editor::new(line), chosen: 0, problem: None }
     }
 
     pub(super) fn handle(&mut self, input: Input<'_>, context: &Context, kills: &mut String) -> Reply {

@@ -5,6 +5,8 @@ pub mod befriend;
 pub mod command;
 pub mod confirm;
 pub mod help;
+pub mod palette;
+pub mod picker;
 pub mod switcher;
 
 use super::action::Action;
@@ -19,6 +21,7 @@ pub enum Layer {
     Confirm(confirm::Confirm),
     Befriend(befriend::Befriend),
     Switcher(switcher::Switcher),
+    Palette(palette::Palette),
     Command(command::CommandLine),
 }
 
@@ -53,6 +56,8 @@ pub enum Intent {
     },
     /// Begin a message with a slash.
     TypeSlash,
+    /// Open the line for commands, with this in it.
+    TypeCommand(String),
 }
 
 /// What layers need to know of the model.
@@ -103,6 +108,7 @@ impl Layer {
             Layer::Confirm(confirm) => confirm.handle(input),
             Layer::Befriend(befriend) => befriend.handle(input, context, kills),
             Layer::Switcher(switcher) => switcher.handle(input, context, kills),
+            Layer::Palette(palette) => palette.handle(input, context, kills),
             Layer::Command(command) => command.handle(input, context, kills),
         }
     }

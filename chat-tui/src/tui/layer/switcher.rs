@@ -1,73 +1,39 @@
 //! ★ Going to somebody by a few letters of the name.
 
-use crossterm::event::KeyCode;
-
-use super::{Context, Input, Intent, Person, Reply, edit_line, passes_through};
+use super::picker::{Pick, Picker};
+use super::{Context, Input, Intent, Person, Reply};
 use crate::tui::action::Action;
-use crate::tui::editor::Editor;
-use crate::tui::text;
 
 #[derive(Debug, Clone)]
 pub struct Switcher {
-    pub filter: Editor,
-    pub matches: Vec<Person>,
-    /// An index into `matches`.
-    pub chosen: usize,
+    pub picker: Picker,
+    /// As of opening: nobody moves under the cursor.
+    people: Vec<Person>,
 }
 
 impl Switcher {
     pub fn new(context: &Context) -> Self {
-        let mut switcher = Switcher { filter: Editor::default(), matches: Vec::new(), chosen: 0 };
-        switcher.find(context);
-        switcher
+        let people = context.people.clone();
+        Switcher { picker: Picker::new(people.iter().map(|p| p.entry.name())), people }
+    }
+
+    /// Those who fit, the best first.
+    pub fn matches(&self) -> impl ExactSizeIterator<Item = &Person> {
+        self.picker.found.iter().map(|item| &self.people[*item])
     }
 
     pub(super) fn handle(&mut self, input: Input<'_>, context: &Context, kills: &mut String) -> Reply {
-        if let Input::Key(chord, action) = input {
-            if passes_through(action) {
-                return Reply::Ignored;
-            }
-            match () {
-                _ if chord.is(KeyCode::Esc)
-                    || action == Some(Action::Edit(crate::tui::editor::Edit::DeleteToLineEnd)) =>
-                {
-                    return Reply::Close;
-                }
-                _ if chord.is(KeyCode::Enter) => {
-                    return match self.matches.get(self.chosen) {
-                        Some(person) => Reply::CloseAnd(Intent::Select(person.entry.clone())),
-                        None => Reply::Consumed,
-                    };
-                }
-                _ if chord.is(KeyCode::Up) || chord.is(KeyCode::BackTab) => return self.choose(-1),
-                _ if chord.is(KeyCode::Down) || chord.is(KeyCode::Tab) => return self.choose(1),
-                _ => {}
-            }
+        // The key that opened it closes it too.
+        if let Input::Key(chord, _) = input
+            && context.keymap.binds(chord, Action::Switch)
+        {
+            return Reply::Close;
         }
-        if let Input::Wheel(rows) = input {
-            return self.choose(rows.signum());
+        match self.picker.handle(input, self.people.iter().map(|p| p.entry.name()), kills) {
+            Pick::Ignored => Reply::Ignored,
+            Pick::Consumed => Reply::Consumed,
+            Pick::Close => Reply::Close,
+            Pick::Taken(item) => Reply::CloseAnd(Intent::Select(self.people[item].entry.clone())),
         }
-        if edit_line(&mut self.filter, input, kills) {
-            self.find(context);
-        }
-        Reply::Consumed
-    }
-
-    fn choose(&mut self, step: isize) -> Reply {
-        let count = self.matches.len().max(1);
-        self.chosen = (self.chosen + count).saturating_add_signed(step) % count;
-        Reply::Consumed
-    }
-
-    fn find(&mut self, context: &Context) {
-        let mut found: Vec<(i32, &Person)> = context
-            .people
-            .iter()
-            .filter_map(|p| text::score(self.filter.text(), p.entry.name()).map(|score| (score, p)))
-            .collect();
-        // Stable: equals stay in the order of the list.
-        found.sort_by_key(|(score, _)| -score);
-        self.matches = found.into_iter().map(|(_, p)| p.clone()).collect();
-        self.chosen = 0;
     }
 }

@@ -1,24 +1,27 @@
 //! The loop, with a screen and keys of the test's own.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crossterm::event::Event as Input;
-use futures_lite::stream;
+use futures_lite::{Stream, stream};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
-use tokio::sync::mpsc::{Receiver, Sender, UnboundedSender, channel, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
 use tokio::task::JoinHandle;
 
 use super::fixture::*;
 use crate::session::api::*;
-use crate::tui::app::{App, TuiError, TuiOptions};
+use crate::tui::app::{App, Keys, Signal, TuiError, TuiOptions};
 use crate::tui::keymap::Chord;
 use crate::tui::model::Model;
+use crate::tui::settings::Settings;
 use crate::tui::terminal::Screen;
 use crate::tui::theme::Theme;
 use crate::tui::update::Effect;
@@ -44,14 +47,35 @@ impl Screen for FakeScreen {
         Ok(())
     }
 
+    fn suspend(&mut self) {}
+
+    fn resume(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     fn carry_out(&mut self, _: &Effect) -> io::Result<()> {
         Ok(())
     }
 }
 
+struct TestKeys(UnboundedReceiver<io::Result<Input>>);
+
+impl Stream for TestKeys {
+    type Item = io::Result<Input>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_recv(context)
+    }
+}
+
+impl Keys for TestKeys {
+    fn pause(&mut self) {}
+    fn resume(&mut self) {}
+}
+
 struct Running {
     keys: UnboundedSender<io::Result<Input>>,
-    signals: UnboundedSender<()>,
+    signals: UnboundedSender<Signal>,
     events: Sender<Event>,
     commands: Receiver<Command>,
     draws: Arc<AtomicUsize>,
@@ -62,7 +86,7 @@ fn start(draws_max: usize) -> Running {
     // The smallest channels: whatever blocks when it should not, blocks here.
     let (commands_out, commands) = channel(1);
     let (events, events_in) = channel(1);
-    let (keys, mut keys_in) = unbounded_channel();
+    let (keys, keys_in) = unbounded_channel();
     let (signals, mut signals_in) = unbounded_channel();
     let draws = Arc::new(AtomicUsize::new(0));
     let terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
@@ -71,13 +95,12 @@ fn start(draws_max: usize) -> Running {
         user: "alice".into(),
         broker: "test".into(),
         zone: TimeZone::UTC,
-        mouse: false,
-        bell: false,
-        colours: true,
+        settings: Settings { mouse: false, ..Settings::default() },
     };
-    let keys_in = stream::poll_fn(move |context| keys_in.poll_recv(context));
+    let keys_in = TestKeys(keys_in);
     let signals_in = stream::poll_fn(move |context| signals_in.poll_recv(context));
-    let app = App::new(commands_out, events_in, keys_in, signals_in, screen, options).unwrap();
+    let app =
+        App::new(commands_out, events_in, keys_in, signals_in, screen, Theme::default(), options).unwrap();
     Running { keys, signals, events, commands, draws, task: tokio::spawn(app.run()) }
 }
 
@@ -128,7 +151,7 @@ async fn commands_arrive_in_order_and_the_end_is_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn a_session_that_does_not_end_is_not_waited_for_forever() {
     let mut ui = start(usize::MAX);
-    ui.signals.send(()).unwrap();
+    ui.signals.send(Signal::Terminate).unwrap();
     assert_eq!(ui.rest().await, [Command::Shutdown]);
     let outcome = tokio::time::timeout(Duration::from_secs(60), ui.task).await.unwrap();
     assert!(outcome.unwrap().is_ok());

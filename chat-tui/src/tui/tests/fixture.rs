@@ -156,7 +156,7 @@ impl Ui {
     pub fn screen(&self) -> String {
         let (width, height) = self.model.size;
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-        terminal.draw(|frame| view::draw(frame, &self.model, &Theme::colourful(), self.now)).unwrap();
+        terminal.draw(|frame| view::draw(frame, &self.model, &Theme::default(), self.now)).unwrap();
         let buffer = terminal.backend().buffer();
         let row = |y| {
             let mut row = String::new();
@@ -172,14 +172,14 @@ impl Ui {
     }
 
     #[track_caller]
-    pub fn shows(&self, text: &str) -> &Self {
+    pub fn shows(&mut self, text: &str) -> &mut Self {
         let screen = self.screen();
         assert!(screen.contains(text), "{text:?} is not on the screen:\n{screen}");
         self
     }
 
     #[track_caller]
-    pub fn shows_not(&self, text: &str) -> &Self {
+    pub fn shows_not(&mut self, text: &str) -> &mut Self {
         let screen = self.screen();
         assert!(!screen.contains(text), "{text:?} is on the screen:\n{screen}");
         self

@@ -3,4 +3,5 @@ mod fixture;
 mod random;
 mod reading;
 mod screens;
+mod surface;
 mod writing;

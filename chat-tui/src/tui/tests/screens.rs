@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::fixture::*;
 use crate::session::api::*;
+use crate::tui::update::Msg;
 
 const SIZES: [(u16, u16); 3] = [(20, 5), (80, 24), (200, 60)];
 
@@ -131,6 +132,26 @@ fn request_befriend_command_and_switcher() {
     snapshots("switcher", |width, height| {
         let mut ui = chat(width, height);
         ui.keys("ctrl-g").types("r");
+        ui
+    });
+}
+
+#[test]
+fn palette_completion_and_a_long_text() {
+    snapshots("palette", |width, height| {
+        let mut ui = chat(width, height);
+        ui.keys("ctrl-p").types("friend");
+        ui
+    });
+    snapshots("completion", |width, height| {
+        let mut ui = chat(width, height);
+        ui.types(" :smil");
+        ui
+    });
+    snapshots("long_text", |width, height| {
+        let mut ui = chat(width, height);
+        let text: Vec<String> = (1..=500).map(|n| format!("line {n}")).collect();
+        ui.keys("ctrl-u").msg(Msg::Paste(text.join("\n")));
         ui
     });
 }

@@ -1,23 +1,23 @@
-//! A simple fuzzy filter for names.
+//! Finding by a few letters.
 
-/// How well `pattern` matches `name`: `None` when its letters do not occur in `name` in this order,
-/// otherwise higher for matches at the beginning, at the beginning of a word, and in one piece.
-pub fn score(pattern: &str, name: &str) -> Option<i32> {
-    let name: Vec<char> = name.chars().flat_map(char::to_lowercase).collect();
-    let mut total = 0;
-    let mut next = 0;
-    for wanted in pattern.chars().flat_map(char::to_lowercase).filter(|c| !c.is_whitespace()) {
-        let at = next + name[next..].iter().position(|c| *c == wanted)?;
-        total += match at {
-            0 => 8,
-            _ if at == next && next > 0 => 5,
-            _ if !name[at - 1].is_alphanumeric() => 4,
-            _ => 0,
-        };
-        total -= i32::try_from(at - next).unwrap_or(i32::MAX).min(3);
-        next = at + 1;
-    }
-    Some(total)
+use nucleo_matcher::pattern::{AtomKind, CaseMatching, Normalization, Pattern};
+use nucleo_matcher::{Config, Matcher, Utf32Str};
+
+/// The indices of those `names` in which the letters of each word of `pattern` occur in order, the best first;
+/// equals stay in their order.
+pub fn ranked<'a>(pattern: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<usize> {
+    let pattern = Pattern::new(pattern, CaseMatching::Ignore, Normalization::Smart, AtomKind::Fuzzy);
+    let mut matcher = Matcher::new(Config::DEFAULT);
+    let mut buffer = Vec::new();
+    let mut found: Vec<(u32, usize)> = names
+        .into_iter()
+        .enumerate()
+        .filter_map(|(n, name)| {
+            pattern.score(Utf32Str::new(name, &mut buffer), &mut matcher).map(|score| (score, n))
+        })
+        .collect();
+    found.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
+    found.into_iter().map(|(_, n)| n).collect()
 }
 
 #[cfg(test)]
@@ -26,10 +26,16 @@ mod tests {
 
     #[test]
     fn ranks_beginnings_before_middles() {
-        assert_eq!(score("bx", "bob"), None);
-        assert_eq!(score("", "bob"), Some(0));
-        assert!(score("bo", "bob") > score("bo", "jimbo"));
-        assert!(score("AL", "alice") > score("al", "carola"));
-        assert!(score("jd", "john-doe") > score("jd", "jeddah"));
+        let table: &[(&str, &[&str], &[usize])] = &[
+            ("bx", &["bob"], &[]),
+            ("", &["bob", "alice"], &[0, 1]),
+            ("bo", &["jimbo", "bob"], &[1, 0]),
+            ("AL", &["carola", "alice"], &[1, 0]),
+            ("jd", &["jeddah", "john-doe"], &[1, 0]),
+            ("do not", &["Undo", "Do not disturb"], &[1]),
+        ];
+        for (pattern, names, want) in table {
+            assert_eq!(&ranked(pattern, names.iter().copied()), want, "{pattern:?} in {names:?}");
+        }
     }
 }

@@ -5,7 +5,7 @@ mod glyph;
 mod link;
 mod wrap;
 
-pub use fuzzy::score;
+pub use fuzzy::ranked;
 pub use glyph::{columns, drawn, fit, glyph, graphemes};
 pub use link::links;
 pub use wrap::{Row, wrap};

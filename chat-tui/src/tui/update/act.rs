@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use shared::message::TEXT_BYTES_MAX;
 
-use super::{Effect, after, complain, inform};
+use super::{Effect, after, complain, complete, inform};
 use crate::session::api::{Command, Direction, FriendStatus};
 use crate::tui::action::Action;
 use crate::tui::editor::Edit;
@@ -11,6 +11,7 @@ use crate::tui::layer::befriend::Befriend;
 use crate::tui::layer::command::CommandLine;
 use crate::tui::layer::confirm::Confirm;
 use crate::tui::layer::help::Help;
+use crate::tui::layer::palette::Palette;
 use crate::tui::layer::switcher::Switcher;
 use crate::tui::layer::{Context, Intent, Layer};
 use crate::tui::layout::{self, Pane};
@@ -23,7 +24,7 @@ const DRAFT_SECONDS: i64 = 1;
 const TYPING_SECONDS: i64 = 2;
 
 /// A text a little too long can be shortened in place; a book is not taken in.
-const PASTE_BYTES_MAX: usize = 4 * TEXT_BYTES_MAX;
+pub const DRAFT_BYTES_MAX: usize = 4 * TEXT_BYTES_MAX;
 
 const INTERRUPT_SECONDS: i64 = 3;
 
@@ -39,7 +40,29 @@ pub fn perform(model: &mut Model, action: Action, now: Timestamp, effects: &mut 
         Action::Up => up_or_down(model, -1),
         Action::Down => up_or_down(model, 1),
         Action::Edit(edit) => edit_message(model, edit, now),
-        Action::Command => model.layers.push(Layer::Command(CommandLine::new())),
+        Action::Command => model.layers.push(Layer::Command(CommandLine::new(""))),
+        Action::CompleteTake => {
+            if complete::take(model) {
+                written(model, now, effects);
+            }
+        }
+        Action::CompleteNext | Action::CompletePrevious => {
+            let step = if action == Action::CompleteNext { 1 } else { -1 };
+            if let Some(completion) = &mut model.completion {
+                completion.choose(step);
+            }
+        }
+        Action::CompleteCancel => {
+            model.completion_refused = model.completion.as_ref().map(|completion| completion.start);
+        }
+        Action::Outside => edit_outside(model, now, effects),
+        Action::NormalMode => model.normal = model.keymap.has_modes(),
+        Action::InsertMode => model.normal = false,
+        Action::AppendMode => {
+            model.normal = false;
+            edit_message(model, Edit::End, now);
+        }
+        Action::Palette => model.layers.push(Layer::Palette(Palette::new())),
         Action::Befriend => model.layers.push(Layer::Befriend(Befriend::new(&former_shown(model)))),
         Action::Switch => model.layers.push(Layer::Switcher(Switcher::new(&Context::of(model)))),
         Action::Help => model.layers.push(Layer::Help(Help::default())),
@@ -62,6 +85,7 @@ pub fn perform(model: &mut Model, action: Action, now: Timestamp, effects: &mut 
             }
         }
         Action::Away => away(model, now, effects),
+        Action::DoNotDisturb => do_not_disturb(model, now),
         Action::PageUp => scroll_pages(model, -1),
         Action::PageDown => scroll_pages(model, 1),
         Action::LineUp => scroll(model, -1),
@@ -96,6 +120,7 @@ pub fn intend(model: &mut Model, intent: Intent, now: Timestamp, effects: &mut V
             model.pane = Pane::Conversation;
         }
         Intent::TypeSlash => type_char(model, '/', now, effects),
+        Intent::TypeCommand(line) => model.layers.push(Layer::Command(CommandLine::new(&line))),
         Intent::Perform { action: Action::Befriend, name: Some(name), note } => {
             tell(model, Command::Befriend { name, note }, now, effects);
         }
@@ -185,6 +210,9 @@ pub fn type_char(model: &mut Model, c: char, now: Timestamp, effects: &mut Vec<E
     if let Some(conversation) = model.conversation_mut() {
         conversation.composer.type_char(c);
     }
+    if c == ':' {
+        complete::replace_shortcode(model);
+    }
     written(model, now, effects);
 }
 
@@ -193,7 +221,7 @@ pub fn paste(model: &mut Model, text: &str, now: Timestamp, effects: &mut Vec<Ef
         return;
     }
     let Some(conversation) = model.conversation_mut() else { return };
-    if text.len() + conversation.composer.text().len() > PASTE_BYTES_MAX {
+    if text.len() + conversation.composer.text().len() > DRAFT_BYTES_MAX {
         let (size, most) = (text.len() / 1024, TEXT_BYTES_MAX / 1024);
         let problem =
             format!("That is too much: {size} KiB, and one message holds {most} KiB. Send it in parts.");
@@ -212,6 +240,42 @@ fn edit_message(model: &mut Model, edit: Edit, now: Timestamp) {
     if changed && !edit.only_moves() {
         model.draft_due = Some(after(now, DRAFT_SECONDS));
     }
+}
+
+fn edit_outside(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
+    if !writable(model, now) || model.outside.is_some() {
+        return;
+    }
+    save_draft(model, effects);
+    model.outside = model.shown_friend().map(str::to_owned);
+    let text = model.conversation().map_or("", |c| c.composer.text()).to_owned();
+    effects.push(Effect::EditOutside(text));
+}
+
+/// Takes in what was written outside.
+pub fn edited(model: &mut Model, result: Result<String, String>, now: Timestamp, effects: &mut Vec<Effect>) {
+    let Some(friend) = model.outside.take() else { return };
+    match result {
+        Ok(text) => {
+            let composer = &mut model.open(&friend).composer;
+            if composer.text() != text {
+                composer.replace(&text);
+            }
+            if let Some(text) = composer.draft_to_save() {
+                effects.push(Effect::Session(Command::SaveDraft { friend, text }));
+            }
+        }
+        Err(problem) => complain(model, problem, now),
+    }
+}
+
+fn do_not_disturb(model: &mut Model, now: Timestamp) {
+    model.notify.do_not_disturb = !model.notify.do_not_disturb;
+    let text = match model.notify.do_not_disturb {
+        true => "Nothing rings any more. /do-not-disturb brings the bell back.",
+        false => "The bell and notifications are back.",
+    };
+    inform(model, text, now);
 }
 
 /// Whether something can be written here; if not, says why.

@@ -29,6 +29,7 @@ pub fn key(model: &mut Model, key: KeyEvent, now: Timestamp, effects: &mut Vec<E
     }
     match (action, chord.typed()) {
         (Some(action), _) => act::perform(model, action, now, effects),
+        (None, Some(_)) if model.normal => {}
         (None, Some(c)) => act::type_char(model, c, now, effects),
         (None, None) => {}
     }

@@ -1,12 +1,15 @@
 //! ★ What happens next: the model changes by messages, and says what is to be done outside.
 
 mod act;
+mod complete;
 mod input;
 mod session;
 mod settle;
 
 use crossterm::event::{KeyEvent, MouseEvent};
 use jiff::{SignedDuration, Timestamp};
+
+pub use act::DRAFT_BYTES_MAX;
 
 use super::model::{Model, Notice, NoticeKind};
 use crate::session::api::{Command, Connection, Event};
@@ -21,6 +24,8 @@ pub enum Msg {
     Session(Event),
     /// A moment that `next_wake` named has come.
     Tick,
+    /// The editor outside has ended: with the text, or with why there is none.
+    Edited(Result<String, String>),
     /// The system asks us to end.
     Terminate,
 }
@@ -36,6 +41,13 @@ pub enum Effect {
     /// The session has ended; with the reason if it did so by itself.
     Exit(Option<String>),
     Bell,
+    /// Something for a person who looks elsewhere.
+    Notify {
+        title: String,
+        body: String,
+    },
+    /// Open this text in the person's own editor; `Msg::Edited` follows.
+    EditOutside(String),
     /// To the clipboard.
     Copy(String),
     /// The terminal's title.
@@ -59,6 +71,7 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
         Msg::Resize(width, height) => model.size = (width, height),
         Msg::Session(event) => session::event(model, event, now, &mut effects),
         Msg::Tick => {}
+        Msg::Edited(result) => act::edited(model, result, now, &mut effects),
         Msg::Terminate => act::leave(model, &mut effects),
     }
     settle::settle(model, now, &mut effects);

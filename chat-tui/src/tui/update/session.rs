@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use jiff::Timestamp;
 
 use super::{Effect, after, complain, inform};
-use crate::session::api::{Command, Direction, Event, Friend, FriendStatus, Message};
+use crate::session::api::{Command, Direction, Event, Friend, FriendStatus, Message, Request, RequestState};
 use crate::tui::model::{Model, NoticeKind};
 
 /// Shown that long after the last sign of typing.
@@ -20,6 +20,7 @@ pub fn event(model: &mut Model, event: Event, now: Timestamp, effects: &mut Vec<
         Event::Friends(friends) => set_friends(model, friends),
         Event::Requests(mut requests) => {
             requests.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.name.cmp(&b.name)));
+            call_for_requests(model, &requests, effects);
             model.requests = requests;
         }
         Event::History { friend, messages, more } => add_history(model, &friend, messages, more),
@@ -71,6 +72,7 @@ fn add_message(model: &mut Model, message: Message, now: Timestamp, effects: &mu
     let incoming = message.direction == Direction::Incoming;
     let watched = model.shown_friend() == Some(&message.friend) && model.sees_newest();
     let (friend, row, at) = (message.friend.clone(), message.row, message.at);
+    let text = if incoming { message.text.clone() } else { String::new() };
     let conversation = model.open(&friend);
     let is_new = conversation.timeline.add(message);
     if !(incoming && is_new) {
@@ -82,11 +84,33 @@ fn add_message(model: &mut Model, message: Message, now: Timestamp, effects: &mu
         conversation.timeline.mark_seen(row);
         conversation.marked = Some(row);
         effects.push(Effect::Session(Command::MarkRead { friend }));
-    } else if model.bell
-        && !model.away
-        && Timestamp::try_from(at).is_ok_and(|at| after(at, BELL_SECONDS_MAX) > now)
-    {
+    } else if Timestamp::try_from(at).is_ok_and(|at| after(at, BELL_SECONDS_MAX) > now) {
+        call(model, &friend, &text, effects);
+    }
+}
+
+/// Calls the person, unless nothing is to disturb them.
+fn call(model: &Model, who: &str, text: &str, effects: &mut Vec<Effect>) {
+    let notify = model.notify;
+    if notify.do_not_disturb || model.away {
+        return;
+    }
+    if notify.bell {
         effects.push(Effect::Bell);
+    }
+    if !model.terminal_focused {
+        let body = if notify.text { text } else { "a new message" };
+        effects.push(Effect::Notify { title: who.to_owned(), body: body.to_owned() });
+    }
+}
+
+/// Requests from others that were not known before call the person too.
+fn call_for_requests(model: &Model, requests: &[Request], effects: &mut Vec<Effect>) {
+    let known = |r: &Request| model.request(&r.name, Direction::Incoming).is_some_and(|k| k.state == r.state);
+    let new =
+        |r: &&Request| r.direction == Direction::Incoming && r.state == RequestState::Pending && !known(r);
+    if let Some(request) = requests.iter().find(new).filter(|_| model.friends_known) {
+        call(model, &request.name, "asks to be your friend", effects);
     }
 }
 

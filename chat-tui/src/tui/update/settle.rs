@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Effect, act, after};
+use super::{Effect, act, after, complete};
 use crate::session::api::{Command, FriendStatus};
 use crate::tui::layout;
 use crate::tui::model::{Closed, Entry, Model};
@@ -19,6 +19,7 @@ pub fn settle(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
     if !model.leaving {
         save_due_draft(model, now, effects);
     }
+    complete::offer(model);
     set_remark(model);
     model.lay_out();
     if !model.leaving {

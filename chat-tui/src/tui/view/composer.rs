@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
-use super::paint::{inset, put, put_clipped, put_right, rows, shorten};
+use super::paint::{clear, inset, put, put_clipped, put_right, rows, shorten};
 use super::{Scene, request};
 use crate::session::api::Connection;
 use crate::tui::action::Action;
@@ -38,11 +38,15 @@ pub fn draw(scene: &Scene<'_>, buffer: &mut Buffer) -> Option<Position> {
 
 fn open(scene: &Scene<'_>, conversation: &Conversation, buffer: &mut Buffer) -> Option<Position> {
     let area = scene.areas.composer;
-    put(buffer, inset(area, 1), "›", scene.theme.style(Role::Key));
+    let prompt = if scene.model.normal { "N" } else { "›" };
+    put(buffer, inset(area, 1), prompt, scene.theme.style(Role::Key));
     let text_area = inset(area, 3);
     if conversation.composer.editor().is_empty() {
         let name = scene.model.shown_friend().unwrap_or_default();
         let hint = match scene.model.connection {
+            _ if scene.model.normal => {
+                format!("{} writes to {name}", scene.model.key(Action::InsertMode))
+            }
             Connection::Online { .. } => format!("Write to {name}"),
             _ => format!("Write to {name}; it goes out when you are online"),
         };
@@ -86,6 +90,29 @@ fn closed_hint(scene: &Scene<'_>, closed: Closed) -> String {
     }
 }
 
+/// What is offered for the word that is being typed, above the line.
+pub fn offers(scene: &Scene<'_>, buffer: &mut Buffer) {
+    let Some(completion) = scene.model.completion.as_ref() else { return };
+    let composer = scene.areas.composer;
+    let bottom = if scene.areas.rule.height > 0 { scene.areas.rule.y } else { composer.y };
+    let shown = completion.offers.len().min(usize::from(bottom));
+    let first = (completion.chosen + 1).saturating_sub(shown);
+    let widest = completion.offers.iter().map(|offer| text::columns(&offer.label)).max().unwrap_or(0);
+    let left = inset(composer, 2);
+    let list = Rect {
+        y: bottom - shown as u16,
+        height: shown as u16,
+        width: u16::try_from(widest + 2).unwrap_or(u16::MAX).min(left.width),
+        ..left
+    };
+    clear(buffer, list);
+    for ((n, offer), area) in completion.offers.iter().enumerate().skip(first).zip(rows(list)) {
+        let style = scene.theme.style(if n == completion.chosen { Role::Chosen } else { Role::Text });
+        put(buffer, area, &" ".repeat(usize::from(area.width)), style);
+        put(buffer, shorten(inset(area, 1), 1), &offer.label, style);
+    }
+}
+
 /// The line above the composer carries what matters while writing.
 fn rule(scene: &Scene<'_>, buffer: &mut Buffer) {
     let mut area = shorten(inset(scene.areas.rule, 1), 1);
@@ -98,6 +125,9 @@ fn rule(scene: &Scene<'_>, buffer: &mut Buffer) {
         Some(left @ ..0) => right(&format!("{} bytes too long", -left), Role::Error, buffer),
         Some(left) => right(&format!("room for {left} bytes"), Role::NewLine, buffer),
         None => {}
+    }
+    if let Some(rows) = scene.model.hidden_rows() {
+        right(&rows, Role::Quiet, buffer);
     }
     if !conversation.timeline.is_at_newest() {
         let key = scene.model.key(Action::Newest);

@@ -9,10 +9,13 @@ use super::Scene;
 use super::composer::command_area;
 use super::paint::{below, clear, inset, put, put_all, put_right, put_wrapped, rows, shorten};
 use crate::session::api::FriendStatus;
+use crate::tui::action::Spec;
 use crate::tui::editor::Editor;
 use crate::tui::layer::befriend::{Befriend, Field};
 use crate::tui::layer::command::{self, CommandLine};
 use crate::tui::layer::confirm::Confirm;
+use crate::tui::layer::palette::Palette;
+use crate::tui::layer::picker::Picker;
 use crate::tui::layer::switcher::Switcher;
 use crate::tui::layer::{Context, Person};
 use crate::tui::model::Entry;
@@ -138,27 +141,52 @@ pub fn befriend(layer: &Befriend, scene: &Scene<'_>, buffer: &mut Buffer) -> Opt
 }
 
 pub fn switcher(layer: &Switcher, scene: &Scene<'_>, buffer: &mut Buffer) -> Option<Position> {
+    let items: Vec<(&str, &str)> = layer.matches().map(|p| (p.entry.name(), kind(p))).collect();
+    picker(&layer.picker, ("Go to", "Nobody of that name", 36), &items, scene, buffer)
+}
+
+pub fn palette(layer: &Palette, scene: &Scene<'_>, buffer: &mut Buffer) -> Option<Position> {
+    let keys: Vec<(&str, String)> =
+        layer.matches().map(|spec| (spec.description, how(spec, scene))).collect();
+    let items: Vec<(&str, &str)> = keys.iter().map(|(what, how)| (*what, how.as_str())).collect();
+    picker(&layer.picker, ("What to do", "Nothing of that name", 60), &items, scene, buffer)
+}
+
+/// The key of an action, or what is typed.
+fn how(spec: &Spec, scene: &Scene<'_>) -> String {
+    match (scene.model.keymap.key(spec.action), spec.slash()) {
+        (Some(chord), _) => chord.to_string(),
+        (None, Some(slash)) => format!("/{}", slash.name),
+        (None, None) => String::new(),
+    }
+}
+
+/// Draws a list to choose from: what, and at the right a remark on it.
+fn picker(
+    layer: &Picker,
+    (title, nothing, width): (&str, &str, u16),
+    items: &[(&str, &str)],
+    scene: &Scene<'_>,
+    buffer: &mut Buffer,
+) -> Option<Position> {
     let theme = scene.theme;
-    let wanted = (layer.matches.len() as u16).clamp(3, 10) + 2;
+    let wanted = (items.len() as u16).clamp(3, 12) + 2;
     let height = wanted.min(scene.areas.status.y.saturating_sub(2)).max(2);
-    let area = frame(scene, buffer, "Go to", 36, height);
+    let area = frame(scene, buffer, title, width, height);
     put(buffer, area, "›", theme.style(Role::Key));
     let cursor = input(&layer.filter, inset(area, 2), theme.style(Role::Text), buffer);
     let list = below(area, if area.height > 4 { 2 } else { 1 });
-    if layer.matches.is_empty() {
-        put(buffer, list, "Nobody of that name", theme.style(Role::Quiet));
+    if items.is_empty() {
+        put(buffer, list, nothing, theme.style(Role::Quiet));
     }
     let first = (layer.chosen + 1).saturating_sub(usize::from(list.height));
-    for (n, (person, area)) in
-        layer.matches.iter().enumerate().skip(first).zip(rows(list)).map(|((n, p), a)| (n, (p, a)))
-    {
+    for ((n, (what, remark)), area) in items.iter().enumerate().skip(first).zip(rows(list)) {
         let chosen = n == layer.chosen;
         let style = theme.style(if chosen { Role::Chosen } else { Role::Text });
         put(buffer, area, &" ".repeat(usize::from(area.width)), style);
-        let kind = kind(person);
-        let used =
-            put_right(buffer, shorten(area, 1), kind, if chosen { style } else { theme.style(Role::Quiet) });
-        put(buffer, shorten(inset(area, 1), used + 2), person.entry.name(), style);
+        let quiet = if chosen { style } else { theme.style(Role::Quiet) };
+        let used = put_right(buffer, shorten(area, 1), remark, quiet);
+        put(buffer, shorten(inset(area, 1), used + 2), what, style);
     }
     cursor
 }

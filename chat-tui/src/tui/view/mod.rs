@@ -44,9 +44,13 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: &Theme, now: Timestamp)
     conversation::draw(&scene, buffer);
     notice(&scene, buffer);
     let mut cursor = composer::draw(&scene, buffer);
+    composer::offers(&scene, buffer);
     status::draw(&scene, buffer);
     for layer in &model.layers {
         cursor = draw_layer(layer, &scene, buffer);
+    }
+    if let Some((foreground, background)) = theme.ground() {
+        paint::ground(buffer, foreground, background);
     }
     if let Some(cursor) = cursor.filter(|c| areas.screen.contains(*c)) {
         frame.set_cursor_position(cursor);
@@ -59,6 +63,7 @@ fn draw_layer(layer: &Layer, scene: &Scene<'_>, buffer: &mut Buffer) -> Option<P
         Layer::Confirm(layer) => dialogs::confirm(layer, scene, buffer),
         Layer::Befriend(layer) => return dialogs::befriend(layer, scene, buffer),
         Layer::Switcher(layer) => return dialogs::switcher(layer, scene, buffer),
+        Layer::Palette(layer) => return dialogs::palette(layer, scene, buffer),
         Layer::Command(layer) => return dialogs::command(layer, scene, buffer),
     }
     None

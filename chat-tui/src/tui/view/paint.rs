@@ -2,7 +2,7 @@
 
 use ratatui::buffer::{Buffer, CellWidth};
 use ratatui::layout::Rect;
-use ratatui::style::Style;
+use ratatui::style::{Color, Style};
 use ratatui::widgets::{Clear, Widget};
 
 use crate::tui::text;
@@ -76,6 +76,18 @@ pub fn clear(buffer: &mut Buffer, area: Rect) {
             && cell.cell_width() > 1
         {
             cell.set_symbol(" ");
+        }
+    }
+}
+
+/// Gives every cell that has none a colour and a background.
+pub fn ground(buffer: &mut Buffer, foreground: Color, background: Color) {
+    for cell in &mut buffer.content {
+        if cell.fg == Color::Reset {
+            cell.fg = foreground;
+        }
+        if cell.bg == Color::Reset {
+            cell.bg = background;
         }
     }
 }

@@ -34,8 +34,13 @@ pub fn draw(scene: &Scene<'_>, buffer: &mut Buffer) {
 
 fn title(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) {
     let area = shorten(inset(area, 1), 1);
+    let state = match (scene.model.away, scene.model.notify.do_not_disturb) {
+        (true, _) => "away",
+        (false, true) => "quiet",
+        (false, false) => "",
+    };
     let away =
-        if scene.model.away { put_right(buffer, area, "away", scene.theme.style(Role::Away)) + 1 } else { 0 };
+        if state.is_empty() { 0 } else { put_right(buffer, area, state, scene.theme.style(Role::Away)) + 1 };
     put(buffer, shorten(area, away), &scene.model.user, scene.theme.style(Role::Title));
 }
 

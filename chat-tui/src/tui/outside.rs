@@ -1,0 +1,82 @@
+//! Writing a message in an editor of the person's own.
+
+use std::fs;
+use std::io::{self, Write};
+use std::process::ExitStatus;
+
+use tempfile::NamedTempFile;
+use tokio::process::{Child, Command};
+
+use super::update::DRAFT_BYTES_MAX;
+
+/// Used where neither VISUAL nor EDITOR says otherwise.
+const EDITOR: &str = "vi";
+
+/// An editor that is open. It ends when this is dropped.
+pub struct Outside {
+    editor: String,
+    child: Child,
+    file: NamedTempFile,
+}
+
+impl Outside {
+    /// Opens `text` in the person's editor. The terminal has to be given back before.
+    pub fn open(text: &str) -> Result<Self, String> {
+        let editor = ["VISUAL", "EDITOR"]
+            .into_iter()
+            .find_map(|name| std::env::var(name).ok().filter(|value| !value.trim().is_empty()))
+            .unwrap_or_else(|| EDITOR.to_owned());
+        let file = write(text).map_err(|error| format!("There is no room for a temporary file: {error}."))?;
+        let child = Command::new("sh")
+            // The variable may hold options too, as for git and others.
+            .args(["-c", &format!("{editor} \"$1\""), "sh"])
+            .arg(file.path())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| {
+                format!("`{editor}` does not start ({error}). Set EDITOR to an editor you have.")
+            })?;
+        Ok(Outside { editor, child, file })
+    }
+
+    /// Waits for the editor's end. Can be dropped and called again.
+    pub async fn ended(&mut self) -> io::Result<ExitStatus> {
+        self.child.wait().await
+    }
+
+    /// What was written. What cannot be taken stays in its file.
+    pub fn result(self, status: io::Result<ExitStatus>) -> Result<String, String> {
+        let editor = &self.editor;
+        match status {
+            Ok(status) if status.success() => {}
+            Ok(status) if status.code() == Some(127) => {
+                return Err(format!("There is no editor `{editor}`. Set EDITOR to one you have."));
+            }
+            Ok(status) => return Err(format!("`{editor}` ended with {status}; your text is as it was.")),
+            Err(error) => return Err(format!("`{editor}` cannot be waited for: {error}.")),
+        }
+        // Editors may put another file in its place, so it is read by its name.
+        let bytes = fs::read(self.file.path())
+            .map_err(|error| format!("The text cannot be read back: {error}; yours is as it was."))?;
+        let problem = match String::from_utf8(bytes) {
+            Ok(text) if text.len() <= DRAFT_BYTES_MAX => {
+                return Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned());
+            }
+            Ok(text) => format!("That is too much ({} KiB)", text.len() / 1024),
+            Err(_) => "That is not UTF-8 text".to_owned(),
+        };
+        match self.file.keep() {
+            Ok((_, path)) => Err(format!("{problem}. It is kept in {}.", path.display())),
+            Err(error) => Err(format!("{problem}, and cannot be kept: {error}.")),
+        }
+    }
+}
+
+fn write(text: &str) -> io::Result<NamedTempFile> {
+    let mut file = tempfile::Builder::new().prefix("warren-").suffix(".md").tempfile()?;
+    file.write_all(text.as_bytes())?;
+    // Editors end files with a line break.
+    file.write_all(b"\n")?;
+    file.flush()?;
+    Ok(file)
+}

@@ -1,0 +1,143 @@
+//! Palette, completion, modes, notifications, and writing in another editor.
+
+use super::fixture::*;
+use crate::session::api::*;
+use crate::tui::keymap::Keymap;
+use crate::tui::preset::Preset;
+use crate::tui::update::{Effect, Msg};
+
+#[test]
+fn the_palette_does_what_it_shows() {
+    let mut ui = Ui::with_bob(80, 24);
+    ui.keys("ctrl-p").shows("What to do").shows("Ctrl-N");
+    ui.types("away").keys("enter");
+    assert_eq!(ui.commands(), [Command::SetAway(true)]);
+    ui.keys("ctrl-p ctrl-p").shows_not("What to do");
+    // What needs a name is done with whoever is shown, and else asks for it.
+    ui.keys("ctrl-p").types("unfriend").keys("enter").shows("Stop being friends with bob?").keys("esc");
+    ui.keys("ctrl-p").types("unblock").keys("enter").types("mallory").keys("enter");
+    ui.shows("mallory is not blocked");
+    ui.keys("esc ctrl-p").types("zzz").shows("Nothing of that name").keys("enter esc");
+    assert_eq!(ui.commands(), []);
+}
+
+#[test]
+fn the_palette_finds_what_can_be_undone() {
+    let mut ui = Ui::with_bob(80, 24);
+    ui.types("word").keys("ctrl-w ctrl-p").types("undo").keys("enter");
+    assert_eq!(ui.written(), "word");
+}
+
+#[test]
+fn words_are_completed() {
+    let mut ui = Ui::with_bob(80, 24);
+    ui.types("see :tad").shows("🎉 tada").keys("tab");
+    assert_eq!(ui.written(), "see 🎉");
+    ui.types(" @er").shows("@erin").keys("tab");
+    assert_eq!(ui.written(), "see 🎉 @erin ");
+    // What is offered does not change what Enter does.
+    ui.keys("ctrl-u").types(":smil").keys("down").keys("enter");
+    assert_eq!(ui.commands(), [send("bob", ":smil")]);
+}
+
+#[test]
+fn what_is_offered_can_be_refused_until_the_next_word() {
+    let mut ui = Ui::with_bob(80, 24);
+    ui.types(":tad").keys("esc").shows_not("🎉").types("a").shows_not("🎉");
+    ui.types(" :tad").shows("🎉");
+    // Then Tab goes where it always does.
+    ui.keys("esc tab").shows("Nothing new");
+}
+
+#[test]
+fn choosing_goes_through_what_is_offered() {
+    let mut ui = Ui::with_bob(80, 24);
+    ui.types(":smil");
+    let offers = ui.model.completion.clone().unwrap().offers;
+    ui.keys("down down up tab");
+    assert_eq!(ui.written(), offers[1].insert);
+}
+
+#[test]
+fn a_whole_shortcode_becomes_its_emoji_and_back() {
+    let mut ui = Ui::with_bob(80, 24);
+    ui.types("hi :wave:");
+    assert_eq!(ui.written(), "hi 👋");
+    ui.keys("ctrl-z");
+    assert_eq!(ui.written(), "hi :wave:");
+    ui.keys("ctrl-u").types("at 12:30: now");
+    assert_eq!(ui.written(), "at 12:30: now");
+}
+
+#[test]
+fn with_vim_keys_letters_are_commands() {
+    let mut ui = Ui::with_bob(80, 200);
+    ui.model.keymap = Keymap::new(Preset::Vim);
+    ui.types("hello there").keys("esc").types("q0xD");
+    assert_eq!(ui.written(), "");
+    ui.types("u").shows("N ello there").types("u$");
+    ui.types("i").types("!");
+    assert_eq!(ui.written(), "hello there!");
+    // The colon is the command line; Escape in a dialog closes that.
+    ui.keys("esc").types(":away").keys("enter");
+    assert!(ui.commands().contains(&Command::SetAway(true)));
+    ui.types("a?").shows_not("Marks at your messages");
+    assert_eq!(ui.written(), "hello there!?");
+    ui.keys("esc").types("?").shows("Letters are text again").keys("esc").shows_not("Letters are text again");
+    assert!(ui.model.normal);
+    ui.keys("enter");
+    assert!(ui.commands().contains(&send("bob", "hello there!?")));
+}
+
+#[test]
+fn a_500_line_paste_is_one_message() {
+    let mut ui = Ui::with_bob(80, 24);
+    let text: Vec<String> = (1..=500).map(|n| format!("line {n}")).collect();
+    ui.msg(Msg::Paste(text.join("\r\n"))).shows("line 500 of 500").keys("enter");
+    assert_eq!(ui.commands()[0], send("bob", &text.join("\n")));
+}
+
+#[test]
+fn a_person_who_looks_elsewhere_is_called() {
+    let mut ui = Ui::with_bob(80, 24);
+    let calls = |ui: &mut Ui| -> Vec<Effect> {
+        ui.take().into_iter().filter(|e| matches!(e, Effect::Bell | Effect::Notify { .. })).collect()
+    };
+    let notify = |title: &str, body: &str| Effect::Notify { title: title.into(), body: body.into() };
+    // Before their eyes: silence. Another conversation: the bell. Another window: a notification too.
+    ui.event(Event::Message(incoming(3, "bob", "one", 0)));
+    assert_eq!(calls(&mut ui), []);
+    ui.event(Event::Message(incoming(4, "erin", "two", 0)));
+    assert_eq!(calls(&mut ui), [Effect::Bell]);
+    ui.msg(Msg::Focus(false)).event(Event::Message(incoming(5, "bob", "three", 0)));
+    assert_eq!(calls(&mut ui), [Effect::Bell, notify("bob", "three")]);
+    ui.model.notify.text = false;
+    ui.event(Event::Message(incoming(6, "bob", "four", 0)));
+    assert_eq!(calls(&mut ui), [Effect::Bell, notify("bob", "a new message")]);
+    ui.event(Event::Requests(vec![request("carol", Direction::Incoming, RequestState::Pending)]));
+    assert_eq!(calls(&mut ui), [Effect::Bell, notify("carol", "a new message")]);
+    ui.event(Event::Requests(vec![request("carol", Direction::Incoming, RequestState::Pending)]));
+    assert_eq!(calls(&mut ui), []);
+    ui.types("/do-not-disturb").keys("enter").shows("quiet");
+    ui.event(Event::Message(incoming(7, "bob", "five", 0)));
+    assert_eq!(calls(&mut ui), []);
+}
+
+#[test]
+fn what_was_written_outside_comes_back() {
+    let mut ui = Ui::with_bob(80, 24);
+    ui.types("dear bob").keys("alt-e");
+    let effects = ui.take();
+    assert!(effects.contains(&Effect::EditOutside("dear bob".into())), "{effects:?}");
+    // Meanwhile nothing is before the person's eyes.
+    ui.event(Event::Message(incoming(3, "bob", "hurry", 0)));
+    assert!(!ui.commands().contains(&mark_read("bob")));
+    ui.msg(Msg::Edited(Ok("Dear Bob,\n\nno.".into())));
+    assert_eq!(ui.written(), "Dear Bob,\n\nno.");
+    assert!(ui.commands().contains(&draft("bob", "Dear Bob,\n\nno.")));
+    ui.keys("ctrl-z");
+    assert_eq!(ui.written(), "dear bob");
+    ui.keys("alt-e").msg(Msg::Edited(Err("There is no editor `x`.".into())));
+    ui.shows("no editor `x`");
+    assert_eq!(ui.written(), "dear bob");
+}
