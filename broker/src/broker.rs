@@ -1,25 +1,26 @@
 //! The root handle: everything that connections share.
 
+mod connections;
 mod paging;
 mod start;
 mod users;
+mod vhosts;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use crate::alarm::Alarms;
-use crate::amqp::FieldTable;
-use crate::auth::{Authority, LoadError, User};
+use crate::auth::{Authority, LoadError};
+use crate::clock;
 use crate::config::Config;
 use crate::definitions::{Definitions, DefinitionsError, Snapshot};
-use crate::error::AmqpError;
-use crate::outbox::Outbox;
+use crate::management::ControlSocketError;
 use crate::pager::Pager;
 use crate::queue::{Queue, QueueEnvironment};
 use crate::store::{self, DataDirLock, QueueId, Recovered, Store, StoreError, StoreOptions};
@@ -49,20 +50,14 @@ pub enum StartError {
     Users(#[from] LoadError),
     #[error(transparent)]
     BadDefinition(#[from] BadDefinition),
+    #[error(transparent)]
+    ControlSocket(#[from] ControlSocketError),
 }
 
+pub use connections::{ConnectionInfo, Traffic};
 pub use start::Surroundings;
 pub use users::deleted;
-
-/// One open connection, for listings.
-pub struct ConnectionInfo {
-    pub id: u64,
-    pub peer: SocketAddr,
-    pub user: Arc<User>,
-    pub vhost: Arc<str>,
-    pub outbox: Arc<Outbox>,
-    pub client_properties: FieldTable,
-}
+pub use vhosts::{VhostError, vhost_deleted};
 
 pub struct Broker {
     pub config: Config,
@@ -71,8 +66,17 @@ pub struct Broker {
     pub store: Arc<Store>,
     pub authority: Authority,
     pub alarms: Arc<Alarms>,
+    /// Milliseconds since 1970.
+    pub started_at_ms: u64,
+    /// What is listened on, once it is.
+    addresses: OnceLock<Vec<SocketAddr>>,
+    environment: Arc<QueueEnvironment>,
+    vhost_limits: VhostLimits,
+    /// Held for a look-up, or for a change and its submission to the definitions.
     vhosts: RwLock<HashMap<Box<str>, Arc<Vhost>>>,
-    connections: Mutex<HashMap<u64, ConnectionInfo>>,
+    /// Names that no new vhost gets yet.
+    vhosts_being_deleted: Mutex<Vec<String>>,
+    connections: Mutex<HashMap<u64, Arc<ConnectionInfo>>>,
     last_connection_id: AtomicU64,
     /// Counts connections that ended.
     ended: watch::Sender<u64>,
@@ -113,7 +117,12 @@ impl Broker {
             store,
             authority,
             alarms,
+            started_at_ms: clock::now_ms(),
+            addresses: OnceLock::new(),
+            environment,
+            vhost_limits: limits,
             vhosts: RwLock::new(vhosts),
+            vhosts_being_deleted: Mutex::default(),
             connections: Mutex::default(),
             last_connection_id: AtomicU64::new(0),
             ended: watch::Sender::new(0),
@@ -139,41 +148,22 @@ impl Broker {
         self.vhosts.read().get(name).cloned()
     }
 
+    /// By name.
     pub fn vhosts(&self) -> Vec<Arc<Vhost>> {
-        self.vhosts.read().values().cloned().collect()
+        let mut vhosts: Vec<_> = self.vhosts.read().values().cloned().collect();
+        vhosts.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        vhosts
     }
 
-    pub fn next_connection_id(&self) -> u64 {
-        self.last_connection_id.fetch_add(1, Ordering::Relaxed) + 1
+    /// What the broker listens on.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.addresses.get().map_or(&[], Vec::as_slice)
     }
 
-    pub fn remember_connection(&self, info: ConnectionInfo) {
-        self.connections.lock().insert(info.id, info);
-    }
-
-    pub fn forget_connection(&self, id: u64) {
-        self.connections.lock().remove(&id);
-        self.ended.send_modify(|ended| *ended += 1);
-    }
-
-    /// Asks the connections that `which` picks to close, with this exception. Returns how many there are.
-    pub fn close_connections(&self, error: &AmqpError, which: impl Fn(&ConnectionInfo) -> bool) -> usize {
-        let connections = self.connections.lock();
-        let picked = connections.values().filter(|info| which(info));
-        picked.map(|info| info.outbox.evict(error.clone())).count()
-    }
-
-    /// Returns when there is no connection left that `which` picks.
-    async fn no_connection_left(&self, which: impl Fn(&ConnectionInfo) -> bool) {
-        let mut ended = self.ended.subscribe();
-        while self.connections.lock().values().any(&which) {
-            // The sender lives in `self`.
-            let _ = ended.changed().await;
+    pub(crate) fn set_addresses(&self, addresses: Vec<SocketAddr>) {
+        if self.addresses.set(addresses).is_err() {
+            tracing::error!("the broker listens already");
         }
-    }
-
-    pub fn connection_count(&self) -> usize {
-        self.connections.lock().len()
     }
 
     /// Turns true when connections are to be closed.

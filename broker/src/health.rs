@@ -20,6 +20,13 @@ pub enum Ailment {
     Unreadable(u64),
 }
 
+impl Ailment {
+    /// Whether it ends without anybody doing anything to the broker itself.
+    pub fn ends_by_itself(&self) -> bool {
+        matches!(self, Ailment::PublishersHeld(_))
+    }
+}
+
 impl fmt::Display for Ailment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -11,6 +11,7 @@ pub mod definitions;
 pub mod error;
 mod health;
 mod log_exchange;
+pub mod management;
 pub mod message;
 mod outbox;
 mod pager;
@@ -23,7 +24,7 @@ mod unacked;
 mod vhost;
 
 pub use alarm::Alarm;
-pub use broker::{Broker, StartError, Surroundings};
+pub use broker::{Broker, StartError, Surroundings, VhostError};
 pub use health::Ailment;
 pub use log_exchange::{LogLayer, LogLines, log_layer};
 pub use server::RunningBroker;

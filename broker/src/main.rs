@@ -6,6 +6,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use broker::config::{Cli, Command, Config, DEFAULT_TOML, misspelt_variables, process_env};
+use broker::management::ctl;
 use broker::store_command::{self, StoreCommand};
 use broker::{Broker, LogLines, Surroundings};
 use clap::Parser;
@@ -43,8 +44,10 @@ fn main() -> ExitCode {
     for variable in misspelt_variables(&env) {
         tracing::warn!("{variable}");
     }
-    if let Some(Command::Store(command)) = cli.command {
-        return store(command, &config);
+    match cli.command {
+        Some(Command::Ctl(args)) => return ctl::run(args, &config),
+        Some(Command::Store(command)) => return store(command, &config),
+        None => {}
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -57,9 +57,23 @@ pub struct ChannelOut {
     pub prefetch_size_global: u64,
     /// The client asked for a pause (`channel.flow` active=false).
     pub paused: bool,
+    /// What its channel has set up, for listings.
+    pub setup: ChannelSetup,
     /// Settled in a transaction that is not committed: they still count against prefetch.
     uncommitted: u32,
     uncommitted_bytes: u64,
+}
+
+/// The part of a channel that listings show and its own connection keeps elsewhere.
+#[derive(Default, Clone, Copy)]
+pub struct ChannelSetup {
+    pub confirms: bool,
+    pub transactional: bool,
+    pub consumers: u32,
+    /// `basic.qos` for consumers to come.
+    pub prefetch: u32,
+    /// Publishes that wait for their confirm.
+    pub unconfirmed: u32,
 }
 
 impl ChannelOut {
@@ -172,6 +186,11 @@ impl OutboxState {
             self.channels.pop();
         }
         taken
+    }
+
+    /// Those that are open, by number.
+    pub fn channels(&self) -> impl Iterator<Item = (u16, &ChannelOut)> {
+        (0..).zip(&self.channels).filter_map(|(id, channel)| Some((id, channel.as_deref()?)))
     }
 
     pub fn channel(&mut self, channel: u16) -> Option<&mut ChannelOut> {

@@ -12,6 +12,7 @@ use crate::broker::{Broker, StartError, Surroundings};
 use crate::config::Config;
 use crate::connection::driver;
 use crate::log_exchange::{self, LogLines};
+use crate::management::{self, ControlSocket, ControlSocketError};
 
 /// How long connections get to end by themselves at shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,7 +44,9 @@ impl Broker {
             let listener = TcpListener::bind(addr).await.map_err(failed)?;
             listeners.push((listener.local_addr().map_err(failed)?, listener));
         }
-        let addresses = listeners.iter().map(|(addr, _)| *addr).collect();
+        let control_socket = control_socket(&broker)?;
+        let addresses: Vec<_> = listeners.iter().map(|(addr, _)| *addr).collect();
+        broker.set_addresses(addresses.clone());
         let mut acceptors = JoinSet::new();
         let open = Arc::new(AtomicUsize::new(0));
         for (_, listener) in listeners {
@@ -52,6 +55,9 @@ impl Broker {
         let mut helpers = JoinSet::new();
         helpers.spawn(broker.alarms.clone().run(broker.store.clone()));
         helpers.spawn(broker.clone().page_out_when_short());
+        if let Some(socket) = control_socket {
+            helpers.spawn(management::serve(broker.clone(), socket));
+        }
         Ok(RunningBroker { broker, addresses, acceptors, helpers })
     }
 }
@@ -93,6 +99,18 @@ impl RunningBroker {
         tokio::task::spawn_blocking(move || broker.close())
             .await
             .map_err(|error| StartError::Thread(std::io::Error::other(error)))?
+    }
+}
+
+/// A path that is too long for a socket is no reason not to serve clients.
+fn control_socket(broker: &Broker) -> Result<Option<ControlSocket>, ControlSocketError> {
+    match ControlSocket::bind(&broker.config.data_dir) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(error @ ControlSocketError::PathTooLong(_)) => {
+            tracing::warn!("`broker ctl` will not work: {error}");
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::{Config, listen_address};
+use crate::management::ctl::CtlArgs;
 use crate::store_command::StoreCommand;
 
 /// An AMQP 0-9-1 broker.
@@ -22,8 +23,11 @@ pub struct Cli {
 }
 
 /// What to do instead of serving.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, clap::Subcommand)]
 pub enum Command {
+    /// Look at and change a broker that is running
+    Ctl(CtlArgs),
+
     /// Look into the message log of a broker that is not running
     #[command(subcommand)]
     Store(StoreCommand),

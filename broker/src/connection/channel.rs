@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use super::class::tx::Transaction;
 use super::confirms::Confirms;
 use super::content::Content;
+use crate::outbox::ChannelSetup;
 use crate::queue::{Consumer, Queue};
 
 pub struct Channel {
@@ -51,5 +52,16 @@ impl Channel {
 
     pub fn waits_for_disk(&self) -> bool {
         self.confirms.as_ref().is_some_and(|confirms| confirms.next_round().is_some())
+    }
+
+    /// For listings.
+    pub fn setup(&self) -> ChannelSetup {
+        ChannelSetup {
+            confirms: self.confirms.is_some(),
+            transactional: self.transaction.is_some(),
+            consumers: self.consumers.values().filter(|known| !known.consumer.is_cancelled()).count() as u32,
+            prefetch: self.prefetch,
+            unconfirmed: self.confirms.as_ref().map_or(0, Confirms::unconfirmed) as u32,
+        }
     }
 }

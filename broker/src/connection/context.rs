@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use crate::amqp::{self, Method};
 use crate::auth::permission::resource_name;
 use crate::auth::{Access, Permission, User};
-use crate::broker::Broker;
+use crate::broker::{Broker, Traffic};
 use crate::definitions::Ticket;
 use crate::error::AmqpError;
 use crate::outbox::{Outbox, Wakes};
@@ -62,6 +62,7 @@ pub struct Context {
     pub user: Arc<User>,
     pub vhost: Arc<Vhost>,
     pub outbox: Arc<Outbox>,
+    pub traffic: Arc<Traffic>,
     pub capabilities: Capabilities,
     pub channel_max: u16,
     /// Outboxes, other connections' among them, to be woken when the batch is done.
@@ -90,6 +91,7 @@ pub struct Opened {
     pub user: Arc<User>,
     pub vhost: Arc<Vhost>,
     pub outbox: Arc<Outbox>,
+    pub traffic: Arc<Traffic>,
     pub capabilities: Capabilities,
     pub channel_max: u16,
     pub permission: Arc<Permission>,
@@ -106,6 +108,7 @@ impl Context {
             user: opened.user,
             vhost: opened.vhost,
             outbox: opened.outbox,
+            traffic: opened.traffic,
             capabilities: opened.capabilities,
             channel_max: opened.channel_max,
             wakes: Wakes::default(),

@@ -266,6 +266,7 @@ impl Driver {
                 Err(error) => return Err(error),
             };
             self.last_read = Instant::now();
+            self.connection.cx.traffic.received(read);
             self.has_read_much = read >= READ_BYTES_BEFORE_YIELD;
             let input = &buffer[..had + read];
             let consumed = {
@@ -299,6 +300,7 @@ impl Driver {
     fn release_hold(&mut self) {
         let cx = &mut self.connection.cx;
         cx.held = false;
+        cx.traffic.set_held(false);
         self.last_read = Instant::now();
         if cx.capabilities.connection_blocked {
             cx.send(0, amqp::connection::Unblocked);
@@ -372,6 +374,7 @@ impl Driver {
             match self.stream.try_write(&self.writing[self.written..]) {
                 Ok(written) => {
                     self.written += written;
+                    self.connection.cx.traffic.sent(written);
                     self.wrote_since_tick = true;
                     if written >= share {
                         return Ok(true);

@@ -236,7 +236,14 @@ impl Connection {
             (CONNECTION_CLASS, _) => {
                 Err(AmqpError::connection(ReplyCode::CommandInvalid, "unimplemented method"))
             }
-            _ => class::dispatch(&mut self.cx, channel, decode(frame.payload)?),
+            _ => {
+                let handled = class::dispatch(&mut self.cx, channel, decode(frame.payload)?);
+                let setup = channel.setup();
+                if let Some(out) = self.cx.outbox.lock().channel(frame.channel) {
+                    out.setup = setup;
+                }
+                handled
+            }
         };
         handled.map_err(|error| blame(error, id))
     }
@@ -457,6 +464,10 @@ fn flush_channel_confirms(cx: &Context, channel: &mut Channel) -> bool {
         Confirm::Nack { tag } => amqp::write_nack(&mut out.bytes, id, tag, false),
     });
     channel.has_confirms = confirms.unconfirmed() > 0;
+    let unconfirmed = confirms.unconfirmed() as u32;
+    if let Some(out) = out.channel(id) {
+        out.setup.unconfirmed = unconfirmed;
+    }
     channel.has_confirms
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::amqp::{self, FrameKind, Method, ReplyCode, connection};
 use crate::auth::{AuthError, MECHANISMS, Permission, SignUp, User};
-use crate::broker::Broker;
+use crate::broker::{Broker, ConnectionInfo, Traffic, vhost_deleted};
+use crate::clock;
 use crate::error::AmqpError;
 use crate::outbox::Outbox;
 use crate::vhost::Vhost;
@@ -174,18 +175,31 @@ async fn negotiate(
     wire.send(connection::OpenOk).await?;
     let outbox = Arc::new(Outbox::new(id, broker.config.limits.outbox_bytes_max));
     outbox.lock().frame_max = agreed.frame_max;
-    broker.remember_connection(crate::broker::ConnectionInfo {
+    let traffic = Arc::new(Traffic::default());
+    broker.remember_connection(ConnectionInfo {
         id,
         peer,
+        local: wire.stream.local_addr()?,
         user: user.clone(),
         vhost: vhost.name.clone(),
         outbox: outbox.clone(),
         client_properties: start_ok.client_properties,
+        mechanism: start_ok.mechanism,
+        channel_max: agreed.channel_max,
+        frame_max: agreed.frame_max,
+        heartbeat_s: agreed.heartbeat_s,
+        opened_at_ms: clock::now_ms(),
+        traffic: traffic.clone(),
     });
     // Whoever deletes a user closes the connections that are known: this one may have come too late for that.
     if !broker.authority.is_current(&user) {
         broker.forget_connection(id);
         return Err(OpeningError::Refused(crate::broker::deleted(user.name())));
+    }
+    // The same for whoever deletes a vhost.
+    if !broker.is_current_vhost(&vhost) {
+        broker.forget_connection(id);
+        return Err(OpeningError::Refused(vhost_deleted(&vhost.name)));
     }
     let cx = Context::new(Opened {
         broker: broker.clone(),
@@ -194,6 +208,7 @@ async fn negotiate(
         user,
         vhost,
         outbox,
+        traffic,
         capabilities,
         channel_max: agreed.channel_max,
         permission,

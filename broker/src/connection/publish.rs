@@ -52,6 +52,7 @@ fn hold_if_alarmed(cx: &mut Context) {
     }
     let Some(alarm) = cx.broker.alarms.raised() else { return };
     cx.held = true;
+    cx.traffic.set_held(true);
     if cx.capabilities.connection_blocked {
         cx.send(0, amqp::connection::Blocked { reason: alarm.reason().into() });
     }

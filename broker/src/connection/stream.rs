@@ -4,6 +4,7 @@
 //! What is between the connection and its socket keeps bytes of its own; `try_flush` says whether it still does.
 
 use std::io;
+use std::net::SocketAddr;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -18,6 +19,11 @@ impl Stream {
         match self {
             Stream::Tcp(socket) => socket,
         }
+    }
+
+    /// Our end, for listings.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket().local_addr()
     }
 
     /// Returns when `try_read` is worth a try.

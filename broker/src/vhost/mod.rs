@@ -24,7 +24,7 @@ mod topology;
 pub mod undo;
 
 pub use bindings::BindRequest;
-pub use exchange::{DestinationName, ExchangeSpec};
+pub use exchange::{Binding, DestinationName, ExchangeSpec};
 pub use exchanges::DeclareExchange;
 pub use queues::{DeclareQueue, DeleteQueue, GENERATED_QUEUE_PREFIX};
 pub use topology::{LazyHeaders, RouteError, Topology};

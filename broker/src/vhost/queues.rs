@@ -176,7 +176,20 @@ impl Vhost {
             return Ok(Done::at_once(DeletedQueue { messages: 0, consumers: Vec::new() }));
         };
         self.check_access(&queue, asker)?;
-        self.remove_queue(&queue, |counts| {
+        self.delete_checked(&queue, delete)
+    }
+
+    /// Deletes a queue whoever it belongs to, for operators.
+    pub fn delete_queue_of_anybody(&self, delete: &DeleteQueue<'_>) -> Result<Done<DeletedQueue>, AmqpError> {
+        self.delete_checked(&self.queue(delete.name)?, delete)
+    }
+
+    fn delete_checked(
+        &self,
+        queue: &Arc<Queue>,
+        delete: &DeleteQueue<'_>,
+    ) -> Result<Done<DeletedQueue>, AmqpError> {
+        self.remove_queue(queue, |counts| {
             let refused = |why| {
                 Err(AmqpError::precondition_failed(format!(
                     "queue '{}' in vhost '{}' {why}",
@@ -221,6 +234,14 @@ impl Vhost {
             consumer.announce_cancelled();
         }
         Ok(Done { value: DeletedQueue { messages: deleted.messages, consumers: deleted.consumers }, ticket })
+    }
+
+    /// Deletes every queue of a vhost that was deleted; their rows went with the vhost's.
+    pub fn drop_all_queues(&self) {
+        let queues: Vec<Arc<Queue>> = self.topology.read().queues.values().cloned().collect();
+        for queue in queues {
+            self.drop_queue(&queue, false);
+        }
     }
 
     /// Deletes every queue that belongs to a user who was deleted; their rows went with the user's.

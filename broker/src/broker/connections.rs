@@ -1,0 +1,120 @@
+//! The connections that are open: for listings, and to close those of a user, a vhost, or one.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::amqp::FieldTable;
+use crate::auth::User;
+use crate::error::AmqpError;
+use crate::outbox::Outbox;
+
+use super::Broker;
+
+/// One open connection, for listings.
+pub struct ConnectionInfo {
+    pub id: u64,
+    pub peer: SocketAddr,
+    /// The broker's side of the socket.
+    pub local: SocketAddr,
+    pub user: Arc<User>,
+    pub vhost: Arc<str>,
+    pub outbox: Arc<Outbox>,
+    pub client_properties: FieldTable,
+    pub mechanism: Box<str>,
+    pub channel_max: u16,
+    pub frame_max: u32,
+    /// 0: none.
+    pub heartbeat_s: u16,
+    /// Milliseconds since 1970.
+    pub opened_at_ms: u64,
+    pub traffic: Arc<Traffic>,
+}
+
+impl ConnectionInfo {
+    /// `127.0.0.1:50000 -> 127.0.0.1:5672`
+    pub fn name(&self) -> String {
+        format!("{} -> {}", self.peer, self.local)
+    }
+}
+
+/// What a connection's task tells about itself. Written by that task alone, once for each read and write.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    received_bytes: AtomicU64,
+    sent_bytes: AtomicU64,
+    held: AtomicBool,
+}
+
+impl Traffic {
+    pub fn received(&self, bytes: usize) {
+        self.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub fn sent(&self, bytes: usize) {
+        self.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// It has published while an alarm was raised, and is not read from.
+    pub fn set_held(&self, held: bool) {
+        self.held.store(held, Ordering::Relaxed);
+    }
+
+    pub fn received_bytes(&self) -> u64 {
+        self.received_bytes.load(Ordering::Relaxed)
+    }
+
+    pub fn sent_bytes(&self) -> u64 {
+        self.sent_bytes.load(Ordering::Relaxed)
+    }
+
+    pub fn is_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
+    }
+}
+
+impl Broker {
+    pub fn next_connection_id(&self) -> u64 {
+        self.last_connection_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub fn remember_connection(&self, info: ConnectionInfo) {
+        self.connections.lock().insert(info.id, Arc::new(info));
+    }
+
+    pub fn forget_connection(&self, id: u64) {
+        self.connections.lock().remove(&id);
+        self.ended.send_modify(|ended| *ended += 1);
+    }
+
+    /// In the order they were opened.
+    pub fn connections(&self) -> Vec<Arc<ConnectionInfo>> {
+        let mut connections: Vec<_> = self.connections.lock().values().cloned().collect();
+        connections.sort_unstable_by_key(|info| info.id);
+        connections
+    }
+
+    pub fn connection(&self, id: u64) -> Option<Arc<ConnectionInfo>> {
+        self.connections.lock().get(&id).cloned()
+    }
+
+    pub fn connection_count(&self) -> usize {
+        self.connections.lock().len()
+    }
+
+    /// Asks the connections that `which` picks to close, with this exception. Returns how many there are.
+    pub fn close_connections(&self, error: &AmqpError, which: impl Fn(&ConnectionInfo) -> bool) -> usize {
+        let connections = self.connections.lock();
+        let picked = connections.values().filter(|info| which(info));
+        picked.map(|info| info.outbox.evict(error.clone())).count()
+    }
+
+    /// Returns when there is no connection left that `which` picks.
+    pub(super) async fn no_connection_left(&self, which: impl Fn(&ConnectionInfo) -> bool) {
+        let mut ended = self.ended.subscribe();
+        while self.connections.lock().values().any(|info| which(info)) {
+            // The sender lives in `self`.
+            let _ = ended.changed().await;
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! `broker ctl`: asks the broker that runs on the configured data folder.
+
+mod client;
+mod print;
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::config::Config;
+
+use super::request::{Act, Envelope, List, Look, Request, UserCommand, VhostCommand};
+use client::{Answer, ClientError};
+use print::{Format, Printer};
+
+/// As in `sysexits.h`, and as `rabbitmqctl` ends: no broker to ask.
+const EXIT_UNAVAILABLE: u8 = 69;
+
+const EXAMPLES: &str = "\
+Examples:
+  broker ctl status
+  broker ctl list_queues name messages_ready messages_unacknowledged consumers
+  broker ctl -p /shop list_queues --json
+  broker ctl add_user alice                      asks for the password
+  broker ctl set_permissions alice '^alice\\.' '.*' '^alice\\.'
+  broker ctl list_connections pid name user && broker ctl close_connection 7 'maintenance'
+
+It finds the broker by its data folder: give the same --data-dir or --config (or WARREN_DATA_DIR, WARREN_CONFIG) as to
+the broker, and be the same user of the operating system, or root. Exit codes: 0 done, 1 refused or unhealthy, 2 wrong
+usage, 69 no broker there. Listings go to standard output, everything else to standard error.";
+
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[command(after_help = EXAMPLES, subcommand_value_name = "COMMAND", subcommand_help_heading = "Commands")]
+pub struct CtlArgs {
+    /// The vhost, for commands that are about one
+    #[arg(short = 'p', long, global = true, default_value = "/", value_name = "VHOST")]
+    vhost: String,
+
+    /// Say nothing but what was asked for
+    #[arg(short, long, global = true)]
+    quiet: bool,
+
+    /// Like --quiet, and without the line of column names
+    #[arg(short, long, global = true)]
+    silent: bool,
+
+    /// Leave out the line of column names
+    #[arg(long, global = true)]
+    no_table_headers: bool,
+
+    /// Print JSON: an array of objects for a listing
+    #[arg(long, global = true)]
+    json: bool,
+
+    /// Seconds to wait for the broker
+    #[arg(short, long, global = true, default_value_t = 60, value_name = "SECONDS")]
+    timeout: u64,
+
+    #[command(subcommand)]
+    request: Request,
+}
+
+/// Runs the command; what there is to say has been said when it returns.
+pub fn run(mut args: CtlArgs, config: &Config) -> ExitCode {
+    match ask(&mut args, config) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("broker ctl: {}", print::harmless(&error.to_string()));
+            match error {
+                ClientError::Unavailable { .. } | ClientError::Path(_) => ExitCode::from(EXIT_UNAVAILABLE),
+                ClientError::Io(_) | ClientError::Refused(_) | ClientError::Answer(_) => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn ask(args: &mut CtlArgs, config: &Config) -> Result<ExitCode, ClientError> {
+    if let Some((user, password)) = args.request.missing_password() {
+        *password = Some(read_password(user)?);
+    }
+    let is_quiet = args.quiet || args.silent || args.json;
+    if !is_quiet {
+        eprintln!("{}", print::harmless(&announcement(&args.request, &args.vhost)));
+    }
+    let format = match (args.json, args.silent || args.no_table_headers) {
+        (true, _) => Format::Json,
+        (false, headers_off) => Format::Table { headers: !headers_off },
+    };
+    let timeout = Duration::from_secs(args.timeout);
+    let envelope = Envelope {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        vhost: args.vhost.clone(),
+        request: args.request.clone(),
+    };
+    let answer = client::ask(&config.data_dir, &envelope, timeout)?;
+    let mut printer = Printer::new(std::io::BufWriter::new(std::io::stdout().lock()), format);
+    match copy(answer, &mut printer, is_quiet) {
+        // Whoever reads our output has seen enough.
+        Err(ClientError::Io(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+        copied => copied?,
+    }
+    if !is_quiet && args.request == Request::Look(Look::Health) {
+        eprintln!("healthy");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn copy(answer: Answer, printer: &mut Printer<impl Write>, is_quiet: bool) -> Result<(), ClientError> {
+    use super::reply::Line;
+    for line in answer {
+        match line? {
+            Line::Columns(columns) => printer.columns(columns)?,
+            Line::Row(values) => printer.row(&values)?,
+            Line::Facts(facts) => printer.facts(&facts)?,
+            Line::Note(note) if !is_quiet => eprintln!("{}", print::harmless(&note)),
+            Line::Note(_) => {}
+            Line::Failed(failure) => {
+                printer.finish()?;
+                return Err(ClientError::Refused(failure));
+            }
+            Line::Done => {
+                printer.finish()?;
+                return Ok(());
+            }
+        }
+    }
+    printer.finish()?;
+    Err(ClientError::Answer("it ended in the middle".to_owned()))
+}
+
+fn read_password(user: &str) -> Result<String, ClientError> {
+    if std::io::stdin().is_terminal() {
+        let prompt = format!("Password for {}: ", print::harmless(user));
+        return Ok(rpassword::prompt_password(prompt)?);
+    }
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// What is about to be done, as `rabbitmqctl` says it.
+fn announcement(request: &Request, vhost: &str) -> String {
+    match request {
+        Request::Look(Look::Status) => "Status of the broker ...".to_owned(),
+        Request::Look(Look::Health) => "Asking the broker for its health ...".to_owned(),
+        Request::List(list) => match list {
+            List::ListQueues(_) => format!("Listing queues for vhost {vhost} ..."),
+            List::ListExchanges(_) => format!("Listing exchanges for vhost {vhost} ..."),
+            List::ListBindings(_) => format!("Listing bindings for vhost {vhost} ..."),
+            List::ListConsumers(_) => format!("Listing consumers in vhost {vhost} ..."),
+            List::ListConnections(_) => "Listing connections ...".to_owned(),
+            List::ListChannels(_) => "Listing channels ...".to_owned(),
+            List::ListUsers(_) => "Listing users ...".to_owned(),
+            List::ListVhosts(_) => "Listing vhosts ...".to_owned(),
+            List::ListPermissions(_) => format!("Listing permissions for vhost \"{vhost}\" ..."),
+            List::ListUserPermissions { user, .. } => format!("Listing permissions for user \"{user}\" ..."),
+        },
+        Request::User(command) => match command {
+            UserCommand::AddUser { user, .. } => format!("Adding user \"{user}\" ..."),
+            UserCommand::ChangePassword { user, .. } => format!("Changing password for user \"{user}\" ..."),
+            UserCommand::DeleteUser { user } => format!("Deleting user \"{user}\" ..."),
+            UserCommand::SetUserTags { user, tags } => {
+                format!("Setting tags for user \"{user}\" to [{}] ...", tags.join(", "))
+            }
+            UserCommand::AuthenticateUser { user, .. } => format!("Authenticating user \"{user}\" ..."),
+            UserCommand::SetPermissions { user, .. } => {
+                format!("Setting permissions for user \"{user}\" in vhost \"{vhost}\" ...")
+            }
+            UserCommand::ClearPermissions { user } => {
+                format!("Clearing permissions for user \"{user}\" in vhost \"{vhost}\" ...")
+            }
+        },
+        Request::Vhost(VhostCommand::AddVhost { name }) => format!("Adding vhost \"{name}\" ..."),
+        Request::Vhost(VhostCommand::DeleteVhost { name }) => format!("Deleting vhost \"{name}\" ..."),
+        Request::Act(act) => match act {
+            Act::CloseConnection { pid, explanation } => {
+                format!("Closing connection {pid}, reason: {explanation} ...")
+            }
+            Act::DeleteQueue { name, .. } => format!("Deleting queue '{name}' on vhost '{vhost}' ..."),
+            Act::PurgeQueue { name } => format!("Purging queue '{name}' in vhost '{vhost}' ..."),
+        },
+    }
+}

@@ -1,0 +1,58 @@
+//! `list_channels`
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::broker::{Broker, ConnectionInfo};
+use crate::outbox::ChannelSetup;
+
+use super::{Column, Table, column};
+
+pub struct Row {
+    connection: Arc<ConnectionInfo>,
+    number: u16,
+    unacked: usize,
+    prefetch_global: u32,
+    paused: bool,
+    setup: ChannelSetup,
+}
+
+pub const TABLE: Table<Row> =
+    Table { columns: &COLUMNS, usual: &["pid", "user", "consumer_count", "messages_unacknowledged"] };
+
+const COLUMNS: [Column<Row>; 14] = [
+    column("pid", |row| json!(format!("{}.{}", row.connection.id, row.number))),
+    column("connection", |row| json!(row.connection.id)),
+    column("name", |row| json!(format!("{} ({})", row.connection.name(), row.number))),
+    column("number", |row| json!(row.number)),
+    column("user", |row| json!(row.connection.user.name())),
+    column("vhost", |row| json!(&*row.connection.vhost)),
+    column("state", |row| json!(if row.paused { "flow" } else { "running" })),
+    column("transactional", |row| json!(row.setup.transactional)),
+    column("confirm", |row| json!(row.setup.confirms)),
+    column("consumer_count", |row| json!(row.setup.consumers)),
+    column("messages_unacknowledged", |row| json!(row.unacked)),
+    column("messages_unconfirmed", |row| json!(row.setup.unconfirmed)),
+    column("prefetch_count", |row| json!(row.setup.prefetch)),
+    column("global_prefetch_count", |row| json!(row.prefetch_global)),
+];
+
+pub fn rows(broker: &Broker) -> impl Iterator<Item = Row> + use<> {
+    broker.connections().into_iter().flat_map(|connection| {
+        let out = connection.outbox.lock();
+        let channels: Vec<Row> = out
+            .channels()
+            .map(|(number, channel)| Row {
+                connection: connection.clone(),
+                number,
+                unacked: channel.unacked.len(),
+                prefetch_global: channel.prefetch_global,
+                paused: channel.paused,
+                setup: channel.setup,
+            })
+            .collect();
+        drop(out);
+        channels
+    })
+}

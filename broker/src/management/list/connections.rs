@@ -1,0 +1,62 @@
+//! `list_connections`
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::broker::{Broker, ConnectionInfo};
+use crate::management::show;
+
+use super::{Column, Table, column};
+
+pub struct Row {
+    info: Arc<ConnectionInfo>,
+    channels: usize,
+    waiting_bytes: usize,
+}
+
+pub const TABLE: Table<Row> =
+    Table { columns: &COLUMNS, usual: &["user", "peer_host", "peer_port", "state"] };
+
+const COLUMNS: [Column<Row>; 21] = [
+    column("pid", |row| json!(row.info.id)),
+    column("name", |row| json!(row.info.name())),
+    column("user", |row| json!(row.info.user.name())),
+    column("vhost", |row| json!(&*row.info.vhost)),
+    column("peer_host", |row| json!(row.info.peer.ip().to_canonical().to_string())),
+    column("peer_port", |row| json!(row.info.peer.port())),
+    column("host", |row| json!(row.info.local.ip().to_canonical().to_string())),
+    column("port", |row| json!(row.info.local.port())),
+    column("state", state),
+    column("channels", |row| json!(row.channels)),
+    column("protocol", |_| json!("AMQP 0-9-1")),
+    column("auth_mechanism", |row| json!(&*row.info.mechanism)),
+    column("channel_max", |row| json!(row.info.channel_max)),
+    column("frame_max", |row| json!(row.info.frame_max)),
+    column("timeout", |row| json!(row.info.heartbeat_s)),
+    column("client_properties", |row| show::table(&row.info.client_properties)),
+    column("connected_at", |row| json!(row.info.opened_at_ms)),
+    column("recv_oct", |row| json!(row.info.traffic.received_bytes())),
+    column("send_oct", |row| json!(row.info.traffic.sent_bytes())),
+    column("send_pend", |row| json!(row.waiting_bytes)),
+    column("connection_name", |row| {
+        let name = row.info.client_properties.get("connection_name").and_then(|value| value.as_str());
+        name.map_or(Value::Null, |name| json!(name))
+    }),
+];
+
+fn state(row: &Row) -> Value {
+    if row.info.outbox.evicted().is_some() {
+        return json!("closing");
+    }
+    json!(if row.info.traffic.is_held() { "blocked" } else { "running" })
+}
+
+pub fn rows(broker: &Broker) -> impl Iterator<Item = Row> + use<> {
+    broker.connections().into_iter().map(|info| {
+        let out = info.outbox.lock();
+        let (channels, waiting_bytes) = (out.channels().count(), out.bytes.len() + out.in_flight);
+        drop(out);
+        Row { info, channels, waiting_bytes }
+    })
+}

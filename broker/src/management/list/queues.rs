@@ -1,0 +1,79 @@
+//! `list_queues`
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::management::show;
+use crate::queue::{Owner, Queue, QueueCounts};
+use crate::vhost::Vhost;
+
+use super::{Column, Table, column};
+
+/// A queue at the moment its row is made.
+pub struct Row {
+    queue: Arc<Queue>,
+    counts: QueueCounts,
+}
+
+pub const TABLE: Table<Row> = Table { columns: &COLUMNS, usual: &["name", "messages"] };
+
+const COLUMNS: [Column<Row>; 19] = [
+    column("name", |row| json!(row.queue.name())),
+    column("vhost", |row| json!(&*row.queue.spec.vhost)),
+    column("durable", |row| json!(row.queue.spec.durable)),
+    column("auto_delete", |row| json!(row.queue.spec.auto_delete)),
+    column("exclusive", |row| json!(row.queue.spec.owner != Owner::Anyone)),
+    column("arguments", |row| show::table(&row.queue.spec.arguments)),
+    column("type", |row| queue_type(&row.queue)),
+    column("state", |_| json!("running")),
+    column("pid", |row| json!(row.queue.spec.id.0)),
+    column("owner_pid", |row| match row.queue.spec.owner {
+        Owner::Connection(id) => json!(id),
+        _ => Value::Null,
+    }),
+    column("owner_user", |row| match &row.queue.spec.owner {
+        Owner::User(user) => json!(&**user),
+        _ => Value::Null,
+    }),
+    column("messages", |row| json!(row.counts.ready + row.counts.unacked)),
+    column("messages_ready", |row| json!(row.counts.ready)),
+    column("messages_unacknowledged", |row| json!(row.counts.unacked)),
+    column("message_bytes_ready", |row| json!(row.counts.ready_body_bytes)),
+    column("consumers", |row| json!(row.counts.consumers)),
+    column("exclusive_consumer_pid", |row| {
+        exclusive_consumer(&row.queue, |c| json!(format!("{}.{}", c.outbox.connection_id, c.channel)))
+    }),
+    column("exclusive_consumer_tag", |row| exclusive_consumer(&row.queue, |c| json!(&*c.tag))),
+    column("memory", |row| json!(row.memory_bytes())),
+];
+
+impl Row {
+    /// Without bodies, which many queues may share.
+    fn memory_bytes(&self) -> usize {
+        let spec = &self.queue.spec;
+        let messages = self.counts.ready + self.counts.unacked;
+        size_of::<Queue>() + spec.name.len() + messages * size_of::<crate::queue::Entry>()
+    }
+}
+
+/// Each queue is looked at when its turn comes.
+pub fn rows(vhost: &Vhost) -> impl Iterator<Item = Row> + use<> {
+    sorted(vhost).into_iter().map(|queue| Row { counts: queue.counts(), queue })
+}
+
+/// By name. The lock is held for a copy of the references.
+pub fn sorted(vhost: &Vhost) -> Vec<Arc<Queue>> {
+    let mut queues: Vec<Arc<Queue>> = vhost.read().queues.values().cloned().collect();
+    queues.sort_unstable_by(|a, b| a.spec.name.cmp(&b.spec.name));
+    queues
+}
+
+fn queue_type(queue: &Queue) -> Value {
+    let declared = queue.spec.arguments.get("x-queue-type").and_then(|value| value.as_str());
+    json!(declared.unwrap_or("classic"))
+}
+
+fn exclusive_consumer(queue: &Queue, show: impl FnOnce(&crate::queue::Consumer) -> Value) -> Value {
+    queue.consumers().iter().find(|consumer| consumer.exclusive).map_or(Value::Null, |c| show(c))
+}

@@ -1,0 +1,65 @@
+//! `list_users`, `list_vhosts`, `list_permissions`, `list_user_permissions`
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::auth::User;
+use crate::broker::Broker;
+use crate::definitions::PermissionRow;
+use crate::management::reply::Failure;
+use crate::vhost::Vhost;
+
+use super::{Column, Table, column};
+
+pub const USERS: Table<Arc<User>> = Table { columns: &USER_COLUMNS, usual: &["user", "tags"] };
+
+const USER_COLUMNS: [Column<Arc<User>>; 2] =
+    [column("user", |user| json!(user.name())), column("tags", |user| json!(user.tags()))];
+
+pub fn users(broker: &Broker) -> impl Iterator<Item = Arc<User>> + use<> {
+    broker.authority.list_users().into_iter()
+}
+
+pub const VHOSTS: Table<Arc<Vhost>> = Table { columns: &VHOST_COLUMNS, usual: &["name"] };
+
+const VHOST_COLUMNS: [Column<Arc<Vhost>>; 3] = [
+    column("name", |vhost| json!(&*vhost.name)),
+    column("queues", |vhost| json!(vhost.read().queues.len())),
+    column("exchanges", |vhost| json!(vhost.read().exchanges.len())),
+];
+
+pub fn vhosts(broker: &Broker) -> impl Iterator<Item = Arc<Vhost>> + use<> {
+    broker.vhosts().into_iter()
+}
+
+pub const PERMISSIONS: Table<PermissionRow> =
+    Table { columns: &PERMISSION_COLUMNS, usual: &["user", "configure", "write", "read", "publish_keys"] };
+
+pub const USER_PERMISSIONS: Table<PermissionRow> =
+    Table { columns: &PERMISSION_COLUMNS, usual: &["vhost", "configure", "write", "read", "publish_keys"] };
+
+const PERMISSION_COLUMNS: [Column<PermissionRow>; 6] = [
+    column("user", |row| json!(row.user)),
+    column("vhost", |row| json!(row.vhost)),
+    column("configure", |row| json!(row.configure)),
+    column("write", |row| json!(row.write)),
+    column("read", |row| json!(row.read)),
+    column("publish_keys", |row| json!(row.publish_keys)),
+];
+
+pub fn permissions_in(broker: &Broker, vhost: &str) -> impl Iterator<Item = PermissionRow> + use<> {
+    let vhost = vhost.to_owned();
+    broker.authority.list_permissions().into_iter().filter(move |row| row.vhost == vhost)
+}
+
+pub fn permissions_of(
+    broker: &Broker,
+    user: &str,
+) -> Result<impl Iterator<Item = PermissionRow> + use<>, Failure> {
+    if broker.authority.user(user).is_none() {
+        return Err(Failure::new(format!("there is no user '{user}'; see list_users")));
+    }
+    let user = user.to_owned();
+    Ok(broker.authority.list_permissions().into_iter().filter(move |row| row.user == user))
+}

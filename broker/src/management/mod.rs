@@ -1,0 +1,21 @@
+//! What operators see and do: listings, and changes of users, vhosts and permissions on a running broker.
+//!
+//! - [`request`]: what can be asked, one enum for command line and wire.
+//! - [`reply`]: how it is answered, line by line.
+//! - [`control_socket`]: the broker's end of the unix socket in the data folder.
+//! - [`execute`]: what each request does; [`list`] the listings.
+//! - [`ctl`]: `broker ctl`, the other end.
+//!
+//! Listings take a snapshot of references under a brief lock and then look at one thing at a time, so a listing of
+//! a hundred thousand queues never holds anybody up.
+
+mod control_socket;
+pub mod ctl;
+mod execute;
+mod list;
+mod reply;
+mod request;
+mod show;
+
+pub use control_socket::ControlSocketError;
+pub(crate) use control_socket::{ControlSocket, serve};

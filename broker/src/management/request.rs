@@ -1,0 +1,184 @@
+//! What an operator can ask. One definition for the command line (`broker ctl`) and for the wire.
+
+use clap::{Args, Subcommand};
+use serde::{Deserialize, Serialize};
+
+/// One line on the control socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// Of the program that asks; the broker names its own where it does not understand.
+    pub version: String,
+    /// The vhost for requests that are about one.
+    pub vhost: String,
+    pub request: Request,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
+pub enum Request {
+    #[command(flatten)]
+    Look(Look),
+    #[command(flatten)]
+    List(List),
+    #[command(flatten)]
+    User(UserCommand),
+    #[command(flatten)]
+    Vhost(VhostCommand),
+    #[command(flatten)]
+    Act(Act),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
+#[command(rename_all = "snake_case")]
+pub enum Look {
+    /// Version, uptime, listeners, memory, disk, alarms and totals
+    Status,
+    /// Exit code 0 if the broker keeps its promises; 1 and the reason if it cannot any more
+    Health,
+}
+
+/// Which columns a listing has; without any, the usual ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
+pub struct Columns {
+    /// Columns to show; an unknown one is answered with the list of those there are
+    #[arg(value_name = "COLUMN")]
+    pub columns: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
+#[command(rename_all = "snake_case")]
+#[expect(clippy::enum_variant_names, reason = "the commands are called so")]
+pub enum List {
+    /// Queues of a vhost [default columns: name messages]
+    ListQueues(Columns),
+    /// Exchanges of a vhost [default columns: name type]
+    ListExchanges(Columns),
+    /// Bindings of a vhost
+    ListBindings(Columns),
+    /// Open connections [default columns: user peer_host peer_port state]
+    ListConnections(Columns),
+    /// Open channels [default columns: pid user consumer_count messages_unacknowledged]
+    ListChannels(Columns),
+    /// Consumers of a vhost
+    ListConsumers(Columns),
+    /// Users and their tags
+    ListUsers(Columns),
+    /// Vhosts [default column: name]
+    ListVhosts(Columns),
+    /// Who may do what in a vhost
+    ListPermissions(Columns),
+    /// What a user may do in which vhost
+    ListUserPermissions {
+        user: String,
+        #[command(flatten)]
+        columns: Columns,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
+#[command(rename_all = "snake_case")]
+pub enum UserCommand {
+    /// Add a user, who may not open any vhost yet
+    AddUser {
+        user: String,
+        /// Asked for, or read from standard input, if it is not given: other users of the machine can see arguments
+        #[arg(allow_hyphen_values = true)]
+        password: Option<String>,
+    },
+    /// Give a user another password; open connections stay
+    ChangePassword {
+        user: String,
+        /// Asked for, or read from standard input, if it is not given
+        #[arg(allow_hyphen_values = true)]
+        password: Option<String>,
+    },
+    /// Delete a user with his permissions and his queues, and close his connections
+    DeleteUser { user: String },
+    /// Replace the tags of a user, such as administrator or monitoring; none takes all away
+    SetUserTags {
+        user: String,
+        #[arg(value_name = "TAG")]
+        tags: Vec<String>,
+    },
+    /// Check a password as a login from this machine would
+    AuthenticateUser {
+        user: String,
+        /// Asked for, or read from standard input, if it is not given
+        #[arg(allow_hyphen_values = true)]
+        password: Option<String>,
+    },
+    /// Replace what a user may do in a vhost: regular expressions over names of exchanges and queues
+    SetPermissions {
+        user: String,
+        /// Declare and delete
+        #[arg(allow_hyphen_values = true)]
+        configure: String,
+        /// Publish, bind queues
+        #[arg(allow_hyphen_values = true)]
+        write: String,
+        /// Consume, get, purge, bind to exchanges
+        #[arg(allow_hyphen_values = true)]
+        read: String,
+        /// Routing keys, which are queue names, that may be published with on the default exchange [default: any]
+        #[arg(long = "publish-keys", value_name = "REGEX", allow_hyphen_values = true)]
+        publish_keys: Option<String>,
+    },
+    /// Take a vhost away from a user, and close his connections to it
+    ClearPermissions { user: String },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
+#[command(rename_all = "snake_case")]
+pub enum VhostCommand {
+    /// Add a vhost, which nobody may open yet
+    AddVhost {
+        #[arg(value_name = "VHOST")]
+        name: String,
+    },
+    /// Delete a vhost with all queues and messages in it, and close the connections to it
+    DeleteVhost {
+        #[arg(value_name = "VHOST")]
+        name: String,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
+#[command(rename_all = "snake_case")]
+pub enum Act {
+    /// Close a connection, by its pid in list_connections
+    CloseConnection {
+        pid: u64,
+        /// Told to the client
+        #[arg(allow_hyphen_values = true)]
+        explanation: String,
+    },
+    /// Delete a queue with its messages, whoever it belongs to
+    DeleteQueue {
+        #[arg(value_name = "QUEUE")]
+        name: String,
+        /// Only if no message is ready
+        #[arg(short = 'e', long = "if-empty")]
+        if_empty: bool,
+        /// Only if it has no consumers
+        #[arg(short = 'u', long = "if-unused")]
+        if_unused: bool,
+    },
+    /// Delete all ready messages of a queue
+    PurgeQueue {
+        #[arg(value_name = "QUEUE")]
+        name: String,
+    },
+}
+
+impl Request {
+    /// The password that is still to be asked for, with the user's name.
+    pub fn missing_password(&mut self) -> Option<(&str, &mut Option<String>)> {
+        match self {
+            Request::User(
+                UserCommand::AddUser { user, password }
+                | UserCommand::ChangePassword { user, password }
+                | UserCommand::AuthenticateUser { user, password },
+            ) if password.is_none() => Some((user, password)),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! `broker ctl` against a running broker, both as processes.
+
+#[path = "../amqp/harness/mod.rs"]
+mod harness;
+mod listings;
+mod operator;
+mod process;
+mod users;
+mod vhosts;

@@ -1,0 +1,102 @@
+//! Acting on what is there, and what happens where there is no broker to ask.
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::harness::*;
+use crate::process::{Broker, ctl};
+
+#[test]
+fn queues_are_purged_and_deleted() {
+    let broker = Broker::start();
+    let mut client = broker.connect();
+    client.call(1, declare("q"), declare_ok("q", 0, 0));
+    client.publish(1, "", "q", "one");
+    client.publish(1, "", "q", "two");
+    client.sync(1);
+    assert!(
+        broker.refused(&["delete_queue", "q", "--if-empty"]).contains("queue 'q' in vhost '/' not empty")
+    );
+    let ran = broker.ctl(&["purge_queue", "q"]);
+    assert!(ran.code == 0 && ran.err.contains("2 messages deleted"), "{ran:?}");
+    client.call(1, consume("q", "c"), consume_ok("c"));
+    assert!(broker.refused(&["delete_queue", "q", "-e", "-u"]).contains("queue 'q' in vhost '/' in use"));
+    broker.ok(&["delete_queue", "q"]);
+    assert!(broker.rows(&["list_queues"]).is_empty());
+    assert!(broker.refused(&["delete_queue", "q"]).contains("no queue 'q' in vhost '/'"));
+    assert!(broker.refused(&["purge_queue", "q"]).contains("no queue 'q' in vhost '/'"));
+}
+
+#[test]
+fn a_connection_is_closed_and_told_why() {
+    let broker = Broker::start();
+    let mut client = broker.connect();
+    let mut other = broker.connect();
+    let pid = broker.rows(&["list_connections", "pid"]).remove(0);
+    broker.ok(&["close_connection", &pid, "maintenance"]);
+    client.expect_connection_error(320, "CONNECTION_FORCED - connection closed by an operator: maintenance");
+    other.sync(1);
+    assert!(broker.refused(&["close_connection", "999", "x"]).contains("there is no connection 999"));
+}
+
+#[test]
+fn status_and_health_tell_how_it_is() {
+    let broker = Broker::start();
+    let _client = broker.connect();
+    let status = broker.json(&["status"]);
+    assert_eq!(status["healthy"], true);
+    assert_eq!(status["connections"], 1);
+    assert_eq!(status["listeners"][0], broker.address().to_string());
+    let ran = broker.ctl(&["health"]);
+    assert!(ran.code == 0 && ran.err.contains("healthy"), "{ran:?}");
+}
+
+#[test]
+fn health_warns_of_a_full_disk_and_is_red_when_nothing_can_be_written_any_more() {
+    // Files may grow to 512 KiB; the signal would kill the broker.
+    let broker = Broker::start_in_shell("trap '' XFSZ; ulimit -f 1024");
+    let mut client = broker.connect();
+    client.call(1, declare_durable("q"), declare_ok("q", 0, 0));
+    // No segment of the message log can be made: to the broker the disk is full.
+    client.publish_persistent(1, "", "q", "one");
+    eventually("health warns", || broker.ctl(&["health"]).err.contains("publishers are held: low on disk"));
+    assert_eq!(broker.ctl(&["health"]).code, 0, "it ends by itself");
+    assert_eq!(broker.json(&["status"])["healthy"], true);
+    // The definitions grow until they hit the limit too, which is for good.
+    let mut declares = broker.connect();
+    let name = |number: usize| format!("{number}-{}", "x".repeat(200));
+    let answered = (0..10_000).take_while(|&number| {
+        declares.send(1, declare_durable(&name(number)));
+        matches!(declares.next(), (1, Received::Method(_)))
+    });
+    assert!(answered.count() < 10_000, "the broker promises what it cannot write");
+    eventually("health is red", || broker.ctl(&["health"]).code == 1);
+    let error = broker.refused(&["health"]);
+    assert!(error.contains("the definitions cannot be written any more"), "{error}");
+    assert_eq!(broker.json(&["status"])["healthy"], false);
+}
+
+#[test]
+fn the_socket_is_for_the_owner_and_goes_with_the_broker() {
+    let mut broker = Broker::start();
+    let socket = broker.data_dir().join("control.sock");
+    assert_eq!(socket.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    broker.kill9();
+    let ran = broker.ctl(&["status"]);
+    assert!(ran.code == 69 && ran.err.contains("ended without saying goodbye"), "{ran:?}");
+    // The next one takes the place of the dead one's.
+    broker.kill9_and_start_again();
+    broker.ok(&["status"]);
+}
+
+#[test]
+fn without_a_broker_the_error_says_where_it_looked() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let ran = ctl(folder.path(), &["list_queues"], "");
+    assert!(ran.code == 69 && ran.err.contains("no broker runs on this data folder"), "{ran:?}");
+    assert!(ran.err.contains(&folder.path().join("control.sock").display().to_string()), "{ran:?}");
+    let ran = ctl(&folder.path().join("nowhere"), &["list_queues"], "");
+    assert!(ran.code == 69 && ran.err.contains("there is no such data folder"), "{ran:?}");
+    let ran = ctl(&folder.path().join("long".repeat(30)), &["list_queues"], "");
+    assert!(ran.code == 69 && ran.err.contains("--data-dir"), "{ran:?}");
+    assert_eq!(ctl(folder.path(), &["list_quues"], "").code, 2);
+}
