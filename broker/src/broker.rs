@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::definitions::{Definitions, DefinitionsError, Snapshot};
 use crate::management::ControlSocketError;
 use crate::pager::Pager;
-use crate::queue::{Queue, QueueEnvironment};
+use crate::queue::{Host, Queue, QueueEnvironment};
 use crate::store::{self, DataDirLock, QueueId, Recovered, Store, StoreError, StoreOptions};
 use crate::timer::Timer;
 use crate::vhost::recovery::BadDefinition;
@@ -100,15 +100,14 @@ impl Broker {
             Store::open(surroundings.fs, &dir.join(MESSAGES_FOLDER), options, &|id| known.contains(&id.0))?;
         let store = Arc::new(store);
         let alarms = Arc::new(Alarms::new(config.limits.memory_high_watermark()));
-        let environment = Arc::new(QueueEnvironment {
-            store: store.clone(),
-            pager: Pager::start(alarms.page_out_bytes()).map_err(StartError::Thread)?,
-            timer: Timer::start().map_err(StartError::Thread)?,
-        });
+        let pager = Pager::start(alarms.page_out_bytes()).map_err(StartError::Thread)?;
+        let timer = Timer::start().map_err(StartError::Thread)?;
+        let environment = Arc::new(QueueEnvironment::new(store.clone(), pager, timer));
         let limits = VhostLimits { owned_queues_per_user_max: config.limits.owned_queues_per_user_max };
         let vhosts = recover_vhosts(&snapshot, recovered, |name| {
             Vhost::new(name.into(), definitions.clone(), environment.clone(), limits.clone())
         })?;
+
         let cluster_name = "warren".to_owned();
         let broker = Arc::new(Broker {
             config,
@@ -130,6 +129,9 @@ impl Broker {
             _lock: lock,
         });
         broker.undo_what_is_rejected();
+        let host: Arc<dyn Host> = broker.clone();
+        broker.environment.set_host(Arc::downgrade(&host));
+        broker.start_queues();
         Ok(broker)
     }
 
@@ -142,6 +144,14 @@ impl Broker {
                 vhost.undo(ticket, change);
             }
         });
+    }
+
+    /// What has expired while the broker was down goes now: the last thing before clients come.
+    fn start_queues(&self) {
+        for vhost in self.vhosts() {
+            let queues: Vec<_> = vhost.read().queues.values().cloned().collect();
+            queues.iter().for_each(Queue::start);
+        }
     }
 
     pub fn vhost(&self, name: &str) -> Option<Arc<Vhost>> {
@@ -236,10 +246,28 @@ fn fill_queues(queues: &HashMap<QueueId, Arc<Queue>>, recovered: Recovered) {
                     entry.body_len,
                     entry.meta.expires_at_ms,
                     entry.redelivered,
+                    entry.meta.priority,
                 );
             }
             backlog.set_next_seq(messages.next_seq);
         });
-        queue.start();
+    }
+}
+
+impl Host for Broker {
+    fn route_dead_letter(
+        &self,
+        vhost: &str,
+        exchange: &str,
+        routing_keys: &[&str],
+        properties: &[u8],
+    ) -> Option<Vec<Arc<Queue>>> {
+        self.vhost(vhost)?.route_dead_letter(exchange, routing_keys, properties)
+    }
+
+    fn delete_expired(&self, queue: &Arc<Queue>) {
+        if let Some(vhost) = self.vhost(&queue.spec.vhost) {
+            vhost.drop_expired_queue(queue);
+        }
     }
 }

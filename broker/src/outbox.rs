@@ -4,6 +4,7 @@
 //! Rank: topology → queue → **outbox** → store. The lock guards bytes and per-channel delivery state; the
 //! longest hold is copying one drain, bounded by `bytes_max`.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -12,7 +13,7 @@ use tokio::sync::Notify;
 
 use crate::amqp;
 use crate::error::AmqpError;
-use crate::queue::{Consumer, Entry, Queue, has_room};
+use crate::queue::{Burial, Consumer, Entry, Queue, has_room};
 use crate::store::{DurableListener, Round};
 use crate::unacked::{Unacked, UnackedDelivery};
 
@@ -205,13 +206,14 @@ impl OutboxState {
                 .is_some_and(|ch| if consumer.no_ack { !ch.paused } else { ch.has_credit(next_bytes) })
     }
 
-    /// Encodes a delivery. The entry comes back when it needs no acknowledgement, so that the caller can
-    /// settle it; the caller has asked `can_deliver` under the same lock.
+    /// Encodes a delivery, with the message's properties or with others. The entry comes back when it needs no
+    /// acknowledgement, so that the caller can settle it; the caller has asked `can_deliver` under the same lock.
     pub fn deliver(
         &mut self,
         consumer: &Arc<Consumer>,
         queue: &Arc<Queue>,
         mut entry: Entry,
+        properties: Option<&[u8]>,
     ) -> Option<Entry> {
         let Some(message) = entry.message.clone() else {
             debug_assert!(false, "delivering a message whose body is on disk");
@@ -237,7 +239,7 @@ impl OutboxState {
         amqp::write_content(
             &mut self.bytes,
             consumer.channel,
-            message.properties(),
+            properties.unwrap_or(message.properties()),
             message.body(),
             frame_max,
         );
@@ -263,6 +265,7 @@ impl OutboxState {
         mut entry: Entry,
         message_count: u32,
         no_ack: bool,
+        properties: Option<&[u8]>,
     ) -> Option<Entry> {
         let Some(message) = entry.message.clone() else {
             debug_assert!(false, "delivering a message whose body is on disk");
@@ -284,7 +287,8 @@ impl OutboxState {
             message.routing_key(),
             message_count,
         );
-        amqp::write_content(&mut self.bytes, channel_id, message.properties(), message.body(), frame_max);
+        let properties = properties.unwrap_or(message.properties());
+        amqp::write_content(&mut self.bytes, channel_id, properties, message.body(), frame_max);
         if no_ack {
             return Some(entry);
         }
@@ -294,19 +298,37 @@ impl OutboxState {
     }
 }
 
-/// The outboxes that a batch of work has touched; each is woken once when the batch is done.
+/// What a batch of work leaves to be done: the outboxes that it has touched, each woken once when the batch is done,
+/// and dead letters, published as soon as nobody holds a lock.
 #[derive(Default)]
-pub struct Wakes(Vec<Arc<Outbox>>);
+pub struct Wakes {
+    touched: Vec<Arc<Outbox>>,
+    burials: VecDeque<Burial>,
+    is_burying: bool,
+}
 
 impl Wakes {
     pub fn add(&mut self, outbox: &Arc<Outbox>) {
         if outbox.claim_wake() {
-            self.0.push(outbox.clone());
+            self.touched.push(outbox.clone());
         }
     }
 
+    /// Publishes dead letters. Those that die of it in turn wait for their turn: a chain of queues may be of any
+    /// length, so no recursion. Call without locks.
+    pub fn bury(&mut self, burial: Burial) {
+        self.burials.push_back(burial);
+        if std::mem::replace(&mut self.is_burying, true) {
+            return;
+        }
+        while let Some(burial) = self.burials.pop_front() {
+            burial.carry_out(self);
+        }
+        self.is_burying = false;
+    }
+
     pub fn wake_all(&mut self) {
-        for outbox in self.0.drain(..) {
+        for outbox in self.touched.drain(..) {
             outbox.set_awake(false);
             outbox.wake();
         }

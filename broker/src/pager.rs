@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
-use crate::queue::{Backlog, Queue};
+use crate::queue::{Burial, ByPriority, Queue};
 
 /// A queue keeps this many messages in memory, whatever the watermark says.
 pub const RESIDENT_AT_LEAST: usize = 1024;
@@ -16,16 +16,26 @@ const READ_BYTES_MAX: u64 = 1 << 20;
 /// Cheap to clone. The thread ends when the last handle is dropped.
 #[derive(Clone)]
 pub struct Pager {
-    requests: Sender<Arc<Queue>>,
+    requests: Sender<Request>,
     resident_bytes_max: u64,
+}
+
+enum Request {
+    /// Bodies for the head of this queue.
+    Load(Arc<Queue>),
+    /// Bodies of the dead, and their publication.
+    Bury(Burial),
 }
 
 impl Pager {
     pub fn start(resident_bytes_max: u64) -> std::io::Result<Pager> {
-        let (requests, wanted) = channel::<Arc<Queue>>();
+        let (requests, wanted) = channel::<Request>();
         std::thread::Builder::new().name("pager".to_owned()).spawn(move || {
-            while let Ok(queue) = wanted.recv() {
-                queue.load_next_bodies(READ_COUNT_MAX, READ_BYTES_MAX);
+            while let Ok(request) = wanted.recv() {
+                match request {
+                    Request::Load(queue) => queue.load_next_bodies(READ_COUNT_MAX, READ_BYTES_MAX),
+                    Request::Bury(burial) => burial.read_and_publish(),
+                }
             }
         })?;
         Ok(Pager { requests, resident_bytes_max })
@@ -33,13 +43,22 @@ impl Pager {
 
     /// Bodies for the head of this queue are wanted; answered by `Queue::load_next_bodies`.
     pub fn load(&self, queue: Arc<Queue>) {
-        if self.requests.send(queue).is_err() {
+        self.ask(Request::Load(queue));
+    }
+
+    /// Reads the bodies of the dead and publishes them.
+    pub fn bury(&self, burial: Burial) {
+        self.ask(Request::Bury(burial));
+    }
+
+    fn ask(&self, request: Request) {
+        if self.requests.send(request).is_err() {
             tracing::error!("the pager's thread has ended; stored messages can no longer be read");
         }
     }
 
     /// Called as a queue grows: lets go of bodies while too many bytes are in memory.
-    pub fn consider(&self, backlog: &mut Backlog) {
+    pub fn consider(&self, backlog: &mut ByPriority) {
         if crate::message::resident_bytes() > self.resident_bytes_max {
             backlog.page_out(RESIDENT_AT_LEAST, 4);
         }

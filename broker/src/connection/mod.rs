@@ -368,7 +368,7 @@ impl Connection {
         let subscriptions: Vec<_> = channel.consumers.drain().map(|(_, subscription)| subscription).collect();
         let mut to_drop = Vec::new();
         for subscription in subscriptions {
-            if subscription.queue.cancel(&subscription.consumer) {
+            if subscription.queue.cancel(&subscription.consumer, &mut self.cx.wakes) {
                 to_drop.push(subscription.queue);
             }
         }

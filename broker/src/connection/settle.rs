@@ -10,8 +10,10 @@ use super::context::Context;
 /// What is done with deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Acknowledged, or rejected for good.
+    /// Acknowledged.
     Gone,
+    /// Rejected for good: a dead letter, if the queue has a place for those.
+    Rejected,
     /// Back to where it was.
     Requeue,
 }
@@ -57,6 +59,7 @@ pub fn apply(wakes: &mut Wakes, mut deliveries: Vec<UnackedDelivery>, verdict: V
         let rest = deliveries.split_off(run);
         match verdict {
             Verdict::Gone => queue.settle(&deliveries, wakes),
+            Verdict::Rejected => queue.reject(deliveries, wakes),
             Verdict::Requeue => queue.requeue(deliveries.drain(..).map(|d| d.entry), wakes),
         }
         deliveries = rest;

@@ -1,7 +1,11 @@
 //! Arguments of `queue.declare`: checking, meaning, equivalence. Pure.
 
+use std::sync::Arc;
+
 use crate::amqp::{FieldTable, FieldValue};
 use crate::error::AmqpError;
+
+use super::limits::{Limits, Overflow};
 
 /// `x-exclusive-scope: "user"`: the queue belongs to the user that declared it, not to the connection.
 pub const EXCLUSIVE_SCOPE: &str = "x-exclusive-scope";
@@ -20,30 +24,39 @@ const EQUIVALENCE: &[&str] = &[
     "x-queue-type",
     "x-queue-version",
     "x-single-active-consumer",
+    "x-delivery-limit",
+    "x-consumer-timeout",
     EXCLUSIVE_SCOPE,
 ];
 
-/// What happens to a message that a full queue cannot take.
+/// What kind of queue was asked for (`x-queue-type`). There is only one kind here; a quorum queue keeps the rules of
+/// RabbitMQ's, and counts deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Overflow {
-    /// The oldest messages make room.
+pub enum QueueType {
     #[default]
-    DropHead,
-    /// The new message is refused; a publisher with confirms gets `basic.nack`.
-    RejectPublish,
+    Classic,
+    Quorum,
 }
 
 /// The arguments that this broker acts on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct QueueArguments {
-    pub message_ttl_ms: Option<u64>,
-    pub length_max: Option<u64>,
-    pub body_bytes_max: Option<u64>,
-    pub overflow: Overflow,
+    pub limits: Arc<Limits>,
+    pub kind: QueueType,
     pub owned_by_user: bool,
+    /// Priorities above 0; 0 where messages have none.
+    pub priority_max: u8,
+    pub single_active_consumer: bool,
     /// Arguments that are accepted and have no effect; the log names them.
     pub without_effect: Vec<Box<str>>,
 }
+
+/// Longest time that an argument may set, in milliseconds: ten years, as in RabbitMQ.
+const MILLISECONDS_MAX: u64 = 315_360_000_000;
+
+/// Arguments that a quorum queue has no use for.
+const NOT_FOR_QUORUM: &[&str] =
+    &["x-max-priority", "x-queue-mode", "x-queue-version", "x-queue-master-locator", EXCLUSIVE_SCOPE];
 
 struct Context<'a> {
     queue: &'a str,
@@ -65,7 +78,31 @@ impl Context<'_> {
         u64::try_from(number).map_err(|_| self.invalid(name, format_args!("{{value_negative,{number}}}")))
     }
 
+    fn milliseconds(&self, name: &str, value: &FieldValue) -> Result<u64, AmqpError> {
+        let number = self.integer(name, value)?;
+        if number > MILLISECONDS_MAX {
+            return Err(self.invalid(name, format_args!("{{value_too_large,{number}}}")));
+        }
+        Ok(number)
+    }
+
+    fn above_zero(&self, name: &str, number: u64) -> Result<u64, AmqpError> {
+        if number == 0 { Err(self.invalid(name, "{value_zero,0}")) } else { Ok(number) }
+    }
+
     fn text<'v>(&self, name: &str, value: &'v FieldValue) -> Result<&'v str, AmqpError> {
+        value.as_str().ok_or_else(|| self.unacceptable_type(name, value))
+    }
+
+    fn flag(&self, name: &str, value: &FieldValue) -> Result<bool, AmqpError> {
+        value.as_bool().ok_or_else(|| self.unacceptable_type(name, value))
+    }
+
+    fn unacceptable_type(&self, name: &str, value: &FieldValue) -> AmqpError {
+        self.invalid(name, format_args!("{{unacceptable_type,{}}}", value.type_name()))
+    }
+
+    fn exchange<'v>(&self, name: &str, value: &'v FieldValue) -> Result<&'v str, AmqpError> {
         value.as_str().ok_or_else(|| {
             AmqpError::precondition_failed(format!(
                 "invalid type '{}' for arg '{name}' in queue '{}' in vhost '{}'",
@@ -76,12 +113,40 @@ impl Context<'_> {
         })
     }
 
-    fn one_of(&self, name: &str, what: &str, value: &FieldValue, allowed: &[&str]) -> Result<(), AmqpError> {
+    fn one_of<'v>(
+        &self,
+        name: &str,
+        what: &str,
+        value: &'v FieldValue,
+        allowed: &[&str],
+    ) -> Result<&'v str, AmqpError> {
         let text = self.text(name, value)?;
         if allowed.contains(&text) {
-            return Ok(());
+            return Ok(text);
         }
         Err(self.invalid(name, format_args!("\"unsupported {what} '{text}'\"")))
+    }
+
+    fn queue_type(&self, name: &str, value: &FieldValue) -> Result<QueueType, AmqpError> {
+        match self.text(name, value)? {
+            "classic" => Ok(QueueType::Classic),
+            "quorum" => Ok(QueueType::Quorum),
+            "stream" => Err(self.invalid(
+                name,
+                "\"unsupported queue type 'stream'\": there are no streams here, declare a classic or quorum queue",
+            )),
+            other => Err(self.invalid(name, format_args!("\"unsupported queue type '{other}'\""))),
+        }
+    }
+
+    fn check_quorum(&self, arguments: &FieldTable) -> Result<(), AmqpError> {
+        match NOT_FOR_QUORUM.iter().find(|name| arguments.contains(name)) {
+            None => Ok(()),
+            Some(name) => Err(AmqpError::precondition_failed(format!(
+                "invalid arg '{name}' for queue '{}' in vhost '{}' of queue type rabbit_quorum_queue",
+                self.queue, self.vhost
+            ))),
+        }
     }
 }
 
@@ -89,16 +154,19 @@ impl Context<'_> {
 pub fn parse(queue: &str, vhost: &str, arguments: &FieldTable) -> Result<QueueArguments, AmqpError> {
     let context = Context { queue, vhost };
     let mut parsed = QueueArguments::default();
+    let mut limits = Limits::default();
     for (name, value) in arguments.iter() {
-        if !apply(&context, &mut parsed, name, value)? {
+        if !apply(&context, &mut parsed, &mut limits, name, value)? {
             parsed.without_effect.push(name.into());
         }
     }
-    if arguments.get("x-dead-letter-routing-key").is_some()
-        && arguments.get("x-dead-letter-exchange").is_none()
-    {
+    if parsed.kind == QueueType::Quorum {
+        context.check_quorum(arguments)?;
+    }
+    if limits.dead_letter_routing_key.is_some() && limits.dead_letter_exchange.is_none() {
         return Err(context.invalid("x-dead-letter-routing-key", "routing_key_but_no_dlx_defined"));
     }
+    parsed.limits = limits.shared();
     Ok(parsed)
 }
 
@@ -106,56 +174,49 @@ pub fn parse(queue: &str, vhost: &str, arguments: &FieldTable) -> Result<QueueAr
 fn apply(
     context: &Context,
     parsed: &mut QueueArguments,
+    limits: &mut Limits,
     name: &str,
     value: &FieldValue,
 ) -> Result<bool, AmqpError> {
     match name {
-        "x-message-ttl" => parsed.message_ttl_ms = Some(context.integer(name, value)?),
-        "x-max-length" => parsed.length_max = Some(context.integer(name, value)?),
-        "x-max-length-bytes" => parsed.body_bytes_max = Some(context.integer(name, value)?),
-        "x-overflow" => {
-            parsed.overflow = match context.text(name, value)? {
-                "drop-head" => Overflow::DropHead,
-                "reject-publish" | "reject-publish-dlx" => Overflow::RejectPublish,
-                _ => return Err(context.invalid(name, "invalid_overflow")),
-            }
-        }
-        EXCLUSIVE_SCOPE => {
-            context.one_of(name, "exclusive scope", value, &["user", "connection"])?;
-            parsed.owned_by_user = value.as_str() == Some("user");
-        }
+        "x-message-ttl" => limits.message_ttl_ms = Some(context.milliseconds(name, value)?),
         "x-expires" => {
-            if context.integer(name, value)? == 0 {
-                return Err(context.invalid(name, "{value_zero,0}"));
-            }
-            return Ok(false);
+            limits.expires_ms = Some(context.above_zero(name, context.milliseconds(name, value)?)?);
+        }
+        "x-max-length" => limits.length_max = Some(context.integer(name, value)?),
+        "x-max-length-bytes" => limits.body_bytes_max = Some(context.integer(name, value)?),
+        "x-overflow" => {
+            let overflow = Overflow::parse(context.text(name, value)?);
+            limits.overflow = Some(overflow.ok_or_else(|| context.invalid(name, "invalid_overflow"))?);
+        }
+        "x-dead-letter-exchange" => {
+            limits.dead_letter_exchange = Some(context.exchange(name, value)?.into());
+        }
+        "x-dead-letter-routing-key" => {
+            limits.dead_letter_routing_key = Some(context.text(name, value)?.into());
+        }
+        "x-delivery-limit" => limits.delivery_limit = Some(context.integer(name, value)?),
+        "x-consumer-timeout" => {
+            limits.consumer_timeout_ms = Some(context.above_zero(name, context.milliseconds(name, value)?)?);
         }
         "x-max-priority" => {
             let maximum = context.integer(name, value)?;
-            if maximum > 255 {
-                return Err(context.invalid(name, format_args!("{{max_value_exceeded,{maximum}}}")));
-            }
-            return Ok(maximum == 0);
+            parsed.priority_max = u8::try_from(maximum)
+                .map_err(|_| context.invalid(name, format_args!("{{max_value_exceeded,{maximum}}}")))?;
         }
-        "x-dead-letter-exchange" | "x-dead-letter-routing-key" => {
-            context.text(name, value)?;
-            return Ok(false);
+        "x-single-active-consumer" => parsed.single_active_consumer = context.flag(name, value)?,
+        "x-queue-type" => parsed.kind = context.queue_type(name, value)?,
+        EXCLUSIVE_SCOPE => {
+            let scope = context.one_of(name, "exclusive scope", value, &["user", "connection"])?;
+            parsed.owned_by_user = scope == "user";
         }
-        "x-queue-mode" => context.one_of(name, "queue mode", value, &["default", "lazy"])?,
-        "x-queue-type" => context.one_of(name, "queue type", value, &["classic", "quorum"])?,
+        // What they ask for is always so here.
+        "x-queue-mode" => drop(context.one_of(name, "queue mode", value, &["default", "lazy"])?),
         "x-queue-version" => {
             let version = context.integer(name, value)?;
             if !(1..=2).contains(&version) {
                 return Err(context.invalid(name, format_args!("\"unsupported queue version '{version}'\"")));
             }
-        }
-        "x-single-active-consumer" => {
-            if !matches!(value, FieldValue::Boolean(_)) {
-                return Err(
-                    context.invalid(name, format_args!("{{unacceptable_type,{}}}", value.type_name()))
-                );
-            }
-            return Ok(matches!(value, FieldValue::Boolean(false)));
         }
         _ => return Ok(false),
     }
@@ -171,9 +232,17 @@ pub fn check_equivalent(
     current: &FieldTable,
 ) -> Result<(), AmqpError> {
     for argument in EQUIVALENCE {
+        if *argument == "x-queue-type" && is_classic(received) && is_classic(current) {
+            continue;
+        }
         check_argument(kind, name, vhost, argument, received.get(argument), current.get(argument))?;
     }
     Ok(())
+}
+
+/// Classic is what a queue is when nobody says what it shall be.
+fn is_classic(arguments: &FieldTable) -> bool {
+    arguments.get("x-queue-type").is_none_or(|kind| kind.as_str() == Some("classic"))
 }
 
 /// One argument of a queue or exchange, as received and as it is.
@@ -276,6 +345,27 @@ mod tests {
                 "invalid arg 'x-dead-letter-routing-key' for queue 'q' in vhost '/': routing_key_but_no_dlx_defined",
             ),
             (
+                &[("x-dead-letter-exchange", text("")), ("x-dead-letter-routing-key", FieldValue::I32(3))],
+                "invalid arg 'x-dead-letter-routing-key' for queue 'q' in vhost '/': {unacceptable_type,signedint}",
+            ),
+            (
+                &[("x-expires", FieldValue::I64(1 << 40))],
+                "invalid arg 'x-expires' for queue 'q' in vhost '/': {value_too_large,1099511627776}",
+            ),
+            (
+                &[("x-queue-type", FieldValue::I32(3))],
+                "invalid arg 'x-queue-type' for queue 'q' in vhost '/': {unacceptable_type,signedint}",
+            ),
+            (
+                &[("x-queue-type", text("stream"))],
+                "invalid arg 'x-queue-type' for queue 'q' in vhost '/': \"unsupported queue type 'stream'\": there are \
+                 no streams here, declare a classic or quorum queue",
+            ),
+            (
+                &[("x-queue-type", text("quorum")), ("x-max-priority", FieldValue::I32(5))],
+                "invalid arg 'x-max-priority' for queue 'q' in vhost '/' of queue type rabbit_quorum_queue",
+            ),
+            (
                 &[("x-max-priority", FieldValue::I32(256))],
                 "invalid arg 'x-max-priority' for queue 'q' in vhost '/': {max_value_exceeded,256}",
             ),
@@ -292,6 +382,43 @@ mod tests {
             let error = parse("q", "/", &table(arguments)).unwrap_err();
             assert_eq!(error.text, *expected);
         }
+    }
+
+    #[test]
+    fn what_has_no_effect_is_named() {
+        let parsed = parse(
+            "q",
+            "/",
+            &table(&[
+                ("x-max-length", FieldValue::I32(1)),
+                ("x-queue-mode", text("lazy")),
+                ("x-dead-letter-exchange", text("")),
+                ("x-expires", FieldValue::I32(1)),
+                ("x-max-priority", FieldValue::I32(9)),
+                ("x-single-active-consumer", FieldValue::Boolean(true)),
+                ("x-delivery-limit", FieldValue::I32(0)),
+                ("x-max-age", text("1D")),
+                ("app", text("x")),
+            ]),
+        )
+        .unwrap();
+        assert_eq!(parsed.without_effect, ["x-max-age".into(), "app".into()]);
+        assert_eq!((parsed.priority_max, parsed.single_active_consumer), (9, true));
+        assert_eq!((parsed.limits.length_max, parsed.limits.delivery_limit), (Some(1), Some(0)));
+        assert_eq!(parsed.kind, QueueType::Classic);
+    }
+
+    #[test]
+    fn classic_is_the_same_as_nothing() {
+        let kind = |kind: &str| table(&[("x-queue-type", text(kind))]);
+        let check = |a: &FieldTable, b: &FieldTable| check_equivalent("queue", "q", "/", a, b);
+        assert_eq!(check(&kind("classic"), &FieldTable::default()), Ok(()));
+        assert_eq!(check(&FieldTable::default(), &kind("classic")), Ok(()));
+        assert_eq!(
+            check(&kind("quorum"), &FieldTable::default()).unwrap_err().text,
+            "inequivalent arg 'x-queue-type' for queue 'q' in vhost '/': received the value 'quorum' of type \
+             'longstr' but current is none"
+        );
     }
 
     #[test]

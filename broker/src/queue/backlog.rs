@@ -43,6 +43,12 @@ impl Entry {
         }
     }
 
+    /// A message that was in no queue, as an entry.
+    pub fn passing(message: Arc<Message>) -> Entry {
+        let body_len = message.body().len() as u32;
+        Entry { message: Some(message), stored: false, ..Entry::only_on_disk(0, body_len, false) }
+    }
+
     /// Whether it makes no difference which of the two is kept. Every field counts but `from_disk`, which says
     /// something about a body in memory.
     pub fn is_same(&self, other: &Entry) -> bool {
@@ -192,25 +198,16 @@ impl Backlog {
         Some(entry)
     }
 
-    /// Takes out every ready message.
-    pub fn drain_all(&mut self) -> Vec<Entry> {
-        let mut all = Vec::with_capacity(self.len());
-        while let Some(entry) = self.pop() {
-            all.push(entry);
-        }
-        all
-    }
-
     /// When the next message expires, in milliseconds since the epoch.
     pub fn next_expiry_ms(&self) -> Option<u64> {
         self.expiring.first().map(|&(at, _)| at)
     }
 
-    /// Takes out the messages whose time has come, wherever they stand, oldest deadline first.
-    pub fn expire(&mut self, now_ms: u64) -> Vec<Entry> {
+    /// Takes out messages whose time has come, wherever they stand, oldest deadline first, at most `count_max`.
+    pub fn expire(&mut self, now_ms: u64, count_max: usize) -> Vec<Entry> {
         let mut expired = Vec::new();
         while let Some(&(at, seq)) = self.expiring.first() {
-            if at > now_ms {
+            if at > now_ms || expired.len() == count_max {
                 break;
             }
             let Some(entry) = self.take(seq) else {
@@ -330,9 +327,7 @@ mod tests {
     }
 
     fn bodies(backlog: &mut Backlog) -> Vec<String> {
-        backlog
-            .drain_all()
-            .iter()
+        std::iter::from_fn(|| backlog.pop())
             .map(|e| String::from_utf8(e.message.as_ref().unwrap().body().to_vec()).unwrap())
             .collect()
     }
@@ -363,14 +358,26 @@ mod tests {
         backlog.push(message("soon"), 100, false);
         backlog.push(message("also stays"), 0, false);
         assert_eq!(backlog.next_expiry_ms(), Some(100));
-        assert!(backlog.expire(99).is_empty());
-        assert_eq!(backlog.expire(100).len(), 1);
+        assert!(backlog.expire(99, 9).is_empty());
+        assert_eq!(backlog.expire(100, 9).len(), 1);
         assert_eq!(backlog.len(), 3);
-        assert_eq!(backlog.expire(500).len(), 1);
+        assert_eq!(backlog.expire(500, 9).len(), 1);
         assert_eq!(backlog.next_expiry_ms(), None);
         assert_eq!(backlog.len(), 2);
         assert_eq!(bodies(&mut backlog), ["stays", "also stays"]);
         assert!(backlog.is_empty());
+    }
+
+    #[test]
+    fn so_many_expire_at_a_time() {
+        let mut backlog = Backlog::default();
+        for at in [30, 10, 20] {
+            backlog.push(message("x"), at, false);
+        }
+        let first: Vec<u64> = backlog.expire(99, 2).iter().map(|entry| entry.seq).collect();
+        assert_eq!(first, [1, 2]);
+        assert_eq!(backlog.next_expiry_ms(), Some(30));
+        assert_eq!(backlog.expire(99, 2).len(), 1);
     }
 
     #[test]
@@ -380,7 +387,7 @@ mod tests {
         let entry = backlog.pop().unwrap();
         assert_eq!(backlog.next_expiry_ms(), None);
         backlog.requeue(entry);
-        assert_eq!(backlog.expire(100).len(), 1);
+        assert_eq!(backlog.expire(100, 9).len(), 1);
         assert!(backlog.is_empty());
     }
 

@@ -19,6 +19,8 @@ pub struct Consumer {
     pub prefetch: u32,
     /// Unacknowledged body bytes at most; 0 is no limit.
     pub prefetch_size: u64,
+    /// Those with a lower one get messages only when those with a higher one have no room (`x-priority`).
+    pub priority: i32,
     unacked: AtomicU32,
     unacked_bytes: AtomicU64,
     /// It has ended: the client cancelled it, or its queue went away.
@@ -34,6 +36,7 @@ pub struct ConsumerOptions {
     pub wants_cancel: bool,
     pub prefetch: u32,
     pub prefetch_size: u64,
+    pub priority: i32,
 }
 
 impl Consumer {
@@ -47,6 +50,7 @@ impl Consumer {
             wants_cancel: options.wants_cancel,
             prefetch: options.prefetch,
             prefetch_size: options.prefetch_size,
+            priority: options.priority,
             unacked: AtomicU32::new(0),
             unacked_bytes: AtomicU64::new(0),
             cancelled: AtomicBool::new(false),
@@ -102,36 +106,126 @@ pub fn has_room(bytes_max: u64, bytes: u64, next_bytes: impl FnOnce() -> u64) ->
     bytes_max == 0 || bytes == 0 || bytes + next_bytes() <= bytes_max
 }
 
-/// The consumers of one queue in turn.
+/// The consumers of one queue in turn: by priority, and round and round where that is the same.
 #[derive(Default)]
 pub struct Consumers {
+    /// Highest priority first; nearly always one.
+    levels: Vec<Level>,
+    count: usize,
+    /// `x-single-active-consumer`: one gets everything, the others wait for it to go.
+    single_active: bool,
+    /// The one that gets everything.
+    active: Option<Arc<Consumer>>,
+}
+
+struct Level {
+    priority: i32,
     ring: Vec<Arc<Consumer>>,
     next: usize,
 }
 
 impl Consumers {
+    pub fn new(single_active: bool) -> Consumers {
+        Consumers { single_active, ..Consumers::default() }
+    }
+
     pub fn len(&self) -> usize {
-        self.ring.len()
+        self.count
     }
 
     pub fn is_empty(&self) -> bool {
-        self.ring.is_empty()
+        self.count == 0
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Consumer>> {
-        self.ring.iter()
+        self.levels.iter().flat_map(|level| level.ring.iter())
+    }
+
+    /// The consumer that gets everything, where there is only one such.
+    pub fn active(&self) -> Option<&Arc<Consumer>> {
+        self.active.as_ref()
     }
 
     pub fn has_exclusive(&self) -> bool {
-        self.ring.iter().any(|consumer| consumer.exclusive)
+        self.iter().any(|consumer| consumer.exclusive)
     }
 
     pub fn add(&mut self, consumer: Arc<Consumer>) {
-        self.ring.push(consumer);
+        self.count += 1;
+        if self.single_active && self.active.is_none() {
+            self.active = Some(consumer.clone());
+        }
+        let priority = consumer.priority;
+        match self.levels.binary_search_by(|level| priority.cmp(&level.priority)) {
+            Ok(at) => self.levels[at].ring.push(consumer),
+            Err(at) => self.levels.insert(at, Level { priority, ring: vec![consumer], next: 0 }),
+        }
     }
 
     /// False when it was not there.
     pub fn remove(&mut self, consumer: &Arc<Consumer>) -> bool {
+        let Some(at) = self.levels.iter().position(|level| level.priority == consumer.priority) else {
+            return false;
+        };
+        if !self.levels[at].remove(consumer) {
+            return false;
+        }
+        self.count -= 1;
+        if self.levels[at].ring.is_empty() {
+            self.levels.remove(at);
+        }
+        if self.active.as_ref().is_some_and(|active| Arc::ptr_eq(active, consumer)) {
+            // The longest subscribed of the highest priority.
+            self.active = self.levels.first().and_then(|level| level.ring.first()).cloned();
+        }
+        true
+    }
+
+    pub fn take_all(&mut self) -> Vec<Arc<Consumer>> {
+        self.count = 0;
+        self.active = None;
+        std::mem::take(&mut self.levels).into_iter().flat_map(|level| level.ring).collect()
+    }
+
+    /// How many may get messages now.
+    #[inline]
+    pub fn candidates(&self) -> usize {
+        if self.single_active { usize::from(self.active.is_some()) } else { self.count }
+    }
+
+    /// The consumer `offset` places behind the one whose turn it is; those of lower priority come last.
+    #[inline]
+    pub fn in_turn(&self, offset: usize) -> &Arc<Consumer> {
+        if let Some(active) = &self.active {
+            return active;
+        }
+        let (level, offset) = self.level_of(offset);
+        self.levels[level].in_turn(offset)
+    }
+
+    /// The consumer `offset` places behind the one whose turn it is got a message: the next one is on.
+    #[inline]
+    pub fn advance_past(&mut self, offset: usize) {
+        if self.single_active {
+            return;
+        }
+        let (level, offset) = self.level_of(offset);
+        self.levels[level].advance_past(offset);
+    }
+
+    #[inline]
+    fn level_of(&self, mut offset: usize) -> (usize, usize) {
+        let mut at = 0;
+        while at + 1 < self.levels.len() && offset >= self.levels[at].ring.len() {
+            offset -= self.levels[at].ring.len();
+            at += 1;
+        }
+        (at, offset)
+    }
+}
+
+impl Level {
+    fn remove(&mut self, consumer: &Arc<Consumer>) -> bool {
         let Some(at) = self.ring.iter().position(|c| Arc::ptr_eq(c, consumer)) else { return false };
         self.ring.remove(at);
         if at < self.next {
@@ -143,19 +237,78 @@ impl Consumers {
         true
     }
 
-    pub fn take_all(&mut self) -> Vec<Arc<Consumer>> {
-        self.next = 0;
-        std::mem::take(&mut self.ring)
-    }
-
-    /// The consumer `offset` places behind the one whose turn it is.
-    pub fn in_turn(&self, offset: usize) -> &Arc<Consumer> {
+    fn in_turn(&self, offset: usize) -> &Arc<Consumer> {
         let at = self.next + offset;
         &self.ring[if at >= self.ring.len() { at - self.ring.len() } else { at }]
     }
 
-    /// The consumer `offset` places behind the one whose turn it is got a message: the next one is on.
-    pub fn advance_past(&mut self, offset: usize) {
+    fn advance_past(&mut self, offset: usize) {
         self.next = (self.next + offset + 1) % self.ring.len().max(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn consumer(tag: &str, priority: i32) -> Arc<Consumer> {
+        let options = ConsumerOptions {
+            tag: tag.into(),
+            channel: 1,
+            no_ack: false,
+            exclusive: false,
+            wants_cancel: false,
+            prefetch: 0,
+            prefetch_size: 0,
+            priority,
+        };
+        Arc::new(Consumer::new(Arc::new(Outbox::new(1, 1)), options))
+    }
+
+    fn in_turn(consumers: &Consumers) -> String {
+        (0..consumers.candidates()).map(|offset| &*consumers.in_turn(offset).tag).collect()
+    }
+
+    #[test]
+    fn higher_priorities_come_first_and_take_turns_among_themselves() {
+        let mut consumers = Consumers::default();
+        let all = [("a", 0), ("b", 5), ("c", 0), ("d", 5), ("e", -1)].map(|(tag, p)| consumer(tag, p));
+        all.iter().for_each(|consumer| consumers.add(consumer.clone()));
+        assert_eq!((consumers.len(), &*in_turn(&consumers)), (5, "bdace"));
+        consumers.advance_past(0);
+        assert_eq!(in_turn(&consumers), "dbace");
+        // Those above had no room.
+        consumers.advance_past(2);
+        assert_eq!(in_turn(&consumers), "dbcae");
+        assert!(consumers.remove(&all[3]));
+        assert!(!consumers.remove(&all[3]));
+        assert_eq!(in_turn(&consumers), "bcae");
+        assert!(consumers.remove(&all[1]));
+        assert_eq!(in_turn(&consumers), "cae");
+        consumers.advance_past(2);
+        assert_eq!(in_turn(&consumers), "cae");
+        assert_eq!(consumers.take_all().len(), 3);
+        assert!(consumers.is_empty());
+    }
+
+    #[test]
+    fn one_is_active_until_it_goes() {
+        let mut consumers = Consumers::new(true);
+        assert_eq!(consumers.candidates(), 0);
+        let [a, b, c] = [("a", 0), ("b", 0), ("c", 1)].map(|(tag, priority)| consumer(tag, priority));
+        for consumer in [&a, &b, &c] {
+            consumers.add(consumer.clone());
+        }
+        assert_eq!((consumers.len(), &*in_turn(&consumers)), (3, "a"));
+        consumers.advance_past(0);
+        consumers.remove(&b);
+        assert_eq!(in_turn(&consumers), "a");
+        consumers.add(b.clone());
+        consumers.remove(&a);
+        assert_eq!(in_turn(&consumers), "c");
+        consumers.remove(&c);
+        assert_eq!(in_turn(&consumers), "b");
+        consumers.remove(&b);
+        assert_eq!(consumers.candidates(), 0);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::outbox::Wakes;
 
-use super::{Backlog, ConsumeError, Consumer, Entry, Queue, QueueState};
+use super::{ByPriority, ConsumeError, Consumer, Entry, Queue, QueueState, QueueType};
 
 impl Queue {
     /// Delivers ready messages to consumers in turn, as long as some have room.
@@ -23,7 +23,7 @@ impl Queue {
     /// Hands the head of the queue to the next consumer with room; a lone consumer gets as many as it
     /// takes under one hold of its outbox. False when nobody has room.
     fn deliver_run(self: &Arc<Self>, state: &mut QueueState, wakes: &mut Wakes) -> bool {
-        let count = state.consumers.len();
+        let count = state.consumers.candidates();
         for offset in 0..count {
             let consumer = state.consumers.in_turn(offset).clone();
             if !consumer.has_credit(|| next_bytes(&state.backlog)) {
@@ -37,8 +37,15 @@ impl Queue {
             {
                 let Some(entry) = pop_resident(&mut state.backlog) else { break };
                 delivered = true;
-                match out.deliver(&consumer, self, entry) {
-                    Some(entry) => self.forget(&entry),
+                let counted = match self.spec.parsed.kind {
+                    QueueType::Classic => None,
+                    QueueType::Quorum => state.counted_properties(&entry),
+                };
+                match out.deliver(&consumer, self, entry, counted.as_deref()) {
+                    Some(entry) => {
+                        state.settled(entry.seq);
+                        self.forget(&entry);
+                    }
                     None => state.unacked += 1,
                 }
                 if count > 1 {
@@ -81,24 +88,31 @@ impl Queue {
         announce();
         self.expire(&mut state);
         self.drain(&mut state, wakes);
+        self.unlock(state, wakes);
         Ok(())
     }
 
     /// Takes a consumer away; what it holds stays with its channel. True when the queue is to be deleted
     /// because it was the last (auto-delete).
-    pub fn cancel(&self, consumer: &Arc<Consumer>) -> bool {
+    pub fn cancel(self: &Arc<Self>, consumer: &Arc<Consumer>, wakes: &mut Wakes) -> bool {
         let mut state = self.state.lock();
+        let was_active = state.consumers.active().is_some_and(|active| Arc::ptr_eq(active, consumer));
         state.consumers.remove(consumer);
+        self.used(&mut state);
+        if was_active {
+            // It is the next one's turn.
+            self.drain(&mut state, wakes);
+        }
         self.spec.auto_delete && state.had_consumer && state.consumers.is_empty() && !state.deleted
     }
 }
 
 /// Body bytes of the message whose turn it is.
-fn next_bytes(backlog: &Backlog) -> u64 {
+fn next_bytes(backlog: &ByPriority) -> u64 {
     backlog.peek().map_or(0, |entry| u64::from(entry.body_len))
 }
 
-fn pop_resident(backlog: &mut Backlog) -> Option<Entry> {
+fn pop_resident(backlog: &mut ByPriority) -> Option<Entry> {
     backlog.peek()?.message.as_ref()?;
     backlog.pop()
 }

@@ -3,25 +3,36 @@
 use std::sync::Arc;
 
 use crate::clock;
+use crate::outbox::Wakes;
 use crate::store::Round;
 
+use super::death::Reason;
+use super::enter::LEAVE_COUNT_MAX;
 use super::{Deleted, Queue, QueueCounts, QueueState, counts};
 
 impl Queue {
     /// Removes all ready messages. Returns how many there were, and the round that makes it last.
-    pub fn purge(&self) -> (usize, Option<Round>) {
+    pub fn purge(self: &Arc<Self>) -> (usize, Option<Round>) {
         let mut state = self.state.lock();
-        let entries = state.backlog.drain_all();
-        let stored = || entries.iter().filter(|entry| entry.stored);
-        let Some(last) = stored().next_back() else { return (entries.len(), None) };
-        let round = if state.unacked == 0 {
-            self.store().purge(self.spec.id, last.seq)
-        } else {
-            // What is handed out must stay.
-            self.store().ack_many(self.spec.id, stored().map(|entry| (entry.seq, entry.message.as_ref())));
-            self.store().barrier()
-        };
-        (entries.len(), Some(round))
+        self.used(&mut state);
+        let purged = state.backlog.take_all();
+        let some_handed_out = state.unacked > 0;
+        drop(state);
+        // There may be millions: not under the lock.
+        let count = purged.len();
+        let mut last = None;
+        for entry in purged.into_entries().filter(|entry| entry.stored) {
+            last = last.max(Some(entry.seq));
+            if some_handed_out {
+                // What is handed out must stay.
+                self.store().ack(self.spec.id, entry.seq, entry.message.as_ref());
+            }
+        }
+        let round = last.map(|last| match some_handed_out {
+            true => self.store().barrier(),
+            false => self.store().purge(self.spec.id, last),
+        });
+        (count, round)
     }
 
     /// Marks the queue deleted if `allowed` agrees to its counts; from then on nothing enters.
@@ -30,7 +41,7 @@ impl Queue {
         let mut state = self.state.lock();
         allowed(&counts(&state))?;
         state.deleted = true;
-        let messages = state.backlog.drain_all().len();
+        let remains = state.backlog.take_all();
         let consumers = state.consumers.take_all();
         if state.timer_at_ms != 0 {
             self.environment.timer.cancel(self.spec.id, state.timer_at_ms);
@@ -41,31 +52,72 @@ impl Queue {
         for consumer in &consumers {
             consumer.set_cancelled();
         }
-        Ok(Deleted { messages, consumers })
+        if let Some(extras) = &mut state.extras {
+            // Their `basic.get` finds out.
+            extras.readers.drain(..).for_each(|reader| reader.wake());
+        }
+        Ok(Deleted { messages: remains.len(), consumers, remains })
     }
 
-    /// Drops what has expired and sets the timer for the next.
-    pub(super) fn expire(self: &Arc<Self>, state: &mut QueueState) {
-        let Some(next) = state.backlog.next_expiry_ms() else { return };
+    /// Gives up what has expired, as many as leave at once, and sets the timer for the next. Says whether more have
+    /// expired.
+    pub(super) fn expire(self: &Arc<Self>, state: &mut QueueState) -> bool {
+        let Some(next) = state.backlog.next_expiry_ms() else { return false };
         let now_ms = clock::now_ms();
         if next <= now_ms {
-            for entry in state.backlog.expire(now_ms) {
-                self.forget(&entry);
+            for entry in state.backlog.expire(now_ms, LEAVE_COUNT_MAX) {
+                self.give_up(state, entry, Reason::Expired);
             }
         }
-        if let Some(next) = state.backlog.next_expiry_ms()
-            && (state.timer_at_ms == 0 || next < state.timer_at_ms)
-        {
+        self.set_timer(state);
+        state.backlog.next_expiry_ms().is_some_and(|next| next <= now_ms)
+    }
+
+    /// Sets the timer for what ends next, unless it is set to an earlier time.
+    pub(super) fn set_timer(self: &Arc<Self>, state: &mut QueueState) {
+        let Some(next) = state.backlog.next_expiry_ms().into_iter().chain(state.expires_at_ms()).min() else {
+            return;
+        };
+        if state.timer_at_ms == 0 || next < state.timer_at_ms {
             let id = self.spec.id;
             self.environment.timer.set(id, state.timer_at_ms, next, Arc::downgrade(self));
             state.timer_at_ms = next;
         }
     }
 
+    /// Somebody uses the queue: `x-expires` counts from now on.
+    #[inline]
+    pub(super) fn used(self: &Arc<Self>, state: &mut QueueState) {
+        if state.limits.expires_ms.is_some()
+            && let Some(extras) = &mut state.extras
+        {
+            extras.used_at_ms = clock::now_ms();
+            self.set_timer(state);
+        }
+    }
+
     /// Called by the timer's thread.
     pub(crate) fn timer_fired(self: &Arc<Self>) {
-        let mut state = self.state.lock();
-        state.timer_at_ms = 0;
-        self.expire(&mut state);
+        let mut wakes = Wakes::default();
+        loop {
+            let mut state = self.state.lock();
+            state.timer_at_ms = 0;
+            if state.deleted {
+                return;
+            }
+            let more = self.expire(&mut state);
+            self.set_timer(&mut state);
+            let is_over = state.expires_at_ms().is_some_and(|at| at <= clock::now_ms());
+            self.unlock(state, &mut wakes);
+            if is_over {
+                if let Some(host) = self.environment.host() {
+                    host.delete_expired(self);
+                }
+                return;
+            }
+            if !more {
+                return;
+            }
+        }
     }
 }

@@ -2,12 +2,19 @@
 
 use std::sync::Arc;
 
+use parking_lot::MutexGuard;
+
+use crate::amqp::Properties;
 use crate::clock;
 use crate::message::Message;
 use crate::outbox::Wakes;
 use crate::store::EntryMeta;
 
-use super::{Overflow, Publish, Queue, QueueState};
+use super::death::Reason;
+use super::{Entry, Limits, Overflow, Publish, Queue, QueueState};
+
+/// Messages that leave under one hold of the lock.
+pub(super) const LEAVE_COUNT_MAX: usize = 1024;
 
 impl Queue {
     /// Puts a message at the end and delivers what can be delivered.
@@ -24,17 +31,17 @@ impl Queue {
         if state.deleted {
             return Publish::Deleted;
         }
-        if self.spec.parsed.overflow == Overflow::RejectPublish && self.is_over_limit(&state, message, 1) {
-            return Publish::Refused;
+        if state.is_bounded && state.limits.overflow().refuses() && is_too_much(&state, message) {
+            return self.refuse(state, message, wakes);
         }
         let stored = self.is_stored() && message.persistent;
-        let expires_at_ms = self.expires_at_ms(expiration_ms);
-        let seq = state.backlog.push(message.clone(), expires_at_ms, stored);
-        let round = stored.then(|| {
-            self.store().enqueue(self.spec.id, seq, message, EntryMeta { expires_at_ms, priority: 0 })
-        });
+        let expires_at_ms = expires_at_ms(&state.limits, expiration_ms);
+        let priority = priority(&state, message);
+        let seq = state.backlog.push(message.clone(), expires_at_ms, stored, priority);
+        let round = stored
+            .then(|| self.store().enqueue(self.spec.id, seq, message, EntryMeta { expires_at_ms, priority }));
         self.drain(&mut state, wakes);
-        if self.spec.parsed.overflow == Overflow::DropHead {
+        if state.is_bounded && state.limits.overflow() == Overflow::DropHead {
             self.drop_head_over_limit(&mut state);
         }
         if expires_at_ms != 0 {
@@ -43,6 +50,7 @@ impl Queue {
         if state.backlog.len() > crate::pager::RESIDENT_AT_LEAST {
             self.environment.pager.consider(&mut state.backlog);
         }
+        self.unlock(state, wakes);
         Publish::Enqueued { round }
     }
 
@@ -56,10 +64,10 @@ impl Queue {
             return Publish::NotNow;
         }
         let stored = self.is_stored() && message.persistent;
-        let seq = state.backlog.push(message.clone(), 0, stored);
+        let seq = state.backlog.push(message.clone(), 0, stored, 0);
         let round = stored.then(|| self.store().enqueue(self.spec.id, seq, message, EntryMeta::default()));
         self.drain(&mut state, wakes);
-        match state.backlog.pop() {
+        match state.backlog.drop_first() {
             None => Publish::Enqueued { round },
             Some(entry) => {
                 self.forget(&entry);
@@ -68,32 +76,70 @@ impl Queue {
         }
     }
 
-    fn expires_at_ms(&self, expiration_ms: Option<u64>) -> u64 {
-        let ttl = match (expiration_ms, self.spec.parsed.message_ttl_ms) {
-            (Some(a), Some(b)) => a.min(b),
-            (Some(ttl), None) | (None, Some(ttl)) => ttl,
-            (None, None) => return 0,
-        };
-        clock::now_ms().saturating_add(ttl).max(1)
-    }
-
-    fn is_over_limit(&self, state: &QueueState, message: &Message, more: u64) -> bool {
-        let arguments = &self.spec.parsed;
-        arguments.length_max.is_some_and(|max| state.backlog.len() as u64 + more > max)
-            || arguments
-                .body_bytes_max
-                .is_some_and(|max| state.backlog.body_bytes() + message.body().len() as u64 > max)
-    }
-
-    pub(super) fn drop_head_over_limit(&self, state: &mut QueueState) {
-        let arguments = &self.spec.parsed;
-        while !state.backlog.is_empty()
-            && (arguments.length_max.is_some_and(|max| state.backlog.len() as u64 > max)
-                || arguments.body_bytes_max.is_some_and(|max| state.backlog.body_bytes() > max))
+    /// The queue is full, and it is the new message that has to go.
+    fn refuse(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, QueueState>,
+        message: &Arc<Message>,
+        wakes: &mut Wakes,
+    ) -> Publish {
+        if state.limits.overflow() == Overflow::RejectPublishDlx
+            && state.limits.dead_letter_exchange.is_some()
+            && let Some(extras) = &mut state.extras
         {
-            if let Some(entry) = state.backlog.pop() {
-                self.forget(&entry);
+            extras.dying.push((Entry::passing(message.clone()), Reason::MaxLen));
+        }
+        self.unlock(state, wakes);
+        Publish::Refused
+    }
+
+    /// Drops the oldest messages while there are too many; as many as leave at once. Says whether more have to go.
+    pub(super) fn drop_head_over_limit(&self, state: &mut QueueState) -> bool {
+        for _ in 0..LEAVE_COUNT_MAX {
+            if !state.limits.exceeded_by(state.backlog.len() as u64, state.backlog.body_bytes()) {
+                return false;
             }
+            let Some(entry) = state.backlog.drop_first() else { return false };
+            self.give_up(state, entry, Reason::MaxLen);
+        }
+        true
+    }
+
+    /// A policy has made the queue smaller.
+    pub(super) fn drop_what_is_too_much(self: &Arc<Self>) {
+        let mut wakes = Wakes::default();
+        let mut more = true;
+        while more {
+            let mut state = self.state.lock();
+            more = state.is_bounded
+                && state.limits.overflow() == Overflow::DropHead
+                && self.drop_head_over_limit(&mut state);
+            self.unlock(state, &mut wakes);
+        }
+    }
+}
+
+fn is_too_much(state: &QueueState, message: &Message) -> bool {
+    let body_bytes = state.backlog.body_bytes() + message.body().len() as u64;
+    state.limits.exceeded_by(state.backlog.len() as u64 + 1, body_bytes)
+}
+
+fn expires_at_ms(limits: &Limits, expiration_ms: Option<u64>) -> u64 {
+    let ttl = match (expiration_ms, limits.message_ttl_ms) {
+        (Some(a), Some(b)) => a.min(b),
+        (Some(ttl), None) | (None, Some(ttl)) => ttl,
+        (None, None) => return 0,
+    };
+    clock::now_ms().saturating_add(ttl).max(1)
+}
+
+/// The message's priority, where it makes a difference.
+fn priority(state: &QueueState, message: &Message) -> u8 {
+    match state.backlog.priority_max() {
+        0 => 0,
+        max => {
+            let properties = Properties::parse(message.properties()).ok();
+            properties.and_then(|properties| properties.priority()).unwrap_or(0).min(max)
         }
     }
 }

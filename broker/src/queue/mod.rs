@@ -3,7 +3,8 @@
 //! Whoever publishes, acks, or frees room also delivers, inline, under the queue's lock. Rank: topology →
 //! **queue** → outbox → store; never two queues at once; never a disk read or a wait under the lock.
 
-use std::sync::{Arc, Weak};
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -15,19 +16,29 @@ use crate::timer::Timer;
 
 pub mod arguments;
 mod backlog;
+mod burial;
+mod by_priority;
 mod consumer;
+mod death;
 mod deliver;
 mod ending;
 mod enter;
+mod extras;
+mod limits;
 mod paging;
 mod ready;
 mod settle;
 #[cfg(test)]
 mod tests;
 
-pub use arguments::{Overflow, QueueArguments};
-pub use backlog::{Backlog, Entry};
+pub use arguments::{QueueArguments, QueueType};
+pub use backlog::Entry;
+pub use burial::Burial;
+pub use by_priority::ByPriority;
 pub use consumer::{Consumer, ConsumerOptions, Consumers, has_room};
+pub use limits::{Limits, Overflow};
+
+use extras::Extras;
 
 /// Who may use a queue besides publishing to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +55,40 @@ pub struct QueueEnvironment {
     pub store: Arc<Store>,
     pub pager: Pager,
     pub timer: Timer,
+    host: OnceLock<Weak<dyn Host>>,
+}
+
+/// What a queue needs of the vhosts around it. Called without any lock.
+pub trait Host: Send + Sync {
+    /// The queues that a dead message goes to, each once; the exchange may be an internal one. `None` when there is
+    /// no such exchange.
+    fn route_dead_letter(
+        &self,
+        vhost: &str,
+        exchange: &str,
+        routing_keys: &[&str],
+        properties: &[u8],
+    ) -> Option<Vec<Arc<Queue>>>;
+
+    /// Deletes a queue that nobody has used for as long as `x-expires` says.
+    fn delete_expired(&self, queue: &Arc<Queue>);
+}
+
+impl QueueEnvironment {
+    pub fn new(store: Arc<Store>, pager: Pager, timer: Timer) -> QueueEnvironment {
+        QueueEnvironment { store, pager, timer, host: OnceLock::new() }
+    }
+
+    /// Tells all queues who is around them; once, before any of them is reachable.
+    pub fn set_host(&self, host: Weak<dyn Host>) {
+        if self.host.set(host).is_err() {
+            tracing::error!("the queues' environment was given a second host; the first one stays");
+        }
+    }
+
+    fn host(&self) -> Option<Arc<dyn Host>> {
+        self.host.get().and_then(Weak::upgrade)
+    }
 }
 
 /// How a queue was declared.
@@ -64,11 +109,12 @@ pub struct Queue {
     pub spec: QueueSpec,
     environment: Arc<QueueEnvironment>,
     state: Mutex<QueueState>,
+    /// Burials that wait for bodies to be read; later ones queue up behind them.
+    burials_waiting: AtomicU32,
 }
 
-#[derive(Default)]
 struct QueueState {
-    backlog: Backlog,
+    backlog: ByPriority,
     consumers: Consumers,
     /// Handed out and not settled.
     unacked: usize,
@@ -82,6 +128,12 @@ struct QueueState {
     timer_at_ms: u64,
     /// The disk could not give a body back; deliveries stop and the log says why.
     read_failed: bool,
+    /// Whether `limits` has a bound that a publish could reach.
+    is_bounded: bool,
+    /// What counts: arguments, and the policy over them.
+    limits: Arc<Limits>,
+    /// What only queues with certain features have.
+    extras: Option<Box<Extras>>,
 }
 
 /// What became of a message that was to enter a queue.
@@ -103,6 +155,8 @@ pub enum Publish {
 pub struct Deleted {
     pub messages: usize,
     pub consumers: Vec<Arc<Consumer>>,
+    /// The messages. Long to drop when there are many: not under a lock.
+    pub remains: ByPriority,
 }
 
 /// Why a consumer cannot be added.
@@ -125,11 +179,32 @@ pub struct QueueCounts {
     pub unacked: usize,
     pub consumers: usize,
     pub ready_body_bytes: u64,
+    /// When the queue goes if nobody uses it until then (`x-expires`), in milliseconds since the epoch.
+    pub expires_at_ms: Option<u64>,
 }
 
 impl Queue {
     pub fn new(spec: QueueSpec, environment: Arc<QueueEnvironment>) -> Arc<Queue> {
-        Arc::new(Queue { spec, environment, state: Mutex::default() })
+        let state = QueueState::new(&spec.parsed);
+        Arc::new(Queue { spec, environment, state: Mutex::new(state), burials_waiting: AtomicU32::new(0) })
+    }
+
+    /// What counts for this queue now: its arguments, and the policy over them.
+    pub fn limits(&self) -> Arc<Limits> {
+        self.state.lock().limits.clone()
+    }
+
+    /// Puts the queue under a policy, or under none with the default. Takes effect at once: what is too much leaves.
+    pub fn set_policy(self: &Arc<Self>, policy: &Limits) {
+        let limits = self.spec.parsed.limits.under(policy).shared();
+        let mut state = self.state.lock();
+        if state.limits == limits {
+            return;
+        }
+        state.set_limits(&self.spec.parsed, limits);
+        self.set_timer(&mut state);
+        drop(state);
+        self.drop_what_is_too_much();
     }
 
     pub fn name(&self) -> &str {
@@ -160,14 +235,51 @@ impl Queue {
     }
 
     /// Fills an empty queue with what the store gave back. Only before the queue is reachable.
-    pub fn recover(&self, fill: impl FnOnce(&mut Backlog)) {
+    pub fn recover(&self, fill: impl FnOnce(&mut ByPriority)) {
         fill(&mut self.state.lock().backlog);
     }
 
-    /// Starts the clocks of a recovered queue.
+    /// Starts the clocks of a queue: what has expired while the broker was down goes now.
     pub fn start(self: &Arc<Self>) {
+        self.touch();
+        self.timer_fired();
+    }
+
+    /// Somebody has an interest in the queue: `x-expires` counts anew.
+    pub fn touch(self: &Arc<Self>) {
         let mut state = self.state.lock();
-        self.expire(&mut state);
+        self.used(&mut state);
+    }
+}
+
+impl QueueState {
+    fn new(arguments: &QueueArguments) -> QueueState {
+        let mut state = QueueState {
+            backlog: ByPriority::new(arguments.priority_max),
+            consumers: Consumers::new(arguments.single_active_consumer),
+            unacked: 0,
+            deleted: false,
+            loading: false,
+            had_consumer: false,
+            timer_at_ms: 0,
+            read_failed: false,
+            is_bounded: false,
+            limits: Arc::default(),
+            extras: None,
+        };
+        state.set_limits(arguments, arguments.limits.clone());
+        state
+    }
+
+    fn set_limits(&mut self, arguments: &QueueArguments, limits: Arc<Limits>) {
+        self.is_bounded = limits.is_bounded();
+        let counts_deliveries = arguments.kind == QueueType::Quorum || limits.delivery_limit.is_some();
+        let needed =
+            counts_deliveries || limits.dead_letter_exchange.is_some() || limits.expires_ms.is_some();
+        if needed || self.extras.is_some() {
+            self.extras.get_or_insert_default().counts_deliveries = counts_deliveries;
+        }
+        self.limits = limits;
     }
 }
 
@@ -177,6 +289,7 @@ fn counts(state: &MutexGuard<'_, QueueState>) -> QueueCounts {
         unacked: state.unacked,
         consumers: state.consumers.len(),
         ready_body_bytes: state.backlog.body_bytes(),
+        expires_at_ms: state.expires_at_ms(),
     }
 }
 

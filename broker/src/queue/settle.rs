@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::amqp::{FieldValue, Properties};
 use crate::outbox::Wakes;
 use crate::unacked::UnackedDelivery;
 
-use super::{Entry, Fetched, Overflow, Queue};
+use super::death::Reason;
+use super::{Entry, Fetched, Overflow, Queue, QueueState, QueueType};
 
 impl Queue {
     /// The message has left the queue for good.
@@ -16,12 +18,22 @@ impl Queue {
     }
 
     /// The first ready message, for `basic.get`. Its body may have to be read by `load_body`.
-    pub fn get(self: &Arc<Self>) -> Fetched {
+    pub fn get(self: &Arc<Self>, wakes: &mut Wakes) -> Fetched {
         let mut state = self.state.lock();
-        self.expire(&mut state);
-        let Some(entry) = state.backlog.pop() else { return Fetched::Empty };
-        state.unacked += 1;
-        Fetched::Message(entry, state.backlog.len())
+        while self.expire(&mut state) {
+            self.unlock(state, wakes);
+            state = self.state.lock();
+        }
+        self.used(&mut state);
+        let fetched = match state.backlog.pop() {
+            None => Fetched::Empty,
+            Some(entry) => {
+                state.unacked += 1;
+                Fetched::Message(entry, state.backlog.len())
+            }
+        };
+        self.unlock(state, wakes);
+        fetched
     }
 
     /// Reads the body of an entry that is only on disk. Blocks on the disk; call without locks.
@@ -39,7 +51,7 @@ impl Queue {
         }
     }
 
-    /// Acknowledged or rejected for good: the messages are gone.
+    /// Acknowledged: the messages are gone.
     pub fn settle(self: &Arc<Self>, settled: &[UnackedDelivery], wakes: &mut Wakes) {
         let mut stored = settled.iter().filter(|d| d.entry.stored).peekable();
         if stored.peek().is_some() {
@@ -47,13 +59,33 @@ impl Queue {
         }
         let mut state = self.state.lock();
         state.unacked -= settled.len();
+        if state.keeps_count_of_handed_out() {
+            settled.iter().for_each(|delivery| state.settled(delivery.entry.seq));
+        }
         self.drain(&mut state, wakes);
+    }
+
+    /// Rejected for good: the messages are gone, or dead letters.
+    pub fn reject(self: &Arc<Self>, rejected: Vec<UnackedDelivery>, wakes: &mut Wakes) {
+        let mut state = self.state.lock();
+        if state.deleted || state.limits.dead_letter_exchange.is_none() {
+            drop(state);
+            return self.settle(&rejected, wakes);
+        }
+        state.unacked -= rejected.len();
+        for delivery in rejected {
+            self.give_up(&mut state, delivery.entry, Reason::Rejected);
+        }
+        self.drain(&mut state, wakes);
+        self.unlock(state, wakes);
     }
 
     /// A message fetched with no_ack: it is gone.
     pub fn settle_fetched(&self, entry: &Entry) {
         self.forget(entry);
-        self.state.lock().unacked -= 1;
+        let mut state = self.state.lock();
+        state.unacked -= 1;
+        state.settled(entry.seq);
     }
 
     /// Messages come back to where they were, marked redelivered.
@@ -62,13 +94,51 @@ impl Queue {
         for entry in entries {
             state.unacked -= 1;
             if !state.deleted {
-                state.backlog.requeue(entry);
+                self.put_back(&mut state, entry);
             }
         }
         self.expire(&mut state);
         self.drain(&mut state, wakes);
-        if self.spec.parsed.overflow == Overflow::DropHead {
+        if state.is_bounded && state.limits.overflow() == Overflow::DropHead {
             self.drop_head_over_limit(&mut state);
         }
+        self.unlock(state, wakes);
+    }
+
+    fn put_back(&self, state: &mut QueueState, entry: Entry) {
+        if let Some(extras) = state.extras.as_mut().filter(|extras| extras.counts_deliveries) {
+            let returns = extras.came_back(entry.seq);
+            if state.limits.delivery_limit.is_some_and(|max| returns > max) {
+                return self.give_up(state, entry, Reason::DeliveryLimit);
+            }
+        }
+        state.backlog.requeue(entry);
+    }
+
+    /// A message's properties as a quorum queue hands them out, with `x-delivery-count`. `None`: as they are.
+    pub fn counted_properties(&self, entry: &Entry) -> Option<Vec<u8>> {
+        if self.spec.parsed.kind != QueueType::Quorum {
+            return None;
+        }
+        self.state.lock().counted_properties(entry)
+    }
+}
+
+impl QueueState {
+    /// Whether anything is known of messages that are handed out.
+    #[inline]
+    fn keeps_count_of_handed_out(&self) -> bool {
+        self.extras.is_some() || self.backlog.priority_max() > 0
+    }
+
+    pub(super) fn counted_properties(&self, entry: &Entry) -> Option<Vec<u8>> {
+        let message = entry.message.as_ref()?;
+        let returns = self.extras.as_ref()?.returns(entry.seq);
+        let properties = Properties::parse(message.properties()).ok()?;
+        let mut headers = properties.headers().unwrap_or_default();
+        headers.insert("x-delivery-count", FieldValue::I64(returns as i64));
+        let mut out = Vec::new();
+        properties.encode_with_headers(&headers, true, &mut out);
+        Some(out)
     }
 }

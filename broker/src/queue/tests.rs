@@ -12,11 +12,8 @@ use crate::store::fs::RealFs;
 fn queue() -> (Arc<Queue>, TempDir) {
     let dir = TempDir::new().unwrap();
     let (store, _) = Store::open(Arc::new(RealFs), dir.path(), StoreOptions::default(), &|_| true).unwrap();
-    let environment = Arc::new(QueueEnvironment {
-        store: Arc::new(store),
-        pager: Pager::start(0).unwrap(),
-        timer: Timer::start().unwrap(),
-    });
+    let environment =
+        Arc::new(QueueEnvironment::new(Arc::new(store), Pager::start(0).unwrap(), Timer::start().unwrap()));
     let arguments = FieldTable::default();
     let spec = QueueSpec {
         id: QueueId(1),
@@ -33,7 +30,7 @@ fn queue() -> (Arc<Queue>, TempDir) {
 }
 
 fn only_on_disk(queue: &Queue, count: u64) {
-    queue.recover(|backlog| (0..count).for_each(|seq| backlog.push_recovered(seq, 10, 0, false)));
+    queue.recover(|backlog| (0..count).for_each(|seq| backlog.push_recovered(seq, 10, 0, false, 0)));
 }
 
 #[test]
@@ -61,7 +58,7 @@ fn a_deleted_queue_takes_nothing() {
     let message = Arc::new(Message::new("", "q", &[0, 0], b"x", true));
     let mut wakes = Wakes::default();
     assert!(matches!(queue.publish(&message, None, &mut wakes), Publish::Enqueued { round: Some(_) }));
-    let Fetched::Message(entry, 0) = queue.get() else { panic!("nothing to get") };
+    let Fetched::Message(entry, 0) = queue.get(&mut wakes) else { panic!("nothing to get") };
     let deleted = queue.delete(|counts| if counts.ready == 0 { Ok(()) } else { Err(()) });
     assert_eq!(deleted.map(|deleted| deleted.messages).unwrap_or(9), 0);
     assert_eq!(queue.publish(&message, None, &mut wakes), Publish::Deleted);

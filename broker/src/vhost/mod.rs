@@ -27,7 +27,7 @@ pub use bindings::BindRequest;
 pub use exchange::{Binding, DestinationName, ExchangeSpec};
 pub use exchanges::DeclareExchange;
 pub use queues::{DeclareQueue, DeleteQueue, GENERATED_QUEUE_PREFIX};
-pub use topology::{LazyHeaders, RouteError, Topology};
+pub use topology::{LazyHeaders, RouteError, Topology, each_once};
 
 /// Limits that a vhost keeps.
 #[derive(Debug, Clone)]
@@ -120,6 +120,25 @@ impl Vhost {
         let queue = self.queue(name)?;
         self.check_access(&queue, asker)?;
         Ok(queue)
+    }
+
+    /// Where a dead message goes, also through an internal exchange. `None` when there is no such exchange.
+    pub fn route_dead_letter(
+        &self,
+        exchange: &str,
+        routing_keys: &[&str],
+        properties: &[u8],
+    ) -> Option<Vec<Arc<Queue>>> {
+        let headers = LazyHeaders::new(properties);
+        let mut queues = Vec::new();
+        let topology = self.topology.read();
+        let found =
+            routing_keys.iter().all(|key| topology.route_internal(exchange, key, &headers, &mut queues));
+        drop(topology);
+        if routing_keys.len() > 1 {
+            each_once(&mut queues);
+        }
+        found.then_some(queues)
     }
 
     pub fn exchange(&self, name: &str) -> Result<ExchangeSpec, AmqpError> {

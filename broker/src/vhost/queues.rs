@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::amqp::FieldTable;
 use crate::definitions::{Change, QueueRow, Ticket};
 use crate::error::AmqpError;
-use crate::queue::{Consumer, Owner, Queue, QueueArguments, QueueSpec, arguments};
+use crate::queue::{Consumer, Owner, Queue, QueueArguments, QueueSpec, QueueType, arguments};
 use crate::store::QueueId;
 
 use super::topology::Topology;
@@ -50,6 +50,7 @@ impl Vhost {
             )));
         }
         let parsed = arguments::parse(declare.name, &self.name, declare.arguments)?;
+        self.check_quorum(declare, &parsed)?;
         let owner = self.owner(declare, &parsed, asker)?;
         let mut topology = self.topology.write();
         if let Some(queue) = topology.queues.get(declare.name).cloned() {
@@ -87,7 +88,26 @@ impl Vhost {
         let queue = Queue::new(spec, self.environment.clone());
         topology.add_queue(queue.clone());
         self.changed();
+        drop(topology);
+        queue.touch();
         Ok(Done { value: queue, ticket })
+    }
+
+    /// What a quorum queue cannot be (as in RabbitMQ).
+    fn check_quorum(&self, declare: &DeclareQueue<'_>, parsed: &QueueArguments) -> Result<(), AmqpError> {
+        if parsed.kind != QueueType::Quorum {
+            return Ok(());
+        }
+        let property = match (declare.durable, declare.exclusive, declare.auto_delete) {
+            (_, _, true) => "auto-delete",
+            (_, true, _) => "exclusive-owner",
+            (false, ..) => "non-durable",
+            _ => return Ok(()),
+        };
+        Err(AmqpError::precondition_failed(format!(
+            "invalid property '{property}' for queue '{}' in vhost '{}'",
+            declare.name, self.name
+        )))
     }
 
     fn redeclare(
@@ -117,6 +137,7 @@ impl Vhost {
                 ));
             }
         }
+        queue.touch();
         arguments::parse(declare.name, &self.name, declare.arguments)?;
         arguments::check_equivalent("queue", declare.name, &self.name, declare.arguments, &spec.arguments)?;
         let ticket = self.undecided(spec.ticket);
@@ -230,6 +251,8 @@ impl Vhost {
         }
         let ticket: Option<Ticket> = self.submit(changes);
         drop(topology);
+        // Not under the lock: there may be millions.
+        drop(deleted.remains);
         for consumer in &deleted.consumers {
             consumer.announce_cancelled();
         }
@@ -241,6 +264,22 @@ impl Vhost {
         let queues: Vec<Arc<Queue>> = self.topology.read().queues.values().cloned().collect();
         for queue in queues {
             self.drop_queue(&queue, false);
+        }
+    }
+
+    /// Deletes a queue that nobody has used for as long as `x-expires` says, unless somebody does by now.
+    pub fn drop_expired_queue(&self, queue: &Arc<Queue>) {
+        let now_ms = crate::clock::now_ms();
+        let expired = |counts: &crate::queue::QueueCounts| match counts.expires_at_ms {
+            Some(at) if at <= now_ms => Ok(()),
+            _ => Err(()),
+        };
+        if self.remove_queue(queue, expired).is_ok() {
+            tracing::debug!(
+                queue = queue.name(),
+                vhost = &*self.name,
+                "unused for too long (x-expires): deleted"
+            );
         }
     }
 

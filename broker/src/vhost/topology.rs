@@ -230,17 +230,18 @@ impl Topology {
         Ok(self.walk(&first.spec.name, routing_key, headers, queues))
     }
 
-    /// Like `route`, for messages of the broker itself, which may go to internal exchanges.
+    /// Like `route`, for messages of the broker itself, which may go to internal exchanges. False when there is no
+    /// such exchange.
     pub fn route_internal(
         &self,
         exchange: &str,
         routing_key: &str,
         headers: &LazyHeaders<'_>,
         queues: &mut Vec<Arc<Queue>>,
-    ) {
-        if let Some(first) = self.exchanges.get(exchange) {
-            self.walk(&first.spec.name, routing_key, headers, queues);
-        }
+    ) -> bool {
+        let Some(first) = self.exchanges.get(exchange) else { return false };
+        self.walk(&first.spec.name, routing_key, headers, queues);
+        true
     }
 
     fn walk<'t>(
@@ -261,9 +262,8 @@ impl Topology {
                 self.visit(exchange, routing_key, headers, queues, &mut walk);
             }
         }
-        if queues.len() > 1 && (walk.may_repeat || walk.visited.len() > 1) {
-            queues.sort_unstable_by_key(|queue| Arc::as_ptr(queue) as usize);
-            queues.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        if walk.may_repeat || walk.visited.len() > 1 {
+            each_once(queues);
         }
         Routed { cacheable: walk.cacheable }
     }
@@ -307,6 +307,14 @@ impl Topology {
         {
             walk.enqueue(name);
         }
+    }
+}
+
+/// Drops queues that were found more than once.
+pub fn each_once(queues: &mut Vec<Arc<Queue>>) {
+    if queues.len() > 1 {
+        queues.sort_unstable_by_key(|queue| Arc::as_ptr(queue) as usize);
+        queues.dedup_by(|a, b| Arc::ptr_eq(a, b));
     }
 }
 

@@ -3,6 +3,7 @@
 mod channels;
 mod churn;
 mod consume;
+mod dead_letters;
 mod exchanges;
 mod failing_disk;
 mod frames;
@@ -11,7 +12,9 @@ mod lifetime;
 mod opening;
 mod ownership;
 mod permissions;
+mod priorities;
 mod publish;
+mod queue_types;
 mod queues;
 mod recovery;
 mod settle;

@@ -9,7 +9,7 @@ use crate::connection::context::Context;
 use crate::connection::names;
 use crate::connection::settle::{self, Verdict};
 use crate::error::AmqpError;
-use crate::queue::{ConsumeError, Consumer, ConsumerOptions, Fetched, Queue};
+use crate::queue::{ConsumeError, Consumer, ConsumerOptions, Fetched, Queue, QueueType};
 use crate::unacked::UnackedDelivery;
 
 /// `basic.qos`: per consumer for consumers to come, or with global shared by the channel (as RabbitMQ reads it).
@@ -45,7 +45,7 @@ pub fn consume(cx: &mut Context, ch: &mut Channel, consume: amqp::basic::Consume
             format!("attempt to reuse consumer tag '{tag}'"),
         ));
     }
-    check_priority(cx, &name, &consume.arguments)?;
+    let priority = priority(cx, &name, &consume.arguments)?;
     let options = ConsumerOptions {
         tag: tag.clone(),
         channel: ch.id,
@@ -54,6 +54,7 @@ pub fn consume(cx: &mut Context, ch: &mut Channel, consume: amqp::basic::Consume
         wants_cancel: cx.capabilities.consumer_cancel_notify,
         prefetch: ch.prefetch,
         prefetch_size: ch.prefetch_size,
+        priority,
     };
     let consumer = Arc::new(Consumer::new(cx.outbox.clone(), options));
     let outbox = cx.outbox.clone();
@@ -77,14 +78,16 @@ pub fn consume(cx: &mut Context, ch: &mut Channel, consume: amqp::basic::Consume
     Ok(())
 }
 
-fn check_priority(cx: &Context, queue: &str, arguments: &amqp::FieldTable) -> Result<(), AmqpError> {
-    match arguments.get("x-priority") {
-        Some(value) if value.as_i64().is_none() => Err(AmqpError::precondition_failed(format!(
+/// `x-priority`, 0 if it is not set.
+fn priority(cx: &Context, queue: &str, arguments: &amqp::FieldTable) -> Result<i32, AmqpError> {
+    let Some(value) = arguments.get("x-priority") else { return Ok(0) };
+    match value.as_i64() {
+        Some(number) => Ok(number.clamp(i32::MIN.into(), i32::MAX.into()) as i32),
+        None => Err(AmqpError::precondition_failed(format!(
             "invalid arg 'x-priority' for queue '{queue}' in vhost '{}': \"expected integer, got {}\"",
             cx.vhost.name,
             value.type_name()
         ))),
-        _ => Ok(()),
     }
 }
 
@@ -102,7 +105,7 @@ pub fn cancel(cx: &mut Context, ch: &mut Channel, cancel: &amqp::basic::Cancel) 
 /// Takes a consumer off its queue; an auto-delete queue goes with its last one.
 pub fn unsubscribe(cx: &mut Context, subscription: &Subscription) {
     subscription.consumer.set_cancelled();
-    if subscription.queue.cancel(&subscription.consumer) {
+    if subscription.queue.cancel(&subscription.consumer, &mut cx.wakes) {
         drop_unused(cx, &subscription.queue);
     }
 }
@@ -120,7 +123,7 @@ pub fn get(cx: &mut Context, ch: &mut Channel, get: &amqp::basic::Get) -> Result
     let name = names::queue(ch, &get.queue)?.into_owned();
     cx.check(Access::Read, "queue", &name)?;
     let queue = cx.vhost.queue_for(&name, cx.asker())?;
-    let Fetched::Message(mut entry, left) = queue.get() else {
+    let Fetched::Message(mut entry, left) = queue.get(&mut cx.wakes) else {
         cx.send(ch.id, amqp::basic::GetEmpty);
         return Ok(());
     };
@@ -131,7 +134,9 @@ pub fn get(cx: &mut Context, ch: &mut Channel, get: &amqp::basic::Get) -> Result
             format!("cannot read a stored message: {why}"),
         ));
     }
-    let settled = cx.outbox.lock().deliver_get(ch.id, &queue, entry, left as u32, get.no_ack);
+    let counted = queue.counted_properties(&entry);
+    let settled =
+        cx.outbox.lock().deliver_get(ch.id, &queue, entry, left as u32, get.no_ack, counted.as_deref());
     if let Some(entry) = settled {
         queue.settle_fetched(&entry);
     }
@@ -155,7 +160,7 @@ pub fn nack(cx: &mut Context, ch: &mut Channel, nack: &amqp::basic::Nack) -> Res
 }
 
 fn verdict(requeue: bool) -> Verdict {
-    if requeue { Verdict::Requeue } else { Verdict::Gone }
+    if requeue { Verdict::Requeue } else { Verdict::Rejected }
 }
 
 /// `basic.recover`: everything unacknowledged on the channel is delivered again, to anybody with requeue, to
@@ -178,7 +183,11 @@ pub fn recover(cx: &mut Context, ch: &mut Channel, requeue: bool, answer: bool) 
 fn redeliver(cx: &mut Context, taken: Vec<UnackedDelivery>) {
     let (same, others): (Vec<_>, Vec<_>) =
         taken.into_iter().partition(|d| d.consumer.as_ref().is_some_and(|consumer| !consumer.is_cancelled()));
+    // A quorum queue counts: as if they had come back.
+    let (counted, same): (Vec<_>, Vec<_>) =
+        same.into_iter().partition(|d| d.queue.spec.parsed.kind == QueueType::Quorum);
     let mut back = others;
+    back.extend(counted);
     let mut out = cx.outbox.lock();
     for mut delivery in same {
         let Some(consumer) = &delivery.consumer else { continue };
@@ -188,7 +197,7 @@ fn redeliver(cx: &mut Context, taken: Vec<UnackedDelivery>) {
         }
         consumer.settled(u64::from(delivery.entry.body_len));
         delivery.entry.redelivered = true;
-        out.deliver(consumer, &delivery.queue, delivery.entry);
+        out.deliver(consumer, &delivery.queue, delivery.entry, None);
     }
     drop(out);
     settle::apply(&mut cx.wakes, back, Verdict::Requeue);

@@ -77,7 +77,7 @@ pub fn commit(cx: &mut Context, ch: &mut Channel) -> Result<(), AmqpError> {
         }
     }
     let acked = |(deliveries, verdict): &(Vec<UnackedDelivery>, Verdict)| {
-        *verdict == Verdict::Gone && deliveries.iter().any(|delivery| delivery.entry.stored)
+        *verdict != Verdict::Requeue && deliveries.iter().any(|delivery| delivery.entry.stored)
     };
     let any_acked = transaction.settlements.iter().any(acked);
     for (deliveries, verdict) in transaction.settlements {

@@ -1,0 +1,67 @@
+//! What few queues have: dead letters, an expiry, delivery counts, readers that wait for the disk.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::QueueState;
+use super::backlog::Entry;
+use super::death::Reason;
+use crate::outbox::Outbox;
+
+/// State of features that a plain queue does without; it only tests whether there is any.
+#[derive(Default)]
+pub(super) struct Extras {
+    /// Died under this hold of the lock. They are buried when it ends; until then the store keeps them.
+    pub dying: Vec<(Entry, Reason)>,
+    /// When the queue was last used, in milliseconds since the epoch; 0 where nobody asks.
+    pub used_at_ms: u64,
+    pub counts_deliveries: bool,
+    /// How often messages came back, by position; those that never did are not in it.
+    returns: HashMap<u64, u64>,
+    /// Connections with a `basic.get` that waits for a body.
+    pub readers: Vec<Arc<Outbox>>,
+}
+
+impl Extras {
+    /// A message that was handed out is back; says how often by now.
+    pub fn came_back(&mut self, seq: u64) -> u64 {
+        let count = self.returns.entry(seq).or_default();
+        *count += 1;
+        *count
+    }
+
+    pub fn returns(&self, seq: u64) -> u64 {
+        self.returns.get(&seq).copied().unwrap_or(0)
+    }
+
+    /// The message has left the queue.
+    pub fn settled(&mut self, seq: u64) {
+        self.returns.remove(&seq);
+    }
+}
+
+impl QueueState {
+    /// A message that was handed out is settled for good.
+    #[inline]
+    pub(super) fn settled(&mut self, seq: u64) {
+        self.backlog.settled(seq);
+        if let Some(extras) = &mut self.extras {
+            extras.settled(seq);
+        }
+    }
+
+    /// When the queue goes if nobody uses it until then, in milliseconds since the epoch.
+    pub(super) fn expires_at_ms(&self) -> Option<u64> {
+        let expires_ms = self.limits.expires_ms?;
+        let used_at_ms = self.extras.as_ref()?.used_at_ms;
+        (self.consumers.is_empty() && used_at_ms > 0).then(|| used_at_ms.saturating_add(expires_ms))
+    }
+
+    pub(super) fn take_dying(&mut self) -> Vec<(Entry, Reason)> {
+        match &mut self.extras {
+            None => Vec::new(),
+            Some(extras) => std::mem::take(&mut extras.dying),
+        }
+    }
+}

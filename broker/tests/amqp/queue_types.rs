@@ -1,0 +1,99 @@
+//! `x-queue-type`, and queues that go by themselves.
+
+use broker::amqp::{FieldValue, Method, queue};
+
+use crate::harness::*;
+
+fn quorum(name: &str) -> queue::Declare {
+    queue::Declare { durable: true, ..declare_with(name, [("x-queue-type", FieldValue::from("quorum"))]) }
+}
+
+#[test]
+fn a_quorum_queue_keeps_its_rules() {
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    for (declare, property) in [
+        (queue::Declare { durable: false, ..quorum("q") }, "non-durable"),
+        (queue::Declare { exclusive: true, ..quorum("q") }, "exclusive-owner"),
+        (queue::Declare { auto_delete: true, ..quorum("q") }, "auto-delete"),
+    ] {
+        let text = format!("PRECONDITION_FAILED - invalid property '{property}' for queue 'q' in vhost '/'");
+        client.refused(1, declare, 406, &text);
+    }
+    let mut with_priorities = quorum("q");
+    with_priorities.arguments.insert("x-max-priority", 5);
+    client.refused(
+        1,
+        with_priorities,
+        406,
+        "PRECONDITION_FAILED - invalid arg 'x-max-priority' for queue 'q' in vhost '/' of queue type \
+         rabbit_quorum_queue",
+    );
+    client.call(1, quorum("q"), declare_ok("q", 0, 0));
+    client.refused(
+        1,
+        declare_durable("q"),
+        406,
+        "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'q' in vhost '/': received none but current \
+         is the value 'quorum' of type 'longstr'",
+    );
+    let stream = declare_with("s", [("x-queue-type", FieldValue::from("stream"))]);
+    client.refused(
+        1,
+        stream,
+        406,
+        "PRECONDITION_FAILED - invalid arg 'x-queue-type' for queue 's' in vhost '/': \"unsupported queue type \
+         'stream'\": there are no streams here",
+    );
+}
+
+#[test]
+fn a_quorum_queue_counts_deliveries() {
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    client.call(1, quorum("q"), declare_ok("q", 0, 0));
+    client.publish(1, "", "q", "x");
+    let count = |content: &Content| {
+        let headers = content.properties.headers.clone().unwrap();
+        headers.get("x-delivery-count").cloned()
+    };
+    for returns in 0..3 {
+        let fetched = client.fetch(1, "q");
+        assert_eq!(count(&fetched), Some(FieldValue::I64(returns)));
+        assert_eq!(fetched.redelivered(), returns > 0);
+        client.send(1, reject(fetched.tag(), true));
+    }
+    client.call(1, consume("q", "c"), consume_ok("c"));
+    let delivery = client.delivery(1);
+    assert_eq!(count(&delivery), Some(FieldValue::I64(3)));
+    client.send(1, nack(delivery.tag(), true));
+    assert_eq!(count(&client.delivery(1)), Some(FieldValue::I64(4)));
+}
+
+#[test]
+fn a_queue_that_nobody_uses_goes() {
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    client.call(1, declare_with("used", [("x-expires", FieldValue::I32(600_000))]), declare_ok("used", 0, 0));
+    let declare = declare_with("q", [("x-expires", FieldValue::I32(1))]);
+    client.send(1, queue::Declare { durable: true, ..declare });
+    assert!(matches!(client.method(1), Method::QueueDeclareOk(_)));
+    let is_there = |name: &str| broker.broker().vhost("/").unwrap().queue(name).is_ok();
+    eventually("the queue is gone", || !is_there("q"));
+    assert!(is_there("used"));
+    // Its definition too.
+    let broker = broker.restarted();
+    let mut client = broker.connect_with_channel();
+    client.refused(1, declare_passive("q"), 404, "NOT_FOUND - no queue 'q' in vhost '/'");
+}
+
+#[test]
+fn the_time_of_an_unused_queue_runs_on_after_a_restart() {
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    let declare = declare_with("q", [("x-expires", FieldValue::I32(600_000))]);
+    client.call(1, queue::Declare { durable: true, ..declare }, declare_ok("q", 0, 0));
+    let broker = broker.restarted();
+    let queue = broker.broker().vhost("/").unwrap().queue("q").unwrap();
+    assert!(queue.counts().expires_at_ms.is_some(), "the clock runs again");
+}
