@@ -1,6 +1,7 @@
 //! Spawns the real binaries, talks to them as people and clients do, kills them, and starts them again.
 //!
 //! - [`Broker`], [`FriendServer`], [`ChatUser`]: one process each (a `ChatUser` one for each command).
+//! - [`terminal`]: somebody at the TUI, in a pty.
 //! - [`Peer`]: a chat user at the level of messages.
 //! - [`amqp`]: the same broker seen by a stock AMQP client.
 //! - [`process`]: spawning, reading, ending. Everything that was started ends with its owner, and what it printed is
@@ -14,6 +15,7 @@ mod chat_user;
 mod friend_server;
 mod peer;
 pub mod process;
+pub mod terminal;
 mod world;
 
 use std::time::{Duration, Instant};

@@ -18,7 +18,8 @@ use crossterm::{cursor, execute, queue};
 use data_encoding::BASE64;
 use jiff::Timestamp;
 use ratatui::Terminal;
-use ratatui::backend::CrosstermBackend;
+use ratatui::backend::{Backend, CrosstermBackend};
+use ratatui::layout::{Position, Rect};
 use terminal_colorsaurus::{QueryOptions, ThemeMode};
 
 use super::model::Model;
@@ -80,7 +81,7 @@ impl OwnTerminal {
         let mut out = BufWriter::with_capacity(64 * 1024, io::stdout());
         Self::take_over(&mut out, settings.mouse)?;
         let made = Terminal::new(CrosstermBackend::new(out)).and_then(|mut terminal| {
-            terminal.clear()?;
+            wipe(&mut terminal)?;
             let desktop = settings.notify.desktop.resolve(|name| std::env::var(name).ok());
             Ok(OwnTerminal { terminal, desktop })
         });
@@ -127,6 +128,13 @@ impl OwnTerminal {
     }
 }
 
+/// Draws everything anew the next time. Not by `Terminal::clear`, which asks the terminal where its cursor is and
+/// waits for the answer: behind a slow line that takes long, and keys pressed meanwhile stand in its way.
+fn wipe<B: Backend>(terminal: &mut Terminal<B>) -> Result<(), B::Error> {
+    let size = terminal.size()?;
+    terminal.resize(Rect::from((Position::ORIGIN, size)))
+}
+
 impl Screen for OwnTerminal {
     fn size(&self) -> io::Result<(u16, u16)> {
         terminal::size()
@@ -148,7 +156,7 @@ impl Screen for OwnTerminal {
 
     fn resume(&mut self) -> io::Result<()> {
         Self::take_over(self.terminal.backend_mut(), false)?;
-        self.terminal.clear()
+        wipe(&mut self.terminal)
     }
 
     fn carry_out(&mut self, effect: &Effect) -> io::Result<()> {
@@ -165,7 +173,7 @@ impl Screen for OwnTerminal {
             Effect::Title(title) => execute!(out, SetTitle(title)),
             Effect::Mouse(true) => execute!(out, EnableMouseCapture),
             Effect::Mouse(false) => execute!(out, DisableMouseCapture),
-            Effect::Redraw => self.terminal.clear(),
+            Effect::Redraw => wipe(&mut self.terminal),
             Effect::Session(_)
             | Effect::Leave
             | Effect::Abandon

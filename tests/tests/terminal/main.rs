@@ -1,0 +1,5 @@
+//! People at terminals: the real TUI in ptys, a real broker and friend server between them.
+
+mod broken;
+mod looks;
+mod talking;
