@@ -216,6 +216,11 @@ fn recover_vhosts(
     for row in &snapshot.vhosts {
         vhosts.insert(row.name.as_str().into(), Arc::new(new_vhost(&row.name)));
     }
+    for row in &snapshot.vhost_limits {
+        if let Some(vhost) = vhosts.get(row.vhost.as_str()) {
+            vhost.recover_limits(row.connections_max, row.queues_max);
+        }
+    }
     for row in &snapshot.exchanges {
         if let Some(vhost) = vhosts.get(row.vhost.as_str()) {
             vhost.recover_exchange(row)?;

@@ -4,6 +4,7 @@ mod alarm;
 pub mod amqp;
 pub mod auth;
 mod broker;
+mod capacity;
 mod clock;
 pub mod config;
 mod connection;

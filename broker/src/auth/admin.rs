@@ -3,7 +3,7 @@
 //! Each is in force when its method returns, and durable once its ticket is committed.
 
 use super::*;
-use crate::definitions::{Ticket, UserRow};
+use crate::definitions::{Ticket, UserLimitsRow, UserRow};
 
 impl Authority {
     /// A new user without permissions. No rule for names but the protocol's: this is for operators.
@@ -41,6 +41,7 @@ impl Authority {
             return Err(UserError::NoSuchUser(name.to_owned()));
         }
         state.permissions.remove(name);
+        state.topics.remove(name);
         Ok(self.submit(Change::DeleteUser { name: name.to_owned() }))
     }
 
@@ -102,10 +103,74 @@ impl Authority {
         rows
     }
 
+    /// Replaces what the user may do with routing keys on an exchange.
+    pub fn set_topic_permission(&self, row: TopicPermissionRow) -> Result<Ticket, UserError> {
+        let permission = TopicPermission::new(row.clone())?;
+        let mut state = self.state.write();
+        if !state.users.contains_key(&row.user) {
+            return Err(UserError::NoSuchUser(row.user));
+        }
+        state.topics_mut(&row.user, &row.vhost).set(permission);
+        Ok(self.submit(Change::PutTopicPermission(row)))
+    }
+
+    /// For one exchange or all: every routing key is allowed again.
+    pub fn clear_topic_permissions(
+        &self,
+        user: &str,
+        vhost: &str,
+        exchange: Option<&str>,
+    ) -> Result<Ticket, UserError> {
+        let mut state = self.state.write();
+        if !state.users.contains_key(user) {
+            return Err(UserError::NoSuchUser(user.to_owned()));
+        }
+        state.topics_mut(user, vhost).clear(exchange);
+        Ok(self.submit(Change::DeleteTopicPermissions {
+            user: user.to_owned(),
+            vhost: vhost.to_owned(),
+            exchange: exchange.map(str::to_owned),
+        }))
+    }
+
+    /// By user, vhost and exchange.
+    pub fn list_topic_permissions(&self) -> Vec<TopicPermissionRow> {
+        let state = self.state.read();
+        let topics = state.topics.values().flat_map(HashMap::values);
+        let mut rows: Vec<_> = topics.flat_map(|topics| topics.rows().cloned()).collect();
+        rows.sort_unstable();
+        rows
+    }
+
+    /// Changes how much the user may use: `change` gets what counts now.
+    pub fn change_limits(
+        &self,
+        user: &str,
+        change: impl FnOnce(&mut UserLimitsRow),
+    ) -> Result<Ticket, UserError> {
+        let state = self.state.write();
+        let Some(account) = state.users.get(user) else {
+            return Err(UserError::NoSuchUser(user.to_owned()));
+        };
+        let mut row = limits_of(account);
+        change(&mut row);
+        account.connections().set_max(row.connections_max);
+        account.channels().set_max(row.channels_max);
+        Ok(self.submit(Change::PutUserLimits(row)))
+    }
+
+    /// Of every user, also of those without any.
+    pub fn list_limits(&self) -> Vec<UserLimitsRow> {
+        self.list_users().iter().map(|user| limits_of(user)).collect()
+    }
+
     /// To be called when a vhost is deleted; the rows go with the vhost's.
     pub fn forget_vhost(&self, vhost: &str) {
         let mut state = self.state.write();
         for vhosts in state.permissions.values_mut() {
+            vhosts.remove(vhost);
+        }
+        for vhosts in state.topics.values_mut() {
             vhosts.remove(vhost);
         }
         self.changed();
@@ -141,6 +206,7 @@ impl Authority {
         if state.users.get(user.name()).is_some_and(|current| Arc::ptr_eq(current, user)) {
             state.users.remove(user.name());
             state.permissions.remove(user.name());
+            state.topics.remove(user.name());
             self.changed();
         }
     }
@@ -172,6 +238,14 @@ impl Authority {
 
     fn changed(&self) {
         self.revision.fetch_add(1, Ordering::Release);
+    }
+}
+
+fn limits_of(user: &User) -> UserLimitsRow {
+    UserLimitsRow {
+        user: user.name().to_owned(),
+        connections_max: user.connections().max(),
+        channels_max: user.channels().max(),
     }
 }
 

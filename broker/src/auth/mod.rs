@@ -25,6 +25,7 @@ pub mod sign_up;
 #[cfg(test)]
 mod tests;
 mod throttle;
+pub mod topic;
 mod user;
 
 use std::collections::HashMap;
@@ -42,13 +43,15 @@ pub use options::{AuthOptions, OpenFor, Profile, SignUpMode, SignUpOptions};
 pub use password::{Cost, PasswordError};
 pub use permission::{Access, Pattern, PatternError, Permission};
 pub use sign_up::{SignUp, SignUpError, TokenError};
+pub use topic::TopicPermissions;
 pub use user::{ADMINISTRATOR, User};
 
-use crate::definitions::{Change, Definitions, PermissionRow, Snapshot};
+use crate::definitions::{Change, Definitions, PermissionRow, Snapshot, TopicPermissionRow};
 use mechanism::Credentials;
 use password::Passwords;
 use sign_up::SignUpRules;
 use throttle::{Backoff, BackoffPolicy, PeerKey, Quota};
+use topic::TopicPermission;
 
 /// The vhost whose permissions a new user gets.
 pub const DEFAULT_VHOST: &str = "/";
@@ -84,6 +87,8 @@ struct State {
     users: HashMap<String, Arc<User>>,
     /// By user, then vhost.
     permissions: HashMap<String, HashMap<String, Arc<Permission>>>,
+    /// By user, then vhost; few users have any.
+    topics: HashMap<String, HashMap<String, Arc<TopicPermissions>>>,
     /// Names that no new account gets; as often as it was asked for.
     reserved: Vec<String>,
 }
@@ -152,6 +157,11 @@ impl Authority {
     /// What the user may do in the vhost; `None`: not even open it.
     pub fn permission(&self, user: &str, vhost: &str) -> Option<Arc<Permission>> {
         self.state.read().permissions.get(user)?.get(vhost).cloned()
+    }
+
+    /// What the user may do with routing keys in the vhost; `None`: nothing was set.
+    pub fn topics(&self, user: &str, vhost: &str) -> Option<Arc<TopicPermissions>> {
+        self.state.read().topics.get(user)?.get(vhost).cloned()
     }
 
     /// Decides a login: the `response` to a SASL mechanism, from a peer. With `sign_up` it makes the account first,
@@ -295,7 +305,37 @@ impl State {
                 ),
             }
         }
+        for row in &snapshot.topic_permissions {
+            state.load_topic_permission(row);
+        }
+        for row in &snapshot.user_limits {
+            if let Some(user) = state.users.get(&row.user) {
+                user.connections().set_max(row.connections_max);
+                user.channels().set_max(row.channels_max);
+            }
+        }
         state
+    }
+
+    /// One that cannot be read allows nothing.
+    fn load_topic_permission(&mut self, row: &TopicPermissionRow) {
+        let permission = TopicPermission::new(row.clone()).or_else(|e| {
+            tracing::error!(
+                "user '{}' may use no routing key on exchange '{}' in vhost '{}' until that is set again: {e}",
+                row.user,
+                row.exchange,
+                row.vhost
+            );
+            TopicPermission::new(TopicPermissionRow { write: "^$".into(), read: "^$".into(), ..row.clone() })
+        });
+        if let Ok(permission) = permission {
+            self.topics_mut(&row.user, &row.vhost).set(permission);
+        }
+    }
+
+    fn topics_mut(&mut self, user: &str, vhost: &str) -> &mut TopicPermissions {
+        let vhosts = self.topics.entry(user.to_owned()).or_default();
+        Arc::make_mut(vhosts.entry(vhost.to_owned()).or_default())
     }
 
     fn set_permission(&mut self, user: &str, vhost: &str, permission: Arc<Permission>) {

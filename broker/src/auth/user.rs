@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::password::{Passwords, Proof};
+use crate::capacity::Capacity;
 use crate::definitions::UserRow;
 
 /// The tag of users that may do everything, also to what is not theirs.
@@ -18,9 +19,16 @@ pub struct User {
     password_hash: Arc<str>,
     tags: Vec<String>,
     /// The same for all versions of one account, and no other: a name may be deleted and made again.
-    account: Arc<()>,
+    account: Arc<Account>,
     /// Set by the last login with the right password. Held for a copy; a leaf in the lock order.
     proof: Mutex<Option<Proof>>,
+}
+
+/// What an account has in use, and how much it may.
+#[derive(Default)]
+struct Account {
+    connections: Arc<Capacity>,
+    channels: Arc<Capacity>,
 }
 
 impl std::fmt::Debug for User {
@@ -48,6 +56,16 @@ impl User {
     /// Whether both are versions of one account, and not only of the same name.
     pub fn is_same_account(&self, other: &User) -> bool {
         Arc::ptr_eq(&self.account, &other.account)
+    }
+
+    /// Open connections.
+    pub fn connections(&self) -> &Arc<Capacity> {
+        &self.account.connections
+    }
+
+    /// Open channels, on all connections.
+    pub fn channels(&self) -> &Arc<Capacity> {
+        &self.account.channels
     }
 
     pub fn name(&self) -> &str {

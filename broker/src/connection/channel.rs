@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use super::class::tx::Transaction;
 use super::confirms::Confirms;
 use super::content::Content;
+use crate::capacity::Seat;
 use crate::outbox::ChannelSetup;
 use crate::queue::{Consumer, Queue};
 
@@ -26,6 +27,8 @@ pub struct Channel {
     pub last_queue: Option<Box<str>>,
     /// Listed among the channels that have confirms to send.
     pub has_confirms: bool,
+    /// Among the channels that the user may have open.
+    pub _seat: Option<Seat>,
 }
 
 /// A consumer and the queue it is on.
@@ -47,6 +50,7 @@ impl Channel {
             consumers: HashMap::new(),
             last_queue: None,
             has_confirms: false,
+            _seat: None,
         }
     }
 

@@ -7,8 +7,9 @@ use hashbrown::HashMap;
 
 use crate::amqp::{self, Method};
 use crate::auth::permission::resource_name;
-use crate::auth::{Access, Permission, User};
+use crate::auth::{Access, Permission, TopicPermissions, User};
 use crate::broker::{Broker, Traffic};
+use crate::capacity::Seat;
 use crate::definitions::Ticket;
 use crate::error::AmqpError;
 use crate::outbox::{Outbox, Wakes};
@@ -80,7 +81,10 @@ pub struct Context {
     /// Nothing is sent before this round is durable (`tx.commit-ok`).
     pub gate_round: Option<Round>,
     permission: Arc<Permission>,
+    topics: Option<Arc<TopicPermissions>>,
     permission_revision: u64,
+    /// Among the connections of the vhost, and of the user.
+    _seats: [Seat; 2],
 }
 
 /// What the handshake found out.
@@ -95,6 +99,7 @@ pub struct Opened {
     pub capabilities: Capabilities,
     pub channel_max: u16,
     pub permission: Arc<Permission>,
+    pub seats: [Seat; 2],
 }
 
 impl Context {
@@ -120,7 +125,9 @@ impl Context {
             pending,
             gate_round: None,
             permission: opened.permission,
+            topics: None,
             permission_revision: 0,
+            _seats: opened.seats,
         }
     }
 
@@ -161,7 +168,9 @@ impl Context {
     pub fn permission(&mut self) -> Option<&Arc<Permission>> {
         let revision = self.broker.authority.revision();
         if revision != self.permission_revision {
-            self.permission = self.broker.authority.permission(self.user.name(), &self.vhost.name)?;
+            let authority = &self.broker.authority;
+            self.permission = authority.permission(self.user.name(), &self.vhost.name)?;
+            self.topics = authority.topics(self.user.name(), &self.vhost.name);
             self.permission_revision = revision;
         }
         Some(&self.permission)
@@ -184,6 +193,26 @@ impl Context {
         Err(AmqpError::access_refused(format!(
             "{access} access to {kind} '{}' in vhost '{}' refused for user '{}'",
             resource_name(name),
+            self.vhost.name,
+            self.user.name()
+        )))
+    }
+
+    /// The right to use a routing key on an exchange, which only topic exchanges ask for. Behind [`Context::check`].
+    pub fn check_topic(
+        &mut self,
+        access: Access,
+        exchange: &str,
+        routing_key: &str,
+    ) -> Result<(), AmqpError> {
+        self.permission();
+        let Some(topics) = &self.topics else { return Ok(()) };
+        if topics.allows(access, exchange, routing_key) || !self.vhost.is_topic_exchange(exchange) {
+            return Ok(());
+        }
+        let access = if access == Access::Write { "write" } else { "read" };
+        Err(AmqpError::access_refused(format!(
+            "{access} access to topic '{routing_key}' in exchange '{exchange}' in vhost '{}' refused for user '{}'",
             self.vhost.name,
             self.user.name()
         )))

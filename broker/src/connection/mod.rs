@@ -21,6 +21,7 @@ mod stream;
 use hashbrown::HashMap;
 
 use crate::amqp::{self, Frame, FrameKind, Method, Octets, ReplyCode};
+use crate::capacity::Full;
 use crate::error::{AmqpError, Scope};
 use crate::store::StoreFailure;
 
@@ -268,7 +269,18 @@ impl Connection {
             )
             .caused_by(id));
         }
-        self.channels.insert(frame.channel, Box::new(Channel::new(frame.channel)));
+        let seat = self.cx.user.channels().take().map_err(|Full(max)| {
+            AmqpError::connection(
+                ReplyCode::NotAllowed,
+                format!(
+                    "number of channels opened for user '{}' has reached the maximum allowed user limit of ({max})",
+                    self.cx.user.name()
+                ),
+            )
+            .caused_by(id)
+        })?;
+        let channel = Channel { _seat: Some(seat), ..Channel::new(frame.channel) };
+        self.channels.insert(frame.channel, Box::new(channel));
         self.cx.outbox.lock().open_channel(frame.channel);
         self.cx.send(frame.channel, amqp::channel::OpenOk);
         Ok(())

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::amqp::{self, FrameKind, Method, ReplyCode, connection};
 use crate::auth::{AuthError, MECHANISMS, Permission, SignUp, User};
 use crate::broker::{Broker, ConnectionInfo, Traffic, vhost_deleted};
+use crate::capacity::{Full, Seat};
 use crate::clock;
 use crate::error::AmqpError;
 use crate::outbox::Outbox;
@@ -171,7 +172,8 @@ async fn negotiate(
     let Method::ConnectionOpen(open) = wire.method().await? else {
         return Err(OpeningError::Refused(unexpected("a method other than connection.open")));
     };
-    let (vhost, permission) = open_vhost(broker, &user, &open.virtual_host).map_err(OpeningError::Refused)?;
+    let opened = open_vhost(broker, &user, &open.virtual_host).map_err(OpeningError::Refused)?;
+    let OpenedVhost { vhost, permission, seats } = opened;
     wire.send(connection::OpenOk).await?;
     let outbox = Arc::new(Outbox::new(id, broker.config.limits.outbox_bytes_max));
     outbox.lock().frame_max = agreed.frame_max;
@@ -212,6 +214,7 @@ async fn negotiate(
         capabilities,
         channel_max: agreed.channel_max,
         permission,
+        seats,
     });
     Ok(Established {
         connection: Connection::new(cx, agreed.frame_max),
@@ -286,12 +289,24 @@ async fn tune(broker: &Broker, wire: &mut Wire<'_>) -> Result<Limits, OpeningErr
     handshake::negotiate(offered, &ok).map_err(OpeningError::Refused)
 }
 
-fn open_vhost(broker: &Broker, user: &User, name: &str) -> Result<(Arc<Vhost>, Arc<Permission>), AmqpError> {
+struct OpenedVhost {
+    vhost: Arc<Vhost>,
+    permission: Arc<Permission>,
+    seats: [Seat; 2],
+}
+
+fn open_vhost(broker: &Broker, user: &User, name: &str) -> Result<OpenedVhost, AmqpError> {
     let refused = |text: String| AmqpError::connection(ReplyCode::NotAllowed, text).caused_by((10, 40));
     let vhost = broker.vhost(name).ok_or_else(|| refused(format!("vhost {name} not found")))?;
-    let permission = broker
-        .authority
-        .permission(user.name(), name)
-        .ok_or_else(|| refused(format!("access to vhost '{name}' refused for user '{}'", user.name())))?;
-    Ok((vhost, permission))
+    let no_access = format!("access to vhost '{name}' refused for user '{}'", user.name());
+    let of_vhost = vhost
+        .connections
+        .take()
+        .map_err(|Full(max)| refused(format!("{no_access}: connection limit ({max}) is reached")))?;
+    let of_user = user.connections().take().map_err(|Full(max)| {
+        let user = user.name();
+        refused(format!("Connection refused for user '{user}': user connection limit ({max}) is reached"))
+    })?;
+    let permission = broker.authority.permission(user.name(), name).ok_or_else(|| refused(no_access))?;
+    Ok(OpenedVhost { vhost, permission, seats: [of_vhost, of_user] })
 }

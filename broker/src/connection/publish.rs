@@ -168,7 +168,7 @@ fn route(cx: &mut Context, content: &Content) -> Result<Route, AmqpError> {
 fn check_may_publish(cx: &mut Context, exchange: &str, routing_key: &str) -> Result<(), AmqpError> {
     cx.check(Access::Write, "exchange", exchange)?;
     if !exchange.is_empty() {
-        return Ok(());
+        return cx.check_topic(Access::Write, exchange, routing_key);
     }
     if cx.permission().is_some_and(|permission| permission.may_address("", routing_key)) {
         return Ok(());

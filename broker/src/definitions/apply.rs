@@ -15,6 +15,20 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
         Change::DeletePermission { user, vhost } => {
             execute(connection, "DELETE FROM permissions WHERE user = ?1 AND vhost = ?2", [user, vhost])
         }
+        Change::PutTopicPermission(row) => put_topic_permission(connection, row),
+        Change::DeleteTopicPermissions { user, vhost, exchange } => execute(
+            connection,
+            "DELETE FROM topic_permissions WHERE user = ?1 AND vhost = ?2 AND exchange = ifnull(?3, exchange)",
+            params![user, vhost, exchange],
+        ),
+        Change::PutVhostLimits(row) => put_vhost_limits(connection, row),
+        Change::PutUserLimits(row) => put_user_limits(connection, row),
+        Change::PutPolicy(row) => put_policy(connection, row),
+        Change::DeletePolicy { vhost, is_operator, name } => execute(
+            connection,
+            "DELETE FROM policies WHERE vhost = ?1 AND is_operator = ?2 AND name = ?3",
+            params![vhost, is_operator, name],
+        ),
         Change::PutExchange(row) => put_exchange(connection, row),
         Change::DeleteExchange { vhost, name } => delete_exchange(connection, vhost, name),
         Change::PutQueue(row) => put_queue(connection, row),
@@ -49,6 +63,54 @@ fn put_permission(connection: &Connection, row: &PermissionRow) -> rusqlite::Res
         "INSERT OR REPLACE INTO permissions (user, vhost, configure, write, read, publish_keys)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         params![row.user, row.vhost, row.configure, row.write, row.read, row.publish_keys],
+    )
+}
+
+fn put_topic_permission(connection: &Connection, row: &TopicPermissionRow) -> rusqlite::Result<()> {
+    execute(
+        connection,
+        "INSERT OR REPLACE INTO topic_permissions (user, vhost, exchange, write, read)
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![row.user, row.vhost, row.exchange, row.write, row.read],
+    )
+}
+
+fn put_vhost_limits(connection: &Connection, row: &VhostLimitsRow) -> rusqlite::Result<()> {
+    if row.connections_max.is_none() && row.queues_max.is_none() {
+        return execute(connection, "DELETE FROM vhost_limits WHERE vhost = ?1", [&row.vhost]);
+    }
+    execute(
+        connection,
+        "INSERT OR REPLACE INTO vhost_limits (vhost, connections_max, queues_max) VALUES (?1, ?2, ?3)",
+        params![row.vhost, row.connections_max, row.queues_max],
+    )
+}
+
+fn put_user_limits(connection: &Connection, row: &UserLimitsRow) -> rusqlite::Result<()> {
+    if row.connections_max.is_none() && row.channels_max.is_none() {
+        return execute(connection, "DELETE FROM user_limits WHERE user = ?1", [&row.user]);
+    }
+    execute(
+        connection,
+        "INSERT OR REPLACE INTO user_limits (user, connections_max, channels_max) VALUES (?1, ?2, ?3)",
+        params![row.user, row.connections_max, row.channels_max],
+    )
+}
+
+fn put_policy(connection: &Connection, row: &PolicyRow) -> rusqlite::Result<()> {
+    execute(
+        connection,
+        "INSERT OR REPLACE INTO policies (vhost, is_operator, name, pattern, apply_to, priority, definition)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![
+            row.vhost,
+            row.is_operator,
+            row.name,
+            row.pattern,
+            row.apply_to,
+            row.priority,
+            row.definition
+        ],
     )
 }
 

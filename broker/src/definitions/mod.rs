@@ -1,4 +1,5 @@
-//! The durable definitions: vhosts, users, permissions, exchanges, queues and bindings, as rows in SQLite.
+//! The durable definitions: vhosts, users, permissions, limits, policies, exchanges, queues and bindings, as rows in
+//! SQLite.
 //!
 //! The rows are read once, at the start; from then on the truth is in memory and changes are written behind it,
 //! in the order of [`Definitions::submit`]. A reply that promises durability (declare-ok) waits for its

@@ -34,6 +34,48 @@ pub struct PermissionRow {
     pub publish_keys: Option<String>,
 }
 
+/// What a user may do with routing keys on one topic exchange; each text is a regular expression over them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TopicPermissionRow {
+    pub user: String,
+    pub vhost: String,
+    pub exchange: String,
+    pub write: String,
+    pub read: String,
+}
+
+/// How much of a vhost may be used; `None`: no limit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct VhostLimitsRow {
+    pub vhost: String,
+    pub connections_max: Option<u64>,
+    pub queues_max: Option<u64>,
+}
+
+/// How much a user may use; `None`: no limit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UserLimitsRow {
+    pub user: String,
+    pub connections_max: Option<u64>,
+    pub channels_max: Option<u64>,
+}
+
+/// What an operator wants of all queues and exchanges whose names match.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PolicyRow {
+    pub vhost: String,
+    /// An operator policy, which bounds what the others say.
+    pub is_operator: bool,
+    pub name: String,
+    /// A regular expression over names.
+    pub pattern: String,
+    /// `queues`, `exchanges`, `all`, `classic_queues` or `quorum_queues`.
+    pub apply_to: String,
+    pub priority: i64,
+    /// A JSON object.
+    pub definition: String,
+}
+
 /// A durable exchange.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ExchangeRow {
@@ -81,6 +123,10 @@ pub struct Snapshot {
     pub vhosts: Vec<VhostRow>,
     pub users: Vec<UserRow>,
     pub permissions: Vec<PermissionRow>,
+    pub topic_permissions: Vec<TopicPermissionRow>,
+    pub vhost_limits: Vec<VhostLimitsRow>,
+    pub user_limits: Vec<UserLimitsRow>,
+    pub policies: Vec<PolicyRow>,
     pub exchanges: Vec<ExchangeRow>,
     pub queues: Vec<QueueRow>,
     pub bindings: Vec<BindingRow>,
@@ -105,6 +151,23 @@ pub enum Change {
     DeletePermission {
         user: String,
         vhost: String,
+    },
+    PutTopicPermission(TopicPermissionRow),
+    /// Of one exchange, or of all of them.
+    DeleteTopicPermissions {
+        user: String,
+        vhost: String,
+        exchange: Option<String>,
+    },
+    /// Without any limit, the row goes.
+    PutVhostLimits(VhostLimitsRow),
+    /// Without any limit, the row goes.
+    PutUserLimits(UserLimitsRow),
+    PutPolicy(PolicyRow),
+    DeletePolicy {
+        vhost: String,
+        is_operator: bool,
+        name: String,
     },
     PutExchange(ExchangeRow),
     /// Deletes the bindings from and to the exchange too.
@@ -135,6 +198,29 @@ impl std::fmt::Display for Change {
             }
             Change::DeletePermission { user, vhost } => {
                 write!(f, "delete permissions of user '{user}' in vhost '{vhost}'")
+            }
+            Change::PutTopicPermission(TopicPermissionRow { user, vhost, exchange, .. }) => {
+                write!(
+                    f,
+                    "put topic permissions of user '{user}' for exchange '{exchange}' in vhost '{vhost}'"
+                )
+            }
+            Change::DeleteTopicPermissions { user, vhost, exchange } => {
+                let exchange = exchange.as_deref().unwrap_or("all of them");
+                write!(
+                    f,
+                    "delete topic permissions of user '{user}' in vhost '{vhost}' for exchange '{exchange}'"
+                )
+            }
+            Change::PutVhostLimits(VhostLimitsRow { vhost, .. }) => {
+                write!(f, "put limits of vhost '{vhost}'")
+            }
+            Change::PutUserLimits(UserLimitsRow { user, .. }) => write!(f, "put limits of user '{user}'"),
+            Change::PutPolicy(PolicyRow { vhost, name, .. }) => {
+                write!(f, "put policy '{name}' in vhost '{vhost}'")
+            }
+            Change::DeletePolicy { vhost, name, .. } => {
+                write!(f, "delete policy '{name}' in vhost '{vhost}'")
             }
             Change::PutExchange(ExchangeRow { vhost, name, .. }) => {
                 write!(f, "put exchange '{name}' in vhost '{vhost}'")

@@ -12,8 +12,11 @@ use super::rows::*;
 /// `WRRN`: tells our file from any other SQLite database.
 const APPLICATION_ID: i32 = 0x5752_524e;
 
-/// Raised with each change of [`TABLES`]; a step from every older version is then due in [`migrate`].
-pub(super) const VERSION: i32 = 1;
+/// The number of [`STEPS`].
+pub(super) const VERSION: i32 = STEPS.len() as i32;
+
+/// What each version added to the one before it. Never changed, only added to.
+const STEPS: [&str; 2] = [TABLES, OPERATORS_TABLES];
 
 /// Foreign keys carry the rules for deletion, so that they hold whichever way a row disappears. The exchanges of
 /// a binding have none: the predeclared ones are not rows.
@@ -71,6 +74,39 @@ CREATE UNIQUE INDEX bindings_to_queue ON bindings (vhost, queue, source, routing
 CREATE UNIQUE INDEX bindings_to_exchange ON bindings (vhost, exchange, source, routing_key, arguments)
     WHERE exchange IS NOT NULL;
 CREATE INDEX bindings_from_exchange ON bindings (vhost, source);
+";
+
+/// Version 2: what operators set.
+const OPERATORS_TABLES: &str = "
+CREATE TABLE topic_permissions (
+    user TEXT NOT NULL REFERENCES users (name) ON DELETE CASCADE,
+    vhost TEXT NOT NULL REFERENCES vhosts (name) ON DELETE CASCADE,
+    exchange TEXT NOT NULL,
+    write TEXT NOT NULL,
+    read TEXT NOT NULL,
+    PRIMARY KEY (user, vhost, exchange)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX topic_permissions_of_vhost ON topic_permissions (vhost);
+CREATE TABLE vhost_limits (
+    vhost TEXT PRIMARY KEY REFERENCES vhosts (name) ON DELETE CASCADE,
+    connections_max INTEGER,
+    queues_max INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE TABLE user_limits (
+    user TEXT PRIMARY KEY REFERENCES users (name) ON DELETE CASCADE,
+    connections_max INTEGER,
+    channels_max INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE TABLE policies (
+    vhost TEXT NOT NULL REFERENCES vhosts (name) ON DELETE CASCADE,
+    is_operator INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    pattern TEXT NOT NULL,
+    apply_to TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    definition TEXT NOT NULL,
+    PRIMARY KEY (vhost, is_operator, name)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Opens the database at `path`, creates it where there is none, and keeps it to this process alone.
@@ -143,10 +179,22 @@ fn migrate(connection: &Connection, version: i32) -> rusqlite::Result<()> {
         return Ok(());
     }
     let transaction = connection.unchecked_transaction()?;
-    transaction.execute_batch(TABLES)?;
+    for step in &STEPS[version as usize..] {
+        transaction.execute_batch(step)?;
+    }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
+}
+
+/// The tables as version 1 of them was, with vhost `/`.
+#[cfg(test)]
+pub(super) fn make_version_1(connection: &Connection) {
+    let made = connection.execute_batch(&format!(
+        "{TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;
+         INSERT INTO vhosts (name) VALUES ('/');"
+    ));
+    made.expect("an empty database");
 }
 
 pub(super) fn load(connection: &Connection) -> rusqlite::Result<Snapshot> {
@@ -157,6 +205,30 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Snapshot> {
             connection,
             "SELECT user, vhost, configure, write, read, publish_keys FROM permissions",
             permission,
+        )?,
+        topic_permissions: all(
+            connection,
+            "SELECT user, vhost, exchange, write, read FROM topic_permissions",
+            topic_permission,
+        )?,
+        vhost_limits: all(
+            connection,
+            "SELECT vhost, connections_max, queues_max FROM vhost_limits",
+            |row| {
+                Ok(VhostLimitsRow {
+                    vhost: row.get(0)?,
+                    connections_max: row.get(1)?,
+                    queues_max: row.get(2)?,
+                })
+            },
+        )?,
+        user_limits: all(connection, "SELECT user, connections_max, channels_max FROM user_limits", |row| {
+            Ok(UserLimitsRow { user: row.get(0)?, connections_max: row.get(1)?, channels_max: row.get(2)? })
+        })?,
+        policies: all(
+            connection,
+            "SELECT vhost, is_operator, name, pattern, apply_to, priority, definition FROM policies",
+            policy,
         )?,
         exchanges: all(
             connection,
@@ -195,6 +267,28 @@ fn permission(row: &Row<'_>) -> rusqlite::Result<PermissionRow> {
         write: row.get(3)?,
         read: row.get(4)?,
         publish_keys: row.get(5)?,
+    })
+}
+
+fn topic_permission(row: &Row<'_>) -> rusqlite::Result<TopicPermissionRow> {
+    Ok(TopicPermissionRow {
+        user: row.get(0)?,
+        vhost: row.get(1)?,
+        exchange: row.get(2)?,
+        write: row.get(3)?,
+        read: row.get(4)?,
+    })
+}
+
+fn policy(row: &Row<'_>) -> rusqlite::Result<PolicyRow> {
+    Ok(PolicyRow {
+        vhost: row.get(0)?,
+        is_operator: row.get(1)?,
+        name: row.get(2)?,
+        pattern: row.get(3)?,
+        apply_to: row.get(4)?,
+        priority: row.get(5)?,
+        definition: row.get(6)?,
     })
 }
 

@@ -55,6 +55,18 @@ fn permission(user: &str) -> PermissionRow {
     }
 }
 
+fn policy(is_operator: bool) -> PolicyRow {
+    PolicyRow {
+        vhost: "/".into(),
+        is_operator,
+        name: "p".into(),
+        pattern: "^q".into(),
+        apply_to: "all".into(),
+        priority: -3,
+        definition: r#"{"max-length":5}"#.into(),
+    }
+}
+
 fn exchange(name: &str) -> ExchangeRow {
     ExchangeRow {
         vhost: "/".into(),
@@ -95,6 +107,20 @@ fn one_of_each(definitions: &Definitions) -> (Snapshot, Ticket) {
         vhosts: vec![vhost("/")],
         users: vec![user("alice")],
         permissions: vec![permission("alice")],
+        topic_permissions: vec![TopicPermissionRow {
+            user: "alice".into(),
+            vhost: "/".into(),
+            exchange: "amq.topic".into(),
+            write: "^a".into(),
+            read: "^b".into(),
+        }],
+        vhost_limits: vec![VhostLimitsRow { vhost: "/".into(), connections_max: Some(5), queues_max: None }],
+        user_limits: vec![UserLimitsRow {
+            user: "alice".into(),
+            connections_max: None,
+            channels_max: Some(0),
+        }],
+        policies: vec![policy(false), policy(true)],
         exchanges: vec![exchange("x"), exchange("y")],
         queues: vec![owned],
         bindings: vec![binding("x", "q", true), binding("x", "y", false)],
@@ -106,6 +132,10 @@ fn submit_all(definitions: &Definitions, rows: Snapshot) -> Ticket {
     let changes = (rows.vhosts.into_iter().map(Change::PutVhost))
         .chain(rows.users.into_iter().map(Change::PutUser))
         .chain(rows.permissions.into_iter().map(Change::PutPermission))
+        .chain(rows.topic_permissions.into_iter().map(Change::PutTopicPermission))
+        .chain(rows.vhost_limits.into_iter().map(Change::PutVhostLimits))
+        .chain(rows.user_limits.into_iter().map(Change::PutUserLimits))
+        .chain(rows.policies.into_iter().map(Change::PutPolicy))
         .chain(rows.exchanges.into_iter().map(Change::PutExchange))
         .chain(rows.queues.into_iter().map(Change::PutQueue))
         .chain(rows.bindings.into_iter().map(Change::PutBinding));
@@ -149,6 +179,10 @@ async fn a_put_replaces_the_row_and_keeps_what_hangs_on_it() {
     rows.users[0].password_hash = "new".into();
     rows.permissions[0].read = ".*".into();
     rows.permissions[0].publish_keys = None;
+    rows.topic_permissions[0].write = ".*".into();
+    rows.vhost_limits[0].queues_max = Some(9);
+    rows.user_limits[0].channels_max = Some(2);
+    rows.policies[1].priority = i64::MAX;
     rows.exchanges[0].internal = true;
     rows.queues[0].arguments = vec![];
     let last = submit_all(&definitions, rows.clone());
@@ -196,7 +230,11 @@ async fn deleting_a_user_deletes_permissions_queues_and_their_bindings() {
 #[tokio::test]
 async fn deleting_a_vhost_deletes_everything_in_it() {
     let left = after(|_| Change::DeleteVhost { name: "/".into() }).await;
-    assert_eq!(left, Snapshot { users: vec![user("alice")], ..Snapshot::default() });
+    assert_eq!(left.user_limits.len(), 1, "they are not about a vhost");
+    assert_eq!(
+        Snapshot { user_limits: vec![], ..left },
+        Snapshot { users: vec![user("alice")], ..Snapshot::default() }
+    );
 }
 
 #[tokio::test]
@@ -408,6 +446,52 @@ fn a_second_broker_on_the_same_file_is_refused() {
     Definitions::open(&folder.path()).unwrap();
 }
 
+#[tokio::test]
+async fn what_operators_set_is_taken_back() {
+    let left = after(|_| {
+        Change::Batch(vec![
+            Change::DeleteTopicPermissions {
+                user: "alice".into(),
+                vhost: "/".into(),
+                exchange: Some("other".into()),
+            },
+            Change::PutVhostLimits(VhostLimitsRow {
+                vhost: "/".into(),
+                connections_max: None,
+                queues_max: None,
+            }),
+            Change::PutUserLimits(UserLimitsRow {
+                user: "alice".into(),
+                connections_max: None,
+                channels_max: None,
+            }),
+            Change::DeletePolicy { vhost: "/".into(), is_operator: false, name: "p".into() },
+        ])
+    })
+    .await;
+    assert_eq!(left.topic_permissions.len(), 1, "of another exchange");
+    assert_eq!((left.vhost_limits, left.user_limits), (vec![], vec![]));
+    assert_eq!(left.policies, [policy(true)]);
+    let left =
+        after(|_| Change::DeleteTopicPermissions { user: "alice".into(), vhost: "/".into(), exchange: None })
+            .await;
+    assert!(left.topic_permissions.is_empty(), "of all exchanges");
+}
+
+#[tokio::test]
+async fn an_older_schema_gets_what_it_lacks_and_loses_nothing() {
+    let folder = Folder::new();
+    drop(folder.open());
+    std::fs::remove_file(folder.path()).unwrap();
+    schema::make_version_1(&folder.raw());
+    let (definitions, snapshot) = folder.open();
+    assert_eq!(snapshot, Snapshot { vhosts: vec![vhost("/")], ..Snapshot::default() });
+    let ticket = definitions.submit(Change::PutPolicy(policy(false)));
+    definitions.wait(ticket).await.unwrap();
+    drop(definitions);
+    assert_eq!(folder.reopened().policies, [policy(false)]);
+}
+
 #[test]
 fn a_newer_schema_is_refused_and_left_alone() {
     let folder = Folder::new();
@@ -415,7 +499,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     folder.raw().pragma_update(None, "user_version", schema::VERSION + 1).unwrap();
     let before = std::fs::read(folder.path()).unwrap();
     let Err(error) = Definitions::open(&folder.path()) else { panic!("opened") };
-    assert!(matches!(error, DefinitionsError::Newer { found: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, DefinitionsError::Newer { found: 3, known: 2, .. }), "{error}");
     assert!(error.to_string().contains("run that version or a later one"), "{error}");
     assert_eq!(std::fs::read(folder.path()).unwrap(), before);
 }

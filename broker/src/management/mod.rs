@@ -12,6 +12,7 @@
 mod control_socket;
 pub mod ctl;
 mod execute;
+mod limits;
 mod list;
 mod reply;
 mod request;

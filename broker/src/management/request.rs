@@ -72,6 +72,30 @@ pub enum List {
         #[command(flatten)]
         columns: Columns,
     },
+    /// Which routing keys users may use on topic exchanges of a vhost
+    ListTopicPermissions(Columns),
+    /// Which routing keys a user may use on topic exchanges
+    ListUserTopicPermissions {
+        user: String,
+        #[command(flatten)]
+        columns: Columns,
+    },
+    /// Limits of a vhost
+    ListVhostLimits {
+        /// Of all vhosts that have any
+        #[arg(long)]
+        global: bool,
+        #[command(flatten)]
+        columns: Columns,
+    },
+    /// Limits of all users who have any
+    ListUserLimits {
+        /// Of this user only
+        #[arg(long, value_name = "USER")]
+        user: Option<String>,
+        #[command(flatten)]
+        columns: Columns,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
@@ -124,6 +148,32 @@ pub enum UserCommand {
     },
     /// Take a vhost away from a user, and close his connections to it
     ClearPermissions { user: String },
+    /// Restrict the routing keys that a user may use on a topic exchange; {username} and {vhost} may be part of them
+    SetTopicPermissions {
+        user: String,
+        exchange: String,
+        /// Routing keys to publish with
+        #[arg(allow_hyphen_values = true)]
+        write: String,
+        /// Routing keys to bind with
+        #[arg(allow_hyphen_values = true)]
+        read: String,
+    },
+    /// Allow a user all routing keys again, on one topic exchange or on all
+    ClearTopicPermissions { user: String, exchange: Option<String> },
+    /// Limit how much a user may use; what is not mentioned stays
+    SetUserLimits {
+        user: String,
+        /// JSON, such as {"max-connections": 5, "max-channels": 50}; a negative number is no limit
+        #[arg(value_name = "DEFINITION")]
+        definition: String,
+    },
+    /// Lift limits of a user
+    ClearUserLimits {
+        user: String,
+        /// max-connections, max-channels or all
+        limit: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
@@ -139,6 +189,14 @@ pub enum VhostCommand {
         #[arg(value_name = "VHOST")]
         name: String,
     },
+    /// Limit how much of a vhost may be used; replaces what was set
+    SetVhostLimits {
+        /// JSON, such as {"max-connections": 100, "max-queues": 1000}; a negative number is no limit
+        #[arg(value_name = "DEFINITION")]
+        definition: String,
+    },
+    /// Lift all limits of a vhost
+    ClearVhostLimits,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{RwLock, RwLockReadGuard};
 
 use crate::amqp::{FieldTable, encode_table};
-use crate::definitions::{Change, Definitions, Ticket};
+use crate::capacity::Capacity;
+use crate::definitions::{Change, Definitions, Ticket, VhostLimitsRow};
 use crate::error::AmqpError;
 use crate::queue::{Owner, Queue, QueueEnvironment};
 
@@ -50,6 +51,10 @@ pub struct Vhost {
     definitions: Definitions,
     environment: Arc<QueueEnvironment>,
     limits: VhostLimits,
+    /// Open connections to it.
+    pub connections: Arc<Capacity>,
+    /// Queues in it; those in the topology are counted.
+    queues: Capacity,
 }
 
 /// What a change is answered with once its ticket is committed.
@@ -81,6 +86,29 @@ impl Vhost {
             definitions,
             environment,
             limits,
+            connections: Arc::default(),
+            queues: Capacity::default(),
+        }
+    }
+
+    /// How much of it may be used from now on. Returns what to wait for.
+    pub fn set_limits(&self, connections_max: Option<u64>, queues_max: Option<u64>) -> Ticket {
+        // So that the row changes in the order memory does.
+        let _order = self.topology.write();
+        self.recover_limits(connections_max, queues_max);
+        self.definitions.submit(Change::PutVhostLimits(self.limits()))
+    }
+
+    pub fn recover_limits(&self, connections_max: Option<u64>, queues_max: Option<u64>) {
+        self.connections.set_max(connections_max);
+        self.queues.set_max(queues_max);
+    }
+
+    pub fn limits(&self) -> VhostLimitsRow {
+        VhostLimitsRow {
+            vhost: self.name.to_string(),
+            connections_max: self.connections.max(),
+            queues_max: self.queues.max(),
         }
     }
 
@@ -143,6 +171,10 @@ impl Vhost {
 
     pub fn exchange(&self, name: &str) -> Result<ExchangeSpec, AmqpError> {
         self.topology.read().exchanges.get(name).map(|x| x.spec.clone()).ok_or_else(|| self.no_exchange(name))
+    }
+
+    pub fn is_topic_exchange(&self, name: &str) -> bool {
+        self.topology.read().exchanges.get(name).is_some_and(|x| x.spec.kind == routing::Kind::Topic)
     }
 
     pub fn no_queue(&self, name: &str) -> AmqpError {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::amqp::FieldTable;
+use crate::capacity::Full;
 use crate::definitions::{Change, QueueRow, Ticket};
 use crate::error::AmqpError;
 use crate::queue::{Consumer, Owner, Queue, QueueArguments, QueueSpec, QueueType, arguments};
@@ -58,6 +59,12 @@ impl Vhost {
             return self.redeclare(queue, declare, asker);
         }
         self.check_owned_limit(&topology, &owner)?;
+        self.queues.check(topology.queues.len()).map_err(|Full(max)| {
+            AmqpError::precondition_failed(format!(
+                "cannot declare queue '{}': queue limit in vhost '{}' ({max}) is reached",
+                declare.name, self.name
+            ))
+        })?;
         self.warn_of_arguments_without_effect(declare.name, &parsed, asker);
         let id = QueueId(self.definitions.next_queue_id());
         let durable = is_durable(declare, &owner);

@@ -98,6 +98,7 @@ fn checked<'a>(
 ) -> Result<BindRequest<'a>, AmqpError> {
     cx.check(Access::Write, "exchange", destination)?;
     cx.check(Access::Read, "exchange", source)?;
+    cx.check_topic(Access::Read, source, routing_key)?;
     Ok(BindRequest {
         source,
         destination: DestinationName::Exchange(destination.into()),

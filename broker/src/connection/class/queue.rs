@@ -99,7 +99,7 @@ fn check_dead_letter_exchange(
 /// `queue.bind`
 pub fn bind(cx: &mut Context, ch: &mut Channel, bind: &amqp::queue::Bind) -> Result<(), AmqpError> {
     let (queue, routing_key) = names::queue_and_key(ch, &bind.queue, &bind.routing_key)?;
-    check_binding(cx, &queue, &bind.exchange)?;
+    check_binding(cx, &queue, &bind.exchange, &routing_key)?;
     let request = BindRequest {
         source: &bind.exchange,
         destination: DestinationName::Queue((*queue).into()),
@@ -117,7 +117,7 @@ pub fn bind(cx: &mut Context, ch: &mut Channel, bind: &amqp::queue::Bind) -> Res
 /// `queue.unbind`
 pub fn unbind(cx: &mut Context, ch: &mut Channel, unbind: &amqp::queue::Unbind) -> Result<(), AmqpError> {
     let (queue, routing_key) = names::queue_and_key(ch, &unbind.queue, &unbind.routing_key)?;
-    check_binding(cx, &queue, &unbind.exchange)?;
+    check_binding(cx, &queue, &unbind.exchange, &routing_key)?;
     let request = BindRequest {
         source: &unbind.exchange,
         destination: DestinationName::Queue((*queue).into()),
@@ -130,9 +130,10 @@ pub fn unbind(cx: &mut Context, ch: &mut Channel, unbind: &amqp::queue::Unbind) 
     Ok(())
 }
 
-fn check_binding(cx: &mut Context, queue: &str, exchange: &str) -> Result<(), AmqpError> {
+fn check_binding(cx: &mut Context, queue: &str, exchange: &str, routing_key: &str) -> Result<(), AmqpError> {
     cx.check(Access::Write, "queue", queue)?;
-    cx.check(Access::Read, "exchange", exchange)
+    cx.check(Access::Read, "exchange", exchange)?;
+    cx.check_topic(Access::Read, exchange, routing_key)
 }
 
 /// `queue.purge`

@@ -1,5 +1,6 @@
 //! `broker ctl`: asks the broker that runs on the configured data folder.
 
+mod announcement;
 mod client;
 mod print;
 
@@ -11,7 +12,8 @@ use clap::Args;
 
 use crate::config::Config;
 
-use super::request::{Act, Envelope, List, Look, Request, UserCommand, VhostCommand};
+use super::reply::Line;
+use super::request::{Envelope, Look, Request};
 use client::{Answer, ClientError};
 use print::{Format, Printer};
 
@@ -82,7 +84,7 @@ fn ask(args: &mut CtlArgs, config: &Config) -> Result<ExitCode, ClientError> {
     }
     let is_quiet = args.quiet || args.silent || args.json;
     if !is_quiet {
-        eprintln!("{}", print::harmless(&announcement(&args.request, &args.vhost)));
+        eprintln!("{}", print::harmless(&announcement::announcement(&args.request, &args.vhost)));
     }
     let format = match (args.json, args.silent || args.no_table_headers) {
         (true, _) => Format::Json,
@@ -108,7 +110,6 @@ fn ask(args: &mut CtlArgs, config: &Config) -> Result<ExitCode, ClientError> {
 }
 
 fn copy(answer: Answer, printer: &mut Printer<impl Write>, is_quiet: bool) -> Result<(), ClientError> {
-    use super::reply::Line;
     for line in answer {
         match line? {
             Line::Columns(columns) => printer.columns(columns)?,
@@ -138,48 +139,4 @@ fn read_password(user: &str) -> Result<String, ClientError> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
-}
-
-/// What is about to be done, as `rabbitmqctl` says it.
-fn announcement(request: &Request, vhost: &str) -> String {
-    match request {
-        Request::Look(Look::Status) => "Status of the broker ...".to_owned(),
-        Request::Look(Look::Health) => "Asking the broker for its health ...".to_owned(),
-        Request::List(list) => match list {
-            List::ListQueues(_) => format!("Listing queues for vhost {vhost} ..."),
-            List::ListExchanges(_) => format!("Listing exchanges for vhost {vhost} ..."),
-            List::ListBindings(_) => format!("Listing bindings for vhost {vhost} ..."),
-            List::ListConsumers(_) => format!("Listing consumers in vhost {vhost} ..."),
-            List::ListConnections(_) => "Listing connections ...".to_owned(),
-            List::ListChannels(_) => "Listing channels ...".to_owned(),
-            List::ListUsers(_) => "Listing users ...".to_owned(),
-            List::ListVhosts(_) => "Listing vhosts ...".to_owned(),
-            List::ListPermissions(_) => format!("Listing permissions for vhost \"{vhost}\" ..."),
-            List::ListUserPermissions { user, .. } => format!("Listing permissions for user \"{user}\" ..."),
-        },
-        Request::User(command) => match command {
-            UserCommand::AddUser { user, .. } => format!("Adding user \"{user}\" ..."),
-            UserCommand::ChangePassword { user, .. } => format!("Changing password for user \"{user}\" ..."),
-            UserCommand::DeleteUser { user } => format!("Deleting user \"{user}\" ..."),
-            UserCommand::SetUserTags { user, tags } => {
-                format!("Setting tags for user \"{user}\" to [{}] ...", tags.join(", "))
-            }
-            UserCommand::AuthenticateUser { user, .. } => format!("Authenticating user \"{user}\" ..."),
-            UserCommand::SetPermissions { user, .. } => {
-                format!("Setting permissions for user \"{user}\" in vhost \"{vhost}\" ...")
-            }
-            UserCommand::ClearPermissions { user } => {
-                format!("Clearing permissions for user \"{user}\" in vhost \"{vhost}\" ...")
-            }
-        },
-        Request::Vhost(VhostCommand::AddVhost { name }) => format!("Adding vhost \"{name}\" ..."),
-        Request::Vhost(VhostCommand::DeleteVhost { name }) => format!("Deleting vhost \"{name}\" ..."),
-        Request::Act(act) => match act {
-            Act::CloseConnection { pid, explanation } => {
-                format!("Closing connection {pid}, reason: {explanation} ...")
-            }
-            Act::DeleteQueue { name, .. } => format!("Deleting queue '{name}' on vhost '{vhost}' ..."),
-            Act::PurgeQueue { name } => format!("Purging queue '{name}' in vhost '{vhost}' ..."),
-        },
-    }
 }

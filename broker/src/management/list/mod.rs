@@ -5,6 +5,7 @@ mod channels;
 mod connections;
 mod consumers;
 mod exchanges;
+mod limits;
 mod queues;
 mod users;
 
@@ -73,6 +74,27 @@ pub fn run(broker: &Arc<Broker>, vhost: &str, list: &List, output: Output) -> Re
         List::ListUserPermissions { user, columns } => {
             let rows = users::permissions_of(broker, user)?;
             users::USER_PERMISSIONS.write(columns, rows, output)
+        }
+        List::ListTopicPermissions(columns) => {
+            let vhost = find_vhost(broker, vhost)?;
+            let rows = limits::topics(broker, |row| *row.vhost == *vhost.name);
+            limits::TOPICS.write(columns, rows, output)
+        }
+        List::ListUserTopicPermissions { user, columns } => {
+            users::find(broker, user)?;
+            let rows = limits::topics(broker, |row| row.user == *user);
+            limits::USER_TOPICS.write(columns, rows, output)
+        }
+        List::ListVhostLimits { global, columns } => {
+            find_vhost(broker, vhost)?;
+            let rows = limits::vhosts(broker, (!global).then_some(vhost));
+            limits::VHOST_LIMITS.write(columns, rows, output)
+        }
+        List::ListUserLimits { user, columns } => {
+            if let Some(user) = user {
+                users::find(broker, user)?;
+            }
+            limits::USER_LIMITS.write(columns, limits::users(broker, user.as_deref()), output)
         }
     }
 }
@@ -145,5 +167,9 @@ mod tests {
         check(&users::VHOSTS);
         check(&users::PERMISSIONS);
         check(&users::USER_PERMISSIONS);
+        check(&limits::TOPICS);
+        check(&limits::USER_TOPICS);
+        check(&limits::VHOST_LIMITS);
+        check(&limits::USER_LIMITS);
     }
 }

@@ -14,8 +14,12 @@ use super::{Column, Table, column};
 
 pub const USERS: Table<Arc<User>> = Table { columns: &USER_COLUMNS, usual: &["user", "tags"] };
 
-const USER_COLUMNS: [Column<Arc<User>>; 2] =
-    [column("user", |user| json!(user.name())), column("tags", |user| json!(user.tags()))];
+const USER_COLUMNS: [Column<Arc<User>>; 4] = [
+    column("user", |user| json!(user.name())),
+    column("tags", |user| json!(user.tags())),
+    column("connections", |user| json!(user.connections().taken())),
+    column("channels", |user| json!(user.channels().taken())),
+];
 
 pub fn users(broker: &Broker) -> impl Iterator<Item = Arc<User>> + use<> {
     broker.authority.list_users().into_iter()
@@ -23,9 +27,10 @@ pub fn users(broker: &Broker) -> impl Iterator<Item = Arc<User>> + use<> {
 
 pub const VHOSTS: Table<Arc<Vhost>> = Table { columns: &VHOST_COLUMNS, usual: &["name"] };
 
-const VHOST_COLUMNS: [Column<Arc<Vhost>>; 3] = [
+const VHOST_COLUMNS: [Column<Arc<Vhost>>; 4] = [
     column("name", |vhost| json!(&*vhost.name)),
     column("queues", |vhost| json!(vhost.read().queues.len())),
+    column("connections", |vhost| json!(vhost.connections.taken())),
     column("exchanges", |vhost| json!(vhost.read().exchanges.len())),
 ];
 
@@ -53,13 +58,16 @@ pub fn permissions_in(broker: &Broker, vhost: &str) -> impl Iterator<Item = Perm
     broker.authority.list_permissions().into_iter().filter(move |row| row.vhost == vhost)
 }
 
+pub fn find(broker: &Broker, user: &str) -> Result<Arc<User>, Failure> {
+    let found = broker.authority.user(user);
+    found.ok_or_else(|| Failure::new(format!("there is no user '{user}'; see list_users")))
+}
+
 pub fn permissions_of(
     broker: &Broker,
     user: &str,
 ) -> Result<impl Iterator<Item = PermissionRow> + use<>, Failure> {
-    if broker.authority.user(user).is_none() {
-        return Err(Failure::new(format!("there is no user '{user}'; see list_users")));
-    }
+    find(broker, user)?;
     let user = user.to_owned();
     Ok(broker.authority.list_permissions().into_iter().filter(move |row| row.user == user))
 }

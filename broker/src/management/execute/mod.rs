@@ -1,13 +1,14 @@
 //! What each request does.
 
-use std::net::{IpAddr, Ipv4Addr};
+mod users;
+mod vhosts;
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::amqp::ReplyCode;
-use crate::auth::Permission;
 use crate::broker::Broker;
 use crate::definitions::Ticket;
 use crate::error::AmqpError;
@@ -19,7 +20,7 @@ use crate::vhost::{DeleteQueue, Vhost};
 use super::control_socket::Output;
 use super::list;
 use super::reply::{Failure, Line};
-use super::request::{Act, Envelope, Look, Request, UserCommand, VhostCommand};
+use super::request::{Act, Envelope, Look, Request};
 
 pub async fn execute(broker: &Arc<Broker>, envelope: Envelope, output: &Output) -> Result<(), Failure> {
     let vhost = envelope.vhost;
@@ -31,17 +32,8 @@ pub async fn execute(broker: &Arc<Broker>, envelope: Envelope, output: &Output) 
             let listed = tokio::task::spawn_blocking(move || list::run(&broker, &vhost, &list, output)).await;
             listed.map_err(|error| Failure::new(format!("the listing failed: {error}")))?
         }
-        Request::User(command) => user(broker, &vhost, command, output).await,
-        Request::Vhost(VhostCommand::AddVhost { name }) => {
-            broker.add_vhost(&name).await.map_err(Failure::new)?;
-            tracing::info!("vhost '{name}' added by an operator");
-            Ok(())
-        }
-        Request::Vhost(VhostCommand::DeleteVhost { name }) => {
-            broker.delete_vhost(&name).await.map_err(Failure::new)?;
-            tracing::info!("vhost '{name}' deleted by an operator");
-            Ok(())
-        }
+        Request::User(command) => users::execute(broker, &vhost, command, output).await,
+        Request::Vhost(command) => vhosts::execute(broker, &vhost, command).await,
         Request::Act(act) => self::act(broker, &vhost, act, output).await,
     }
 }
@@ -111,68 +103,6 @@ pub fn resident_memory_bytes() -> Option<u64> {
     Some(pages * rustix::param::page_size() as u64)
 }
 
-async fn user(
-    broker: &Arc<Broker>,
-    vhost: &str,
-    command: UserCommand,
-    output: &Output,
-) -> Result<(), Failure> {
-    let authority = &broker.authority;
-    match command {
-        UserCommand::AddUser { user, password } => {
-            let ticket = authority.add_user(&user, &given(password)?, Vec::new()).await;
-            committed(broker, ticket.map_err(Failure::new)?).await?;
-            tracing::info!("user '{user}' added by an operator");
-            let note = "The user may not open any vhost yet: see set_permissions.";
-            output.line(&Line::Note(note.to_owned())).await;
-            Ok(())
-        }
-        UserCommand::ChangePassword { user, password } => {
-            let ticket = authority.change_password(&user, &given(password)?).await;
-            committed(broker, ticket.map_err(Failure::new)?).await?;
-            tracing::info!("password of user '{user}' changed by an operator");
-            Ok(())
-        }
-        UserCommand::DeleteUser { user } => {
-            broker.delete_user(&user).await.map_err(Failure::new)?;
-            tracing::info!("user '{user}' deleted by an operator");
-            Ok(())
-        }
-        UserCommand::SetUserTags { user, tags } => {
-            let ticket = authority.set_tags(&user, tags).map_err(Failure::new)?;
-            committed(broker, ticket).await
-        }
-        UserCommand::AuthenticateUser { user, password } => {
-            let response = format!("\0{user}\0{}", given(password)?);
-            let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
-            let decided = authority.authenticate("PLAIN", response.as_bytes(), here, None).await;
-            decided.map(drop).map_err(Failure::new)
-        }
-        UserCommand::SetPermissions { user, configure, write, read, publish_keys } => {
-            let permission = Permission::new(&configure, &write, &read, publish_keys.as_deref());
-            let permission = permission.map_err(Failure::new)?;
-            for (kind, pattern) in permission.unanchored() {
-                let note = format!(
-                    "warning: the {kind} pattern '{pattern}' is unanchored: it matches in the middle of names too. \
-                     Begin it with ^ if that is not meant"
-                );
-                output.line(&Line::Note(note)).await;
-            }
-            find_vhost(broker, vhost)?;
-            let ticket = authority.set_permissions(&user, vhost, permission).map_err(Failure::new)?;
-            // Deleted meanwhile: nothing of it may come back with a new vhost of that name.
-            if broker.vhost(vhost).is_none() {
-                authority.forget_vhost(vhost);
-            }
-            committed(broker, ticket).await
-        }
-        UserCommand::ClearPermissions { user } => {
-            find_vhost(broker, vhost)?;
-            broker.clear_permissions(&user, vhost).await.map_err(Failure::new)
-        }
-    }
-}
-
 async fn act(broker: &Arc<Broker>, vhost: &str, act: Act, output: &Output) -> Result<(), Failure> {
     match act {
         Act::CloseConnection { pid, explanation } => {
@@ -213,10 +143,6 @@ async fn act(broker: &Arc<Broker>, vhost: &str, act: Act, output: &Output) -> Re
 
 pub fn find_vhost(broker: &Broker, name: &str) -> Result<Arc<Vhost>, Failure> {
     broker.vhost(name).ok_or_else(|| Failure::new(format!("there is no vhost '{name}'; see list_vhosts")))
-}
-
-fn given(password: Option<String>) -> Result<String, Failure> {
-    password.ok_or_else(|| Failure::new("no password was given"))
 }
 
 async fn committed(broker: &Broker, ticket: Ticket) -> Result<(), Failure> {

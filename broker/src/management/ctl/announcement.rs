@@ -1,0 +1,75 @@
+//! What a command says before it asks the broker. Pure.
+
+use crate::management::request::{Act, List, Look, Request, UserCommand, VhostCommand};
+
+/// What is about to be done, as `rabbitmqctl` says it.
+pub fn announcement(request: &Request, vhost: &str) -> String {
+    match request {
+        Request::Look(Look::Status) => "Status of the broker ...".to_owned(),
+        Request::Look(Look::Health) => "Asking the broker for its health ...".to_owned(),
+        Request::List(list) => match list {
+            List::ListQueues(_) => format!("Listing queues for vhost {vhost} ..."),
+            List::ListExchanges(_) => format!("Listing exchanges for vhost {vhost} ..."),
+            List::ListBindings(_) => format!("Listing bindings for vhost {vhost} ..."),
+            List::ListConsumers(_) => format!("Listing consumers in vhost {vhost} ..."),
+            List::ListConnections(_) => "Listing connections ...".to_owned(),
+            List::ListChannels(_) => "Listing channels ...".to_owned(),
+            List::ListUsers(_) => "Listing users ...".to_owned(),
+            List::ListVhosts(_) => "Listing vhosts ...".to_owned(),
+            List::ListPermissions(_) => format!("Listing permissions for vhost \"{vhost}\" ..."),
+            List::ListUserPermissions { user, .. } => format!("Listing permissions for user \"{user}\" ..."),
+            List::ListTopicPermissions(_) => format!("Listing topic permissions for vhost \"{vhost}\" ..."),
+            List::ListUserTopicPermissions { user, .. } => {
+                format!("Listing topic permissions for user \"{user}\" ...")
+            }
+            List::ListVhostLimits { global: true, .. } => "Listing limits for all vhosts ...".to_owned(),
+            List::ListVhostLimits { .. } => format!("Listing limits for vhost \"{vhost}\" ..."),
+            List::ListUserLimits { user: Some(user), .. } => {
+                format!("Listing limits for user \"{user}\" ...")
+            }
+            List::ListUserLimits { .. } => "Listing limits for all users ...".to_owned(),
+        },
+        Request::User(command) => match command {
+            UserCommand::AddUser { user, .. } => format!("Adding user \"{user}\" ..."),
+            UserCommand::ChangePassword { user, .. } => format!("Changing password for user \"{user}\" ..."),
+            UserCommand::DeleteUser { user } => format!("Deleting user \"{user}\" ..."),
+            UserCommand::SetUserTags { user, tags } => {
+                format!("Setting tags for user \"{user}\" to [{}] ...", tags.join(", "))
+            }
+            UserCommand::AuthenticateUser { user, .. } => format!("Authenticating user \"{user}\" ..."),
+            UserCommand::SetPermissions { user, .. } => {
+                format!("Setting permissions for user \"{user}\" in vhost \"{vhost}\" ...")
+            }
+            UserCommand::ClearPermissions { user } => {
+                format!("Clearing permissions for user \"{user}\" in vhost \"{vhost}\" ...")
+            }
+            UserCommand::SetTopicPermissions { user, exchange, .. } => format!(
+                "Setting topic permissions on \"{exchange}\" for user \"{user}\" in vhost \"{vhost}\" ..."
+            ),
+            UserCommand::ClearTopicPermissions { user, .. } => {
+                format!("Clearing topic permissions for user \"{user}\" in vhost \"{vhost}\" ...")
+            }
+            UserCommand::SetUserLimits { user, definition } => {
+                format!("Setting user limits to \"{definition}\" for user \"{user}\" ...")
+            }
+            UserCommand::ClearUserLimits { user, limit } => {
+                format!("Clearing \"{limit}\" limit for user \"{user}\" ...")
+            }
+        },
+        Request::Vhost(command) => match command {
+            VhostCommand::AddVhost { name } => format!("Adding vhost \"{name}\" ..."),
+            VhostCommand::DeleteVhost { name } => format!("Deleting vhost \"{name}\" ..."),
+            VhostCommand::SetVhostLimits { definition } => {
+                format!("Setting vhost limits to \"{definition}\" for vhost \"{vhost}\" ...")
+            }
+            VhostCommand::ClearVhostLimits => format!("Clearing vhost \"{vhost}\" limits ..."),
+        },
+        Request::Act(act) => match act {
+            Act::CloseConnection { pid, explanation } => {
+                format!("Closing connection {pid}, reason: {explanation} ...")
+            }
+            Act::DeleteQueue { name, .. } => format!("Deleting queue '{name}' on vhost '{vhost}' ..."),
+            Act::PurgeQueue { name } => format!("Purging queue '{name}' in vhost '{vhost}' ..."),
+        },
+    }
+}
