@@ -3,7 +3,7 @@
 //! A body is one JSON object, `{"v":1,"type":"message","text":"hi"}`. The AMQP `type` property repeats
 //! the kind so that operators and filters need not open bodies. Kinds that are not known here, and
 //! versions above [`VERSION`], decode to [`Body::Unknown`]: receivers log and ignore them, so that newer
-//! clients (with edits, deletions, reactions) never break older ones. Unknown fields are ignored.
+//! clients never break older ones. Unknown fields are ignored.
 //!
 //! | kind | from → to | answered by |
 //! |---|---|---|
@@ -13,6 +13,7 @@
 //! | `incoming-request`, `withdrawn` | friend server → inbox of the one asked | |
 //! | `accept`, `decline` | client → the asker's friend queue | |
 //! | `message`, `receipt`, `presence`, `typing` | client → friend queue | |
+//! | `edit`, `delete`, `reaction` | client → friend queue; about messages sent before | |
 //!
 //! Answers carry the `message-id` of what they answer as `correlation-id`.
 
@@ -29,6 +30,8 @@ use crate::topology::{self, UserNameError};
 /// The version written into every body. A change that old clients must not misread raises it.
 pub const VERSION: u32 = 1;
 
+/// The sign of a reaction, in bytes of UTF-8: the longest emoji sequences have 35.
+pub const MARK_BYTES_MAX: usize = 64;
 /// A chat message's text, in bytes of UTF-8.
 pub const TEXT_BYTES_MAX: usize = 16 * 1024;
 /// The note of a friend request, in bytes of UTF-8.
@@ -99,6 +102,25 @@ pub enum Body {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reply_to_id: Option<Uuid>,
     },
+    /// The sender's own message `id` now reads `text`. Of all edits of a message the one with the highest `revision`
+    /// counts, in whatever order they arrive; revisions start at 1.
+    Edit {
+        id: Uuid,
+        revision: u32,
+        text: String,
+    },
+    /// The sender takes the own message `id` back. Nothing undoes that.
+    Delete {
+        id: Uuid,
+    },
+    /// What the sender thinks of the message `id`, of either side; no mark takes back an earlier one. Each side has one
+    /// reaction to a message: the one with the highest `revision`, which starts at 1.
+    Reaction {
+        id: Uuid,
+        revision: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<String>,
+    },
     /// What became of messages that the receiver of this once sent.
     Receipt {
         ids: Vec<Uuid>,
@@ -134,7 +156,7 @@ pub enum PresenceState {
     Offline,
 }
 
-const KINDS: [&str; 15] = [
+const KINDS: [&str; 18] = [
     "hello",
     "welcome",
     "friend-request",
@@ -147,6 +169,9 @@ const KINDS: [&str; 15] = [
     "accept",
     "decline",
     "message",
+    "edit",
+    "delete",
+    "reaction",
     "receipt",
     "presence",
     "typing",
@@ -195,6 +220,8 @@ pub enum Invalid {
     Empty { what: &'static str },
     #[error("a receipt names {ids} messages; at most {ids_max} are allowed")]
     TooManyIds { ids: usize, ids_max: usize },
+    #[error("the revision is 0; revisions start at 1")]
+    RevisionZero,
     #[error("the name of the inbox is not one that a friend server gives")]
     Inbox,
 }
@@ -229,6 +256,9 @@ impl Body {
             Self::Accept {} => "accept",
             Self::Decline {} => "decline",
             Self::Message { .. } => "message",
+            Self::Edit { .. } => "edit",
+            Self::Delete { .. } => "delete",
+            Self::Reaction { .. } => "reaction",
             Self::Receipt { .. } => "receipt",
             Self::Presence { .. } => "presence",
             Self::Typing {} => "typing",
@@ -280,8 +310,15 @@ impl Body {
             Self::RequestFailed { reason, .. } | Self::RequestRejected { reason, .. } => {
                 at_most("the reason", reason.len(), REASON_BYTES_MAX)
             }
-            Self::Message { text, .. } if text.is_empty() => Err(Invalid::Empty { what: "the text" }),
-            Self::Message { text, .. } => at_most("the text", text.len(), TEXT_BYTES_MAX),
+            Self::Message { text, .. } => check_text(text),
+            Self::Edit { revision: 0, .. } | Self::Reaction { revision: 0, .. } => Err(Invalid::RevisionZero),
+            Self::Edit { text, .. } => check_text(text),
+            Self::Reaction { mark: Some(mark), .. } if mark.is_empty() => {
+                Err(Invalid::Empty { what: "the mark of a reaction" })
+            }
+            Self::Reaction { mark: Some(mark), .. } => {
+                at_most("the mark of a reaction", mark.len(), MARK_BYTES_MAX)
+            }
             Self::Receipt { ids, .. } if ids.is_empty() => {
                 Err(Invalid::Empty { what: "the list of ids in a receipt" })
             }
@@ -303,6 +340,13 @@ impl Body {
             Self::RequestForwarded { .. } | Self::RequestFailed { .. } | Self::RequestRejected { .. } => None,
             _ => None,
         }
+    }
+}
+
+fn check_text(text: &str) -> Result<(), Invalid> {
+    match text.is_empty() {
+        true => Err(Invalid::Empty { what: "the text" }),
+        false => at_most("the text", text.len(), TEXT_BYTES_MAX),
     }
 }
 

@@ -53,6 +53,19 @@ fn golden() -> Vec<(Body, &'static str)> {
             r#"{"v":1,"type":"message","text":"hi","reply_to_id":"01920000-0000-7000-8000-000000000001"}"#,
         ),
         (
+            Body::Edit { id: ID, revision: 2, text: s("hi!") },
+            r#"{"v":1,"type":"edit","id":"01920000-0000-7000-8000-000000000001","revision":2,"text":"hi!"}"#,
+        ),
+        (Body::Delete { id: ID }, r#"{"v":1,"type":"delete","id":"01920000-0000-7000-8000-000000000001"}"#),
+        (
+            Body::Reaction { id: ID, revision: 1, mark: Some(s("👍")) },
+            r#"{"v":1,"type":"reaction","id":"01920000-0000-7000-8000-000000000001","revision":1,"mark":"👍"}"#,
+        ),
+        (
+            Body::Reaction { id: ID, revision: 2, mark: None },
+            r#"{"v":1,"type":"reaction","id":"01920000-0000-7000-8000-000000000001","revision":2}"#,
+        ),
+        (
             Body::Receipt { ids: vec![ID], state: ReceiptState::Read },
             r#"{"v":1,"type":"receipt","ids":["01920000-0000-7000-8000-000000000001"],"state":"read"}"#,
         ),
@@ -76,7 +89,7 @@ fn golden_json_both_ways() {
 #[test]
 fn the_future_is_unknown_instead_of_an_error() {
     for (json, version, kind) in [
-        (r#"{"v":1,"type":"reaction","emoji":"x"}"#, 1, "reaction"),
+        (r#"{"v":1,"type":"poll","question":"x"}"#, 1, "poll"),
         (r#"{"v":2,"type":"message","text":{"rich":[]}}"#, 2, "message"),
         (r#"{"type":"unknown","v":1,"version":7,"kind":"x"}"#, 1, "unknown"),
     ] {
@@ -103,6 +116,19 @@ fn what_is_not_a_message_is_refused_with_a_reason() {
         (r#"{"v":1,"type":"receipt","ids":[],"state":"read"}"#, "receipt is empty"),
         (r#"{"v":1,"type":"receipt","ids":["x"],"state":"read"}"#, "UUID"),
         (r#"{"v":1,"type":"presence","state":"asleep"}"#, "asleep"),
+        (
+            r#"{"v":1,"type":"edit","id":"01920000-0000-7000-8000-000000000001","revision":0,"text":"x"}"#,
+            "revision is 0",
+        ),
+        (
+            r#"{"v":1,"type":"edit","id":"01920000-0000-7000-8000-000000000001","revision":1,"text":""}"#,
+            "the text is empty",
+        ),
+        (
+            r#"{"v":1,"type":"reaction","id":"01920000-0000-7000-8000-000000000001","revision":1,"mark":""}"#,
+            "mark of a reaction is empty",
+        ),
+        (r#"{"v":1,"type":"delete","id":7}"#, "UUID"),
         (r#"{"v":1,"type":"welcome","inbox":"amq.gen-1"}"#, "name of the inbox"),
         (r#"{"v":1,"type":"incoming-request","from":"A!"}"#, "not a user name"),
     ] {
@@ -126,6 +152,8 @@ fn limits_hold_on_the_way_out_and_in() {
     }
     let too_much = [
         Body::Message { text: "x".repeat(TEXT_BYTES_MAX + 1), reply_to_id: None },
+        Body::Edit { id: ID, revision: 1, text: "x".repeat(TEXT_BYTES_MAX + 1) },
+        Body::Reaction { id: ID, revision: 1, mark: Some("x".repeat(MARK_BYTES_MAX + 1)) },
         Body::FriendRequest { to: s("bob"), note: "n".repeat(NOTE_BYTES_MAX + 1) },
         Body::FriendRequest { to: "n".repeat(NAME_BYTES_MAX + 1), note: s("") },
         Body::RequestFailed { to: s("bob"), reason: "r".repeat(REASON_BYTES_MAX + 1) },
