@@ -49,6 +49,9 @@ fn friend(name: &str, presence: Presence) -> Friend {
         unread: 0,
         last_message: None,
         draft: String::new(),
+        nickname: None,
+        muted: false,
+        archived: false,
     }
 }
 
@@ -157,13 +160,9 @@ impl Fake {
         state.row += 1;
         let direction = if outgoing { Direction::Outgoing } else { Direction::Incoming };
         let message = Message {
-            row: state.row,
             id: Uuid::now_v7(),
-            friend: name.into(),
-            direction,
-            text: text.into(),
-            at,
             state: delivery,
+            ..Message::new(state.row, name, direction, text, at)
         };
         state.histories.entry(name.into()).or_default().push(message.clone());
         message
@@ -176,15 +175,25 @@ impl Fake {
 
     async fn carry_out(&self, command: Command, state: &mut State) {
         match command {
-            Command::LoadHistory { friend, before, limit } => {
+            Command::LoadHistory { friend, span, limit } => {
                 let all = state.histories.get(&friend).cloned().unwrap_or_default();
-                let end = all.iter().position(|m| Some(m.row) == before).unwrap_or(all.len());
-                let start = end.saturating_sub(limit);
-                let page = Event::History { friend, messages: all[start..end].to_vec(), more: start > 0 };
-                self.say(page).await;
+                let below = |row: i64| all.iter().position(|m| m.row >= row).unwrap_or(all.len());
+                let start = match span {
+                    Span::Newest | Span::Unseen => all.len().saturating_sub(limit),
+                    Span::Before(row) => below(row).saturating_sub(limit),
+                    Span::After(row) => below(row + 1),
+                    Span::Around(row) => below(row).saturating_sub(limit / 2),
+                };
+                let end = match span {
+                    Span::Before(row) => below(row),
+                    _ => (start + limit).min(all.len()),
+                };
+                let messages = all[start..end].to_vec();
+                let page = Page { messages, older: start > 0, newer: end < all.len() };
+                self.say(Event::History { friend, span, page }).await;
             }
             Command::Send { to, text } => self.send(state, to, text).await,
-            Command::MarkRead { friend } => {
+            Command::MarkRead { friend, .. } => {
                 for f in state.friends.iter_mut().filter(|f| f.name == friend) {
                     f.unread = 0;
                 }
@@ -221,7 +230,7 @@ impl Fake {
                 self.set_status(state, &name, FriendStatus::Blocked).await;
             }
             Command::Unblock { name } => self.set_status(state, &name, FriendStatus::Former).await,
-            Command::SaveDraft { .. } | Command::Typing { .. } | Command::SetAway(_) | Command::Shutdown => {}
+            _ => {}
         }
     }
 

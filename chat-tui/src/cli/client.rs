@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::Failure;
-use crate::session::api::{Command, Connection, Event, Friend, FriendStatus, Request};
+use crate::session::api::{Command, Connection, Event, Friend, FriendStatus, Request, Span};
 use crate::session::{Session, SessionConfig};
 
 /// How long a command waits for its effect at the broker.
@@ -127,7 +127,8 @@ impl Client {
         loop {
             if !asked && self.session.progress.borrow().commands_done >= sent {
                 asked = true;
-                self.give(Command::LoadHistory { friend: String::new(), before: None, limit: 1 }).await?;
+                self.give(Command::LoadHistory { friend: String::new(), span: Span::Newest, limit: 1 })
+                    .await?;
             }
             match self.step().await? {
                 Step::Event(Event::History { friend, .. }) if friend.is_empty() && asked => return Ok(()),

@@ -5,26 +5,29 @@
 mod account;
 mod client;
 mod output;
+mod past;
 mod people;
 mod play;
 mod remembered;
 mod talk;
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use shared::client::{QUIET_LAPIN, SignUp, UriError};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, Account};
+use crate::session::api::{Command, ExportFormat};
 use crate::session::{Session, SessionConfig};
 use crate::store::{default_data_dir, state_dir};
 use crate::tui::{Settings, TuiOptions};
 use account::BrokerArgument;
 use client::Client;
 use output::Output;
+use past::{Change, Which};
 use people::Verb;
 use remembered::Remembered;
 
@@ -59,9 +62,12 @@ The password comes from WARREN_PASSWORD, from the broker's URI, or is asked for.
 Exit codes: 0 it was done; 1 it was not, standard error says why; 2 wrong usage.
 
 With --json every line on standard output is one object, told apart by \"event\":
-  message     row, id, friend, direction (incoming, outgoing), text, at, state, reason?
+  message     row, id, friend, direction (incoming, outgoing), text, at, state, reason?, answers? (id, row?, text?),
+              edits?, deleted?, change? (waiting, lost), our_mark?, their_mark?
+  message-changed  the same, of a message that was edited, deleted or marked
   state       friend, id, state, reason?
-  friend      name, status (friend, former, blocked), presence (online, away, offline), last_seen?, unread, draft?
+  friend      name, status (friend, former, blocked), presence (online, away, offline), last_seen?, unread, draft?,
+              nickname?, muted?, archived?
   request     name, note, at, direction, state (queued, pending, forwarded, declined, failed), reason?
   unfriended  by
   typing      friend
@@ -113,6 +119,37 @@ enum Subcommands {
         #[arg(long)]
         print_default: bool,
     },
+    /// Answer a message; `last` is their newest.
+    Reply {
+        name: String,
+        /// Its row, as history --rows shows it, or `last`.
+        message: Which,
+        /// `-` reads it from standard input.
+        text: String,
+    },
+    /// Change a message of yours, here and with your friend; `last` is your newest.
+    Edit {
+        name: String,
+        message: Which,
+        /// What it is to say; `-` reads it from standard input.
+        text: String,
+    },
+    /// Take back a message of yours, here and with your friend.
+    Delete { name: String, message: Which },
+    /// Put a mark on a message, e.g. an emoji; without one, take yours back. `last` is their newest.
+    React { name: String, message: Which, mark: Option<String> },
+    /// Send again what came back or failed: a message of yours, or the last change to it.
+    Retry { name: String, message: Which },
+    /// Show a friend under another name; without one, under their own again.
+    Nickname { name: String, nickname: Option<String> },
+    /// Do not call for attention when somebody writes.
+    Mute { name: String },
+    /// Call for attention again.
+    Unmute { name: String },
+    /// Put somebody out of the way, until something new comes.
+    Archive { name: String },
+    /// Put somebody back into the list.
+    Unarchive { name: String },
     /// Print what happens, until interrupted.
     Listen,
     /// Try everything alone: a broker, friend servers and a scripted friend inside this process. Without a terminal, the
@@ -126,7 +163,48 @@ enum Subcommands {
         name: String,
         #[arg(long, default_value_t = 50, value_name = "N")]
         limit: usize,
+        /// Show the row of each message, by which other commands name it.
+        #[arg(long)]
+        rows: bool,
     },
+    /// Show messages that have all these words; the last letters of words may be left out. Needs no connection.
+    Search {
+        #[arg(required = true, value_name = "WORD")]
+        words: Vec<String>,
+        /// Only what was said with this friend.
+        #[arg(long = "with", value_name = "NAME")]
+        friend: Option<String>,
+        #[arg(long, default_value_t = 50, value_name = "N")]
+        limit: usize,
+    },
+    /// Write all that was said with somebody to standard output, or to a new file. Needs no connection.
+    Export {
+        name: String,
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Show or set after how many days messages are forgotten; all are kept if not set.
+    Retention {
+        /// A number of days, or off.
+        days: Option<String>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+impl From<Format> for ExportFormat {
+    fn from(format: Format) -> ExportFormat {
+        match format {
+            Format::Text => ExportFormat::Text,
+            Format::Json => ExportFormat::Json,
+        }
+    }
 }
 
 /// Why a command failed, for the person.
@@ -198,7 +276,6 @@ async fn run(arguments: &Arguments, state: Place, settings: Settings) -> Result<
     match &arguments.command {
         None => tui(&state, settings).await,
         Some(Subcommands::Unread) => talk::unread(&state.folder()?, &output),
-        Some(Subcommands::History { name, limit }) => talk::history(&state.folder()?, name, *limit, &output),
         Some(Subcommands::SignUp { invite }) => {
             let sign_up = invite.clone().map_or(SignUp::Open, SignUp::Invite);
             people::sign_up(state.session(Some(sign_up))?, &output).await
@@ -208,7 +285,13 @@ async fn run(arguments: &Arguments, state: Place, settings: Settings) -> Result<
             let broker = arguments.broker.as_ref().map(|_| state.broker.uri.clone());
             play::script(file, broker, &output).await
         }
-        Some(command) => signed_in(command, Client::start(state.session(None)?)?, &output).await,
+        Some(command) => match offline(command, &state, &output) {
+            Some(done) => done,
+            None => {
+                let client = Client::start(state.session(None)?)?;
+                signed_in(command, client, &state.folder()?, &output).await
+            }
+        },
     }
 }
 
@@ -219,7 +302,63 @@ fn data_dir(arguments: &Arguments) -> Result<PathBuf, Failure> {
     }
 }
 
-async fn signed_in(command: &Subcommands, client: Client, output: &Output) -> Result<(), Failure> {
+/// Carries out what needs no connection; `None` if `command` needs one.
+fn offline(command: &Subcommands, place: &Place, output: &Output) -> Option<Result<(), Failure>> {
+    let done = match command {
+        Subcommands::History { name, limit, rows } => {
+            place.folder().and_then(|folder| past::history(&folder, name, *limit, *rows, output))
+        }
+        Subcommands::Search { words, friend, limit } => place
+            .folder()
+            .and_then(|folder| past::search(&folder, &words.join(" "), friend.as_deref(), *limit, output)),
+        Subcommands::Export { name, format, output: path } => place
+            .folder()
+            .and_then(|folder| past::export(&folder, name, (*format).into(), path.as_ref(), output)),
+        Subcommands::Retention { days } => {
+            place.folder().and_then(|folder| past::retention(&folder, days.as_deref(), output))
+        }
+        _ => {
+            let (command, text) = noted(command)?;
+            place.folder().and_then(|folder| people::note(&folder, &command, &text, output))
+        }
+    };
+    Some(done)
+}
+
+/// What a command notes about a friend, and what to say when that is done.
+fn noted(command: &Subcommands) -> Option<(Command, String)> {
+    let (command, text) = match command {
+        Subcommands::Nickname { name, nickname } => {
+            let nickname = nickname.clone().unwrap_or_default();
+            let text = match nickname.is_empty() {
+                true => format!("{name} has no nickname"),
+                false => format!("{name} is called {nickname}"),
+            };
+            (Command::SetNickname { name: name.clone(), nickname }, text)
+        }
+        Subcommands::Mute { name } => {
+            (Command::Mute { name: name.clone(), muted: true }, format!("{name} is muted"))
+        }
+        Subcommands::Unmute { name } => {
+            (Command::Mute { name: name.clone(), muted: false }, format!("{name} is no longer muted"))
+        }
+        Subcommands::Archive { name } => {
+            (Command::Archive { name: name.clone(), archived: true }, format!("{name} is archived"))
+        }
+        Subcommands::Unarchive { name } => {
+            (Command::Archive { name: name.clone(), archived: false }, format!("{name} is back in the list"))
+        }
+        _ => return None,
+    };
+    Some((command, text))
+}
+
+async fn signed_in(
+    command: &Subcommands,
+    client: Client,
+    folder: &Path,
+    output: &Output,
+) -> Result<(), Failure> {
     match command {
         Subcommands::Befriend { name, note } => {
             people::befriend(client, name, note.as_deref().unwrap_or_default(), output).await
@@ -233,14 +372,25 @@ async fn signed_in(command: &Subcommands, client: Client, output: &Output) -> Re
         Subcommands::Requests => people::requests(client, output).await,
         Subcommands::Friends => people::friends(client, output).await,
         Subcommands::Send { name, text } => talk::send(client, name, text, output).await,
+        Subcommands::Reply { name, message, text } => {
+            let row = past::find(folder, name, *message, false)?;
+            talk::reply(client, name, row, text, output).await
+        }
+        Subcommands::Edit { name, message, text } => {
+            past::change(folder, client, name, *message, &Change::Edit(text.clone()), output).await
+        }
+        Subcommands::Delete { name, message } => {
+            past::change(folder, client, name, *message, &Change::Delete, output).await
+        }
+        Subcommands::React { name, message, mark } => {
+            past::change(folder, client, name, *message, &Change::React(mark.clone()), output).await
+        }
+        Subcommands::Retry { name, message } => {
+            past::change(folder, client, name, *message, &Change::Retry, output).await
+        }
         Subcommands::Listen => talk::listen(client, output).await,
         // Handled before signing in.
-        Subcommands::SignUp { .. }
-        | Subcommands::History { .. }
-        | Subcommands::Script { .. }
-        | Subcommands::Unread
-        | Subcommands::Config { .. }
-        | Subcommands::Demo => Ok(()),
+        _ => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::SystemTime;
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -11,6 +11,7 @@ use crate::harmless;
 use crate::session::api::{
     Connection, Delivery, Direction, Friend, FriendStatus, Message, Presence, Request, RequestState,
 };
+use crate::transcript::{self, delivery, direction, local, utc, with};
 
 pub struct Output {
     pub json: bool,
@@ -20,6 +21,10 @@ pub struct Output {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Line<'a> {
     Message(&'a Message),
+    /// A message with its row before it, by which commands name it.
+    Numbered(&'a Message),
+    /// A message that was edited, deleted or marked.
+    Changed(&'a Message),
     State {
         friend: &'a str,
         id: Uuid,
@@ -63,17 +68,6 @@ impl Output {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 enum Json<'a> {
-    Message {
-        row: i64,
-        id: Uuid,
-        friend: &'a str,
-        direction: &'a str,
-        text: &'a str,
-        at: String,
-        state: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        reason: Option<&'a str>,
-    },
     State {
         friend: &'a str,
         id: Uuid,
@@ -90,6 +84,12 @@ enum Json<'a> {
         unread: u32,
         #[serde(skip_serializing_if = "str::is_empty")]
         draft: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        nickname: Option<&'a str>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        muted: bool,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        archived: bool,
     },
     Request {
         name: &'a str,
@@ -133,19 +133,8 @@ enum Json<'a> {
 
 fn json(line: &Line<'_>) -> String {
     let shape = match line {
-        Line::Message(message) => {
-            let (state, reason) = delivery(&message.state);
-            Json::Message {
-                row: message.row,
-                id: message.id,
-                friend: &message.friend,
-                direction: direction(message.direction),
-                text: &message.text,
-                at: utc(message.at),
-                state,
-                reason,
-            }
-        }
+        Line::Message(message) | Line::Numbered(message) => return transcript::json("message", message),
+        Line::Changed(message) => return transcript::json("message-changed", message),
         Line::State { friend, id, state } => {
             let (state, reason) = delivery(state);
             Json::State { friend, id: *id, state, reason }
@@ -157,6 +146,9 @@ fn json(line: &Line<'_>) -> String {
             last_seen: last_seen(&friend.presence).map(utc),
             unread: friend.unread,
             draft: &friend.draft,
+            nickname: friend.nickname.as_deref(),
+            muted: friend.muted,
+            archived: friend.archived,
         },
         Line::Request(request) => {
             let (state, reason) = request_state(&request.state);
@@ -198,7 +190,9 @@ fn json_connection(connection: &Connection) -> Json<'_> {
 
 fn plain(line: &Line<'_>, zone: &TimeZone) -> String {
     match line {
-        Line::Message(message) => plain_message(message, zone),
+        Line::Message(message) => transcript::plain(message, zone),
+        Line::Numbered(message) => format!("{:>6}  {}", message.row, transcript::plain(message, zone)),
+        Line::Changed(message) => format!("* changed: {}", transcript::plain(message, zone)),
         Line::State { friend, id, state } => {
             let (state, reason) = delivery(state);
             format!("* message {} to {}: {}", short(*id), harmless::line(friend), with(state, reason))
@@ -220,18 +214,6 @@ fn plain(line: &Line<'_>, zone: &TimeZone) -> String {
     }
 }
 
-/// `2026-11-23 16:20:05 bob: text`, or `→ bob:` for ours; further lines of the text behind a bar.
-fn plain_message(message: &Message, zone: &TimeZone) -> String {
-    let (state, reason) = delivery(&message.state);
-    let arrow = if message.direction == Direction::Outgoing { "→ " } else { "" };
-    let text = harmless::lines(&message.text).replace('\n', "\n  | ");
-    let fate = match (message.direction, &message.state) {
-        (Direction::Incoming, _) => String::new(),
-        _ => format!(" ({})", with(state, reason)),
-    };
-    format!("{} {arrow}{}: {text}{fate}", local(message.at, zone), harmless::line(&message.friend))
-}
-
 fn plain_friend(friend: &Friend, zone: &TimeZone) -> String {
     let presence = match (friend.status, &friend.presence) {
         (FriendStatus::Friend, Presence::Offline { last_seen: Some(at) }) => {
@@ -242,7 +224,11 @@ fn plain_friend(friend: &Friend, zone: &TimeZone) -> String {
         (FriendStatus::Blocked, _) => "blocked".into(),
     };
     let unread = if friend.unread > 0 { format!(", {} unread", friend.unread) } else { String::new() };
-    format!("{}: {presence}{unread}", harmless::line(&friend.name))
+    let called = friend.nickname.as_deref().map(|name| format!(" ({})", harmless::line(name)));
+    let muted = if friend.muted { ", muted" } else { "" };
+    let archived = if friend.archived { ", archived" } else { "" };
+    let (name, called) = (harmless::line(&friend.name), called.unwrap_or_default());
+    format!("{name}{called}: {presence}{unread}{muted}{archived}")
 }
 
 fn plain_request(request: &Request, zone: &TimeZone) -> String {
@@ -259,32 +245,10 @@ fn plain_request(request: &Request, zone: &TimeZone) -> String {
     }
 }
 
-fn with(state: &str, reason: Option<&str>) -> String {
-    reason.map_or_else(|| state.to_owned(), |reason| format!("{state}: {}", harmless::line(reason)))
-}
-
 /// The end of an id: the beginning is the time, which is alike in neighbours.
 fn short(id: Uuid) -> String {
     let id = id.simple().to_string();
     id[id.len() - 8..].to_owned()
-}
-
-fn direction(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Incoming => "incoming",
-        Direction::Outgoing => "outgoing",
-    }
-}
-
-fn delivery(state: &Delivery) -> (&'static str, Option<&str>) {
-    match state {
-        Delivery::Queued => ("queued", None),
-        Delivery::Sent => ("sent", None),
-        Delivery::Delivered => ("delivered", None),
-        Delivery::Read => ("read", None),
-        Delivery::Returned => ("returned", None),
-        Delivery::Failed(reason) => ("failed", Some(reason)),
-    }
 }
 
 fn request_state(state: &RequestState) -> (&'static str, Option<&str>) {
@@ -320,18 +284,6 @@ fn last_seen(presence: &Presence) -> Option<SystemTime> {
     }
 }
 
-/// RFC 3339, UTC, milliseconds.
-fn utc(at: SystemTime) -> String {
-    Timestamp::try_from(at).map_or_else(|_| "unknown".into(), |at| format!("{at:.3}"))
-}
-
-fn local(at: SystemTime, zone: &TimeZone) -> String {
-    match Timestamp::try_from(at) {
-        Ok(at) => at.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
-        Err(_) => "unknown time".into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
@@ -339,15 +291,9 @@ mod tests {
     use super::*;
 
     fn message(text: &str, direction: Direction, state: Delivery) -> Message {
-        Message {
-            row: 7,
-            id: Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0001),
-            friend: "bob".into(),
-            direction,
-            text: text.into(),
-            at: UNIX_EPOCH + Duration::from_millis(1_764_000_000_123),
-            state,
-        }
+        let at = UNIX_EPOCH + Duration::from_millis(1_764_000_000_123);
+        let id = Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0001);
+        Message { id, state, ..Message::new(7, "bob", direction, text, at) }
     }
 
     #[test]
@@ -360,6 +306,9 @@ mod tests {
             unread: 2,
             last_message: None,
             draft: String::new(),
+            nickname: Some("Bobby".into()),
+            muted: true,
+            archived: false,
         };
         let request = Request {
             name: "eve".into(),
@@ -379,7 +328,7 @@ mod tests {
             ),
             (
                 Line::Friend(&friend),
-                r#"{"event":"friend","name":"bob","status":"former","presence":"offline","last_seen":"1970-01-01T00:00:00.000Z","unread":2}"#,
+                r#"{"event":"friend","name":"bob","status":"former","presence":"offline","last_seen":"1970-01-01T00:00:00.000Z","unread":2,"nickname":"Bobby","muted":true}"#,
             ),
             (
                 Line::Request(&request),

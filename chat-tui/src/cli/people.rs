@@ -1,5 +1,6 @@
 //! Commands about people: sign-up, requests, friends.
 
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::Failure;
@@ -7,6 +8,8 @@ use super::client::{Client, Step};
 use super::output::{Line, Output};
 use crate::session::SessionConfig;
 use crate::session::api::{Command, Direction, Event, Request, RequestState};
+use crate::session::protocol::Now;
+use crate::store::Store;
 
 /// A command that is about one person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +130,25 @@ pub async fn act(mut client: Client, verb: Verb, name: &str, output: &Output) ->
     client.end().await;
     settled?;
     done(output, verb.word(), name, &verb.done(name))
+}
+
+/// Does what needs the local state only.
+pub fn note(folder: &Path, command: &Command, text: &str, output: &Output) -> Result<(), Failure> {
+    let (word, name) = match command {
+        Command::SetNickname { name, .. } => ("nickname", name),
+        Command::Mute { name, muted: true } => ("mute", name),
+        Command::Mute { name, .. } => ("unmute", name),
+        Command::Archive { name, archived: true } => ("archive", name),
+        Command::Archive { name, .. } => ("unarchive", name),
+        other => return Err(format!("{other:?} needs a connection")),
+    };
+    let store = Store::open(folder).map_err(|error| error.to_string())?;
+    let events = store.command("", command, &Now::new()).map_err(|error| error.to_string())?;
+    match events.into_iter().next() {
+        None => done(output, word, name, text),
+        Some(Event::Failed { reason, .. } | Event::Notice(reason)) => Err(reason),
+        Some(other) => Err(format!("{other:?}")),
+    }
 }
 
 pub async fn requests(mut client: Client, output: &Output) -> Result<(), Failure> {

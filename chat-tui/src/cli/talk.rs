@@ -1,4 +1,4 @@
-//! Commands about messages: send, listen, history.
+//! Commands that talk: send, reply, listen.
 
 use std::io::Read;
 use std::path::Path;
@@ -14,18 +14,39 @@ use crate::session::api::{
 };
 use crate::store::Store;
 
-pub async fn send(mut client: Client, name: &str, text: &str, output: &Output) -> Result<(), Failure> {
-    let text = match text {
-        "-" => read_stdin()?,
-        text => text.to_owned(),
-    };
-    let sent = deliver(&mut client, name, &text).await;
+pub async fn send(client: Client, name: &str, text: &str, output: &Output) -> Result<(), Failure> {
+    let text = text_of(text)?;
+    say(client, name, &text, Command::Send { to: name.to_owned(), text: text.clone() }, output).await
+}
+
+/// Sends `text` as an answer to the message `row`.
+pub async fn reply(client: Client, name: &str, row: i64, text: &str, output: &Output) -> Result<(), Failure> {
+    let text = text_of(text)?;
+    say(client, name, &text, Command::Reply { to: name.to_owned(), row, text: text.clone() }, output).await
+}
+
+/// What a text argument stands for: itself, or for `-` standard input.
+pub fn text_of(argument: &str) -> Result<String, Failure> {
+    match argument {
+        "-" => read_stdin(),
+        text => Ok(text.to_owned()),
+    }
+}
+
+async fn say(
+    mut client: Client,
+    name: &str,
+    text: &str,
+    command: Command,
+    output: &Output,
+) -> Result<(), Failure> {
+    let sent = deliver(&mut client, name, text, command).await;
     client.end().await;
     print(output, &Line::Message(&sent?))
 }
 
-/// Sends `text` and waits until it is known what became of it.
-async fn deliver(client: &mut Client, name: &str, text: &str) -> Result<Message, Failure> {
+/// Gives `command`, which sends `text`, and waits until it is known what became of it.
+async fn deliver(client: &mut Client, name: &str, text: &str, command: Command) -> Result<Message, Failure> {
     // A friend as far as we know is enough: if not any more, the message comes back.
     while client.friends.is_empty() && client.connection.is_none() {
         client.step().await?;
@@ -33,7 +54,6 @@ async fn deliver(client: &mut Client, name: &str, text: &str) -> Result<Message,
     if !client.is_friend(name) {
         client.catch_up().await?;
     }
-    let command = Command::Send { to: name.to_owned(), text: text.to_owned() };
     client.give(command.clone()).await?;
     let mut ours: Option<Message> = None;
     loop {
@@ -131,6 +151,7 @@ impl Told {
     fn tell(&mut self, event: &Event, output: &Output) -> std::io::Result<()> {
         match event {
             Event::Message(message) => output.print(&Line::Message(message)),
+            Event::MessageChanged(message) => output.print(&Line::Changed(message)),
             Event::MessageState { friend, id, state } => {
                 output.print(&Line::State { friend, id: *id, state })
             }
@@ -141,7 +162,7 @@ impl Told {
             Event::Failed { reason, .. } => output.print(&Line::Notice(reason)),
             Event::Friends(friends) => self.tell_friends(friends, output),
             Event::Requests(requests) => self.tell_requests(requests, output),
-            Event::History { .. } | Event::Ended { .. } => Ok(()),
+            Event::History { .. } | Event::Found { .. } | Event::Ended { .. } => Ok(()),
         }
     }
 
@@ -193,30 +214,6 @@ pub fn unread(folder: &Path, output: &Output) -> Result<(), Failure> {
         }
     };
     print(output, &Line::Unread { messages, requests })
-}
-
-/// Prints the newest messages with `name`, from the local state alone.
-pub fn history(folder: &Path, name: &str, limit: usize, output: &Output) -> Result<(), Failure> {
-    let store = Store::open(folder).map_err(|error| error.to_string())?;
-    let mut pages = Vec::new();
-    let (mut before, mut left) = (None, limit);
-    while left > 0 {
-        let (page, more) = store.history(name, before, left).map_err(|error| error.to_string())?;
-        left -= page.len().min(left);
-        before = page.first().map(|message| message.row);
-        pages.push(page);
-        if !more {
-            break;
-        }
-    }
-    let messages = pages.iter().rev().flatten();
-    if pages.iter().all(Vec::is_empty) && !output.json {
-        return print(output, &Line::Notice(&format!("no messages with {name}")));
-    }
-    for message in messages {
-        print(output, &Line::Message(message))?;
-    }
-    Ok(())
 }
 
 fn print(output: &Output, line: &Line<'_>) -> Result<(), Failure> {

@@ -58,7 +58,7 @@ impl Life {
             }
             Event::Message(message) if message.direction == Direction::Incoming => {
                 sleep(READING).await;
-                self.give(Command::MarkRead { friend: self.person.clone() }).await;
+                self.give(Command::MarkRead { friend: self.person.clone(), up_to: i64::MAX }).await;
                 let deeds = self.robin.answer(&message.text);
                 self.perform(deeds).await;
             }
@@ -108,7 +108,7 @@ impl Life {
         let Ok(session) = Session::start(self.config.clone()) else { return };
         self.session = session;
         let waited = self.catch_up().await;
-        self.give(Command::MarkRead { friend: self.person.clone() }).await;
+        self.give(Command::MarkRead { friend: self.person.clone(), up_to: i64::MAX }).await;
         let deeds = self.robin.return_home(&waited);
         for deed in deeds {
             if let Deed::Say(text) = deed {

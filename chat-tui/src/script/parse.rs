@@ -211,7 +211,7 @@ fn act(words: &[Word]) -> Result<Act, String> {
         "block" => one_name(|name| Command::Block { name }),
         "unblock" => one_name(|name| Command::Unblock { name }),
         "unfriend" => one_name(|name| Command::Unfriend { name }),
-        "read" => one_name(|friend| Command::MarkRead { friend }),
+        "read" => one_name(|friend| Command::MarkRead { friend, up_to: i64::MAX }),
         "offline" if rest.is_empty() => Ok(Act::Offline),
         "online" if rest.is_empty() => Ok(Act::Online),
         "expect" => expectation(rest).map(Act::Expect),
@@ -353,7 +353,10 @@ mod tests {
         assert_eq!(parsed[6], expect("alice", Expectation::Friend { name: "bob".into() }));
         let lunch = Expectation::Message { text: "lunch?".into(), from: "alice".into() };
         assert_eq!(parsed[8], expect("bob", lunch));
-        assert_eq!(parsed[9], of("bob", Act::Do(Command::MarkRead { friend: "alice".into() })));
+        assert_eq!(
+            parsed[9],
+            of("bob", Act::Do(Command::MarkRead { friend: "alice".into(), up_to: i64::MAX }))
+        );
         assert_eq!(parsed[11..13], [of("bob", Act::Offline), of("bob", Act::Online)]);
         assert_eq!(
             parsed[13..17],

@@ -163,7 +163,18 @@ impl Player {
                 self.ended = reason;
                 vec!["is offline".into()]
             }
-            Event::Typing { .. } | Event::History { .. } | Event::Connection(_) => Vec::new(),
+            Event::MessageChanged(message) => {
+                let now = if message.deleted { "deleted".to_owned() } else { quoted(&message.text) };
+                self.messages
+                    .iter_mut()
+                    .chain(&mut self.sent)
+                    .filter(|known| known.row == message.row)
+                    .for_each(|known| known.clone_from(&message));
+                vec![format!("sees a message with {} change: {now}", harmless::line(&message.friend))]
+            }
+            Event::Typing { .. } | Event::History { .. } | Event::Found { .. } | Event::Connection(_) => {
+                Vec::new()
+            }
         }
     }
 

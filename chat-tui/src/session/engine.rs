@@ -2,16 +2,18 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::api::{Command, Connection, Event};
+use super::api::{Command, Connection, Event, ExportFormat};
 use super::feed::{Feed, News};
 use super::protocol::Now;
 use super::uplink::{Note, Uplink};
 use super::{Progress, SessionConfig};
+use crate::export;
 use crate::store::{StoreActor, StoreError};
 
 /// How often to look for what other sessions of the same user did.
@@ -20,6 +22,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const TELL_EVERY: Duration = Duration::from_millis(20);
 /// Events that may wait here for whoever shows them; beyond it nothing more is taken from the broker.
 const BACKLOG_MAX: usize = 4096;
+/// How often to look for messages that are too old to be kept.
+const FORGET_EVERY: Duration = Duration::from_secs(3600);
+/// Between the parts of a long forgetting, so that others get at the state.
+const FORGET_PAUSE: Duration = Duration::from_millis(50);
 /// How the session that is online for all tells the others.
 const LINK_META: &str = "link";
 
@@ -36,12 +42,16 @@ pub struct Engine {
     /// When to tell what has changed, if anything has.
     tell_at: Option<Instant>,
     commands_done: u64,
+    /// When to forget what is too old.
+    forget_at: Instant,
     link: Role,
     away: bool,
     /// As last told.
     connection: Option<Connection>,
     caught_up: bool,
     leaving: bool,
+    /// What became of exports.
+    exported: (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>),
 }
 
 /// Which session of the user is online.
@@ -75,11 +85,13 @@ impl Engine {
             feed: None,
             tell_at: None,
             commands_done: 0,
+            forget_at: Instant::now() + FORGET_PAUSE,
             link: Role::Waiting,
             away: false,
             connection: None,
             caught_up: false,
             leaving: false,
+            exported: mpsc::unbounded_channel(),
         }
     }
 
@@ -127,6 +139,8 @@ impl Engine {
                     }
                 }
                 _ = look.tick() => self.look_around().await?,
+                Some(event) = self.exported.1.recv() => self.backlog.push_back(event),
+                () = sleep_until(self.forget_at) => self.forget_old().await?,
                 () = sleep_until(tell_at), if self.tell_at.is_some() && !full => self.tell().await?,
             }
         }
@@ -135,11 +149,21 @@ impl Engine {
     /// Returns whether the session is over.
     async fn carry_out(&mut self, command: Command) -> Result<bool, StoreError> {
         match command {
-            Command::LoadHistory { friend, before, limit } => {
+            Command::LoadHistory { friend, span, limit } => {
                 let name = friend.clone();
+                let page = self.store.call(move |store| store.history(&name, span, limit)).await?;
+                self.backlog.push_back(Event::History { friend, span, page });
+            }
+            Command::Search { query, friend, before, limit } => {
+                let (text, of) = (query.clone(), friend.clone());
                 let (messages, more) =
-                    self.store.call(move |store| store.history(&name, before, limit)).await?;
-                self.backlog.push_back(Event::History { friend, messages, more });
+                    self.store.call(move |store| store.search(&text, of.as_deref(), before, limit)).await?;
+                self.backlog.push_back(Event::Found { query, friend, messages, more });
+            }
+            Command::Export { friend, format, path } => self.export(friend, format, path).await?,
+            Command::SetRetention { days } => {
+                self.store.call(move |store| store.set_retention_days(days)).await?;
+                self.forget_at = Instant::now();
             }
             Command::Typing { friend } => {
                 if let Role::Online { uplink, .. } = &self.link {
@@ -167,6 +191,39 @@ impl Engine {
         self.commands_done += 1;
         self.changed();
         Ok(false)
+    }
+
+    async fn forget_old(&mut self) -> Result<(), StoreError> {
+        let forgotten = self.store.call(|store| store.forget_old(SystemTime::now())).await?;
+        let pause = if forgotten > 0 { FORGET_PAUSE } else { FORGET_EVERY };
+        self.forget_at = Instant::now() + pause;
+        if forgotten > 0 {
+            self.changed();
+        }
+        Ok(())
+    }
+
+    /// Writes a history to a file, on a thread and over a connection of its own: it may take a while.
+    async fn export(
+        &mut self,
+        friend: String,
+        format: ExportFormat,
+        path: PathBuf,
+    ) -> Result<(), StoreError> {
+        let dir = self.store.call(|store| Ok(store.dir().to_owned())).await?;
+        let done = self.exported.0.clone();
+        tokio::task::spawn_blocking(move || {
+            let command = Command::Export { friend: friend.clone(), format, path: path.clone() };
+            let event = match export::to_file(&dir, &friend, format, &path) {
+                Ok(count) => {
+                    Event::Notice(format!("wrote {count} messages with {friend} to {}", path.display()))
+                }
+                Err(reason) => Event::Failed { command, reason },
+            };
+            // A session that has ended tells nobody any more.
+            let _ = done.send(event);
+        });
+        Ok(())
     }
 
     async fn change(&mut self, command: Command) -> Result<(), StoreError> {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::api::{Direction, Event, Friend, Request};
-use crate::store::{Store, StoreError};
+use crate::store::{Change, Store, StoreError};
 
 /// Changes read at a time.
 const CHANGES_MAX: usize = 500;
@@ -11,7 +11,10 @@ const CHANGES_MAX: usize = 500;
 /// What the person has been told so far.
 #[derive(Debug, Default)]
 pub struct Feed {
+    /// The newest change read.
     change: i64,
+    /// The same, when the reading before ended.
+    told: i64,
     row: i64,
     friends: Option<Vec<Friend>>,
     requests: Option<Vec<Request>>,
@@ -33,24 +36,28 @@ impl Feed {
     pub fn new(store: &Store) -> Result<Feed, StoreError> {
         let (change, row) = store.newest_change()?;
         let ended_by_them = store.ended_by_them()?.into_iter().collect();
-        Ok(Feed { change, row, ended_by_them, ..Feed::default() })
+        Ok(Feed { change, told: change, row, ended_by_them, ..Feed::default() })
     }
 
     pub fn read(&mut self, store: &Store) -> Result<News, StoreError> {
         let changes = store.changes(self.change, CHANGES_MAX)?;
         let mut news =
             News { more: changes.len() == CHANGES_MAX, pending: store.pending()?, ..News::default() };
-        for change in changes {
-            self.change = change.number;
-            let message = change.message;
+        for Change { number, content, message } in changes {
+            // What was told so far says nothing of a content that changed after it.
+            let rewritten = content > self.told;
+            self.change = number;
             if message.row > self.row {
                 self.row = message.row;
                 news.events.push(Event::Message(message));
+            } else if rewritten {
+                news.events.push(Event::MessageChanged(message));
             } else if message.direction == Direction::Outgoing {
                 let (friend, id, state) = (message.friend, message.id, message.state);
                 news.events.push(Event::MessageState { friend, id, state });
             }
         }
+        self.told = self.change;
         self.read_people(store, &mut news.events)?;
         Ok(news)
     }

@@ -3,6 +3,7 @@
 use shared::message::{Envelope, RECEIPT_IDS_MAX, ReceiptState};
 use shared::topology::FRIENDS_EXCHANGE;
 
+use super::messages::NewMessage;
 use super::{Store, StoreError, Waiting, millis};
 use crate::session::api::{Command, Delivery, Event};
 use crate::session::protocol::{Effect, Now, command, incoming, publishing};
@@ -43,7 +44,11 @@ impl Store {
     pub fn command(&self, me: &str, command: &Command, now: &Now) -> Result<Vec<Event>, StoreError> {
         let Some(name) = command::subject(command) else { return Ok(Vec::new()) };
         self.transaction(|| {
-            let effects = command::decide(me, &self.peer(name)?, command, now);
+            let target = match command::target(command) {
+                Some(row) => self.target(name, row)?,
+                None => None,
+            };
+            let effects = command::decide(me, &self.peer(name)?, target.as_ref(), command, now);
             self.apply(name, effects)
         })
     }
@@ -170,6 +175,9 @@ impl Store {
     fn apply(&self, name: &str, effects: Vec<Effect>) -> Result<Vec<Event>, StoreError> {
         let mut events = Vec::new();
         let mut id = self.peer_id(name)?;
+        if id.is_none() && effects.iter().any(needs_known) {
+            return Ok(vec![Event::Notice(format!("{name} is not in your list"))]);
+        }
         if id.is_none() && effects.iter().any(needs_row) {
             id = Some(self.add_peer(name)?);
         }
@@ -200,11 +208,26 @@ impl Store {
                 self.abandon(id, &state)
             }
             Effect::Unpublish(message_id) => self.unpublish(id, message_id),
-            Effect::AddMessage { id: message_id, outgoing, text, at, state } => {
-                self.insert_message(id, message_id, outgoing, &text, millis(at), &state).map(drop)
+            Effect::AddMessage { id: message_id, outgoing, text, answers, at, state } => {
+                let new = NewMessage { id: message_id, outgoing, text: &text, answers, at, state: &state };
+                match self.insert_message(id, &new)? && !outgoing {
+                    true => self.catch_up_early(id, message_id),
+                    false => Ok(()),
+                }
             }
             Effect::Advance { id: message_id, state } => self.advance_message(id, message_id, &state),
-            Effect::MarkRead => self.mark_read(id),
+            Effect::Rewrite { id: message_id, outgoing, revision, text } => {
+                self.rewrite(id, message_id, outgoing, revision, &text)
+            }
+            Effect::Erase { id: message_id, outgoing } => self.erase(id, message_id, outgoing),
+            Effect::Mark { id: message_id, by_us, revision, mark } => {
+                self.mark(id, message_id, by_us, revision, mark.as_deref())
+            }
+            Effect::Amended { id: message_id, revision, to } => self.amended(id, message_id, revision, to),
+            Effect::MarkRead { up_to } => self.mark_read(id, up_to),
+            Effect::SetNickname(nickname) => self.set_nickname(id, nickname.as_deref()),
+            Effect::SetMuted(muted) => self.set_muted(id, muted),
+            Effect::SetArchived(archived) => self.set_archived(id, archived),
             Effect::SaveDraft(text) => self.set_draft(id, &text, false),
             Effect::KeepAsDraft(text) => self.set_draft(id, &text, true),
             Effect::SetPresence { presence, at } => self.set_presence(id, presence, millis(at)),
@@ -212,6 +235,11 @@ impl Store {
             Effect::ShowTyping | Effect::Refuse { .. } | Effect::Notice(_) => Ok(()),
         }
     }
+}
+
+/// Whether the effect is about what we make of somebody who must be known for that.
+fn needs_known(effect: &Effect) -> bool {
+    matches!(effect, Effect::SetNickname(_) | Effect::SetMuted(_) | Effect::SetArchived(_))
 }
 
 /// Whether the effect is about somebody we must remember from now on.

@@ -1,55 +1,50 @@
-//! Messages: insert once, move forward, page, follow.
+//! Messages: insert once, move forward, follow.
 
 use rusqlite::{OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::{Store, StoreError, from_millis};
-use crate::session::api::{Delivery, Direction, Message};
+use super::{Store, StoreError, from_millis, millis};
+use crate::session::api::{Amending, Answered, Delivery, Direction, Message, Quoted};
 
-/// A page is at most this long, whatever was asked for.
-const PAGE_MAX: usize = 1000;
+/// For [`read_message`]; how many there are is in [`COLUMNS_COUNT`].
+pub(super) const COLUMNS: &str = "m.row, m.id, p.name, m.outgoing, m.text, m.at, m.state, m.reason,
+    m.answers, q.row, q.outgoing, substr(q.text, 1, 200), m.revision, m.deleted, m.amending, m.our_mark, m.their_mark";
+pub(super) const COLUMNS_COUNT: usize = 17;
 
-/// For [`read_message`].
-pub(super) const COLUMNS: &str = "m.row, m.id, p.name, m.outgoing, m.text, m.at, m.state, m.reason";
+/// What a message `m` answers, as `q`: of two messages with one id, that of the other side.
+pub(super) const JOIN_ANSWERED: &str = "LEFT JOIN message q ON q.row = (
+    SELECT row FROM message WHERE peer = m.peer AND outgoing IN (0, 1) AND id = m.answers
+    ORDER BY outgoing = m.outgoing LIMIT 1)";
 
 /// A change to a message, as the sessions of one user follow each other by it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     pub number: i64,
+    /// The newest change of what it says, not of how far it came.
+    pub content: i64,
     pub message: Message,
 }
 
-impl Store {
-    /// A page of history, oldest first, and whether older messages exist.
-    pub fn history(
-        &self,
-        friend: &str,
-        before: Option<i64>,
-        limit: usize,
-    ) -> Result<(Vec<Message>, bool), StoreError> {
-        let limit = limit.clamp(1, PAGE_MAX);
-        let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM message m JOIN peer p ON p.id = m.peer
-             WHERE m.peer = (SELECT id FROM peer WHERE name = ?1) AND m.row < ?2
-             ORDER BY m.row DESC LIMIT ?3"
-        ))?;
-        let rows = statement
-            .query_map(params![friend, before.unwrap_or(i64::MAX), limit as i64 + 1], read_message)?;
-        let mut messages = rows.collect::<Result<Vec<_>, _>>()?;
-        let more = messages.len() > limit;
-        messages.truncate(limit);
-        messages.reverse();
-        Ok((messages, more))
-    }
+/// A message that is to be kept.
+pub(super) struct NewMessage<'a> {
+    pub id: Uuid,
+    pub outgoing: bool,
+    pub text: &'a str,
+    pub answers: Option<Uuid>,
+    pub at: std::time::SystemTime,
+    pub state: &'a Delivery,
+}
 
+impl Store {
     /// Changes after `after`, oldest first, at most `limit`.
     pub fn changes(&self, after: i64, limit: usize) -> Result<Vec<Change>, StoreError> {
         let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT {COLUMNS}, m.change FROM message m JOIN peer p ON p.id = m.peer
+            "SELECT {COLUMNS}, m.change, m.content FROM message m JOIN peer p ON p.id = m.peer {JOIN_ANSWERED}
              WHERE m.change > ?1 ORDER BY m.change, m.row LIMIT ?2"
         ))?;
         let rows = statement.query_map(params![after, limit as i64], |row| {
-            Ok(Change { message: read_message(row)?, number: row.get(8)? })
+            let (number, content) = (row.get(COLUMNS_COUNT)?, row.get(COLUMNS_COUNT + 1)?);
+            Ok(Change { message: read_message(row)?, number, content })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -65,32 +60,40 @@ impl Store {
     }
 
     /// Inserts the message unless one of its id is there already, and tells which.
-    pub(super) fn insert_message(
-        &self,
-        peer: i64,
-        id: Uuid,
-        outgoing: bool,
-        text: &str,
-        at: i64,
-        state: &Delivery,
-    ) -> Result<bool, StoreError> {
-        let (state_code, reason) = encode_delivery(state);
-        let owed = if outgoing { 0 } else { DELIVERED };
+    pub(super) fn insert_message(&self, peer: i64, new: &NewMessage<'_>) -> Result<bool, StoreError> {
+        let (state_code, reason) = encode_delivery(new.state);
+        let owed = if new.outgoing { 0 } else { DELIVERED };
         let change = self.next_change()?;
-        let inserted = self
+        let row: Option<i64> = self
             .connection
             .prepare_cached(
-                "INSERT INTO message (id, peer, outgoing, text, at, state, reason, owed, change)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING",
+                "INSERT INTO message (id, peer, outgoing, text, answers, at, state, reason, owed, change, content)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10) ON CONFLICT DO NOTHING RETURNING row",
             )?
-            .execute(params![id, peer, outgoing, text, at, state_code, reason, owed, change])?;
-        if inserted == 0 {
-            return Ok(false);
-        }
-        let row = self.connection.last_insert_rowid();
+            .query_row(
+                params![
+                    new.id,
+                    peer,
+                    new.outgoing,
+                    new.text,
+                    new.answers,
+                    millis(new.at),
+                    state_code,
+                    reason,
+                    owed,
+                    change
+                ],
+                |row| row.get(0),
+            )
+            .optional()?;
+        let Some(row) = row else { return Ok(false) };
+        // Whoever writes comes back into view, unless it was wished to be quiet about them.
         self.connection
-            .prepare_cached("UPDATE peer SET last_row = ?2, unread = unread + ?3 WHERE id = ?1")?
-            .execute(params![peer, row, i64::from(!outgoing && state_code == DELIVERED)])?;
+            .prepare_cached(
+                "UPDATE peer SET last_row = ?2, unread = unread + ?3, archived = archived AND (muted OR ?4)
+                 WHERE id = ?1",
+            )?
+            .execute(params![peer, row, i64::from(!new.outgoing && state_code == DELIVERED), new.outgoing])?;
         Ok(true)
     }
 
@@ -115,17 +118,21 @@ impl Store {
         Ok(())
     }
 
-    /// Marks everything received from the peer as seen, and read receipts as owed.
-    pub(super) fn mark_read(&self, peer: i64) -> Result<(), StoreError> {
+    /// Marks what was received from the peer, up to `up_to`, as seen, and read receipts as owed.
+    pub(super) fn mark_read(&self, peer: i64, up_to: i64) -> Result<(), StoreError> {
         let change = self.next_change()?;
         self.connection
             .prepare_cached(
                 "UPDATE message SET state = 3, owed = 3, change = ?2
-                 WHERE peer = ?1 AND outgoing = 0 AND state = 2",
+                 WHERE peer = ?1 AND outgoing = 0 AND state = 2 AND row <= ?3",
             )?
-            .execute(params![peer, change])?;
+            .execute(params![peer, change, up_to])?;
         self.connection
-            .prepare_cached("UPDATE peer SET unread = 0 WHERE id = ?1 AND unread > 0")?
+            .prepare_cached(
+                "UPDATE peer SET unread =
+                     (SELECT count(*) FROM message WHERE peer = ?1 AND outgoing = 0 AND state = 2)
+                 WHERE id = ?1 AND unread > 0",
+            )?
             .execute([peer])?;
         Ok(())
     }
@@ -191,7 +198,7 @@ fn encode_delivery(state: &Delivery) -> (i64, Option<&str>) {
     }
 }
 
-fn decode_delivery(code: i64, reason: Option<String>) -> Delivery {
+pub(super) fn decode_delivery(code: i64, reason: Option<String>) -> Delivery {
     match code {
         0 => Delivery::Queued,
         1 => Delivery::Sent,
@@ -202,14 +209,44 @@ fn decode_delivery(code: i64, reason: Option<String>) -> Delivery {
     }
 }
 
+fn direction(outgoing: bool) -> Direction {
+    if outgoing { Direction::Outgoing } else { Direction::Incoming }
+}
+
+pub(super) fn decode_amending(code: i64) -> Amending {
+    match code {
+        1 => Amending::Waiting,
+        2 => Amending::Lost,
+        _ => Amending::Settled,
+    }
+}
+
 pub(super) fn read_message(row: &Row<'_>) -> rusqlite::Result<Message> {
+    let answers = match row.get::<_, Option<Uuid>>(8)? {
+        Some(id) => {
+            let known = match row.get::<_, Option<i64>>(9)? {
+                Some(quoted) => {
+                    Some(Quoted { row: quoted, direction: direction(row.get(10)?), text: row.get(11)? })
+                }
+                None => None,
+            };
+            Some(Box::new(Answered { id, known }))
+        }
+        None => None,
+    };
     Ok(Message {
         row: row.get(0)?,
         id: row.get(1)?,
         friend: row.get(2)?,
-        direction: if row.get(3)? { Direction::Outgoing } else { Direction::Incoming },
+        direction: direction(row.get(3)?),
         text: row.get(4)?,
         at: from_millis(row.get(5)?),
         state: decode_delivery(row.get(6)?, row.get(7)?),
+        answers,
+        revision: row.get(12)?,
+        deleted: row.get(13)?,
+        amending: decode_amending(row.get(14)?),
+        our_mark: row.get(15)?,
+        their_mark: row.get(16)?,
     })
 }

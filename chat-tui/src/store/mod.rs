@@ -6,17 +6,23 @@
 //! Each public method that writes is one transaction: on disk when it returns, or not done at all.
 
 mod actor;
+mod amend;
 mod apply;
 mod folder;
+mod history;
 mod messages;
 mod outbox;
 mod peers;
 mod queues;
+mod retention;
 mod schema;
+mod search;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_past;
 
 use std::{
     fs::File,
@@ -34,6 +40,7 @@ pub use folder::{default_data_dir, state_dir};
 pub use messages::Change;
 pub use outbox::{Page, Waiting};
 pub use queues::{OwnedQueue, QueueState};
+pub use retention::RETENTION_DAYS_MAX;
 
 const FILE: &str = "state.sqlite";
 /// Held by the session that talks to the broker.
@@ -78,10 +85,11 @@ impl Store {
             .map_err(|source| StoreError::Io { what: format!("cannot create {}", dir.display()), source })?;
         let connection = Connection::open(dir.join(FILE))?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
+        // secure_delete: what is taken back or forgotten is overwritten.
         // FULL: what we acknowledge to the broker must survive a power loss, for it is nowhere else.
         connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-             PRAGMA journal_size_limit = 16777216;",
+             PRAGMA journal_size_limit = 16777216; PRAGMA secure_delete = ON;",
         )?;
         Store::with(connection, dir)
     }
@@ -98,6 +106,11 @@ impl Store {
         let mut store = Store { connection, dir: dir.to_owned(), seen_version: 0 };
         store.changed_elsewhere()?;
         Ok(store)
+    }
+
+    /// The folder of the state.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Whether another session changed the state since the last call.

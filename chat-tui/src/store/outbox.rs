@@ -6,8 +6,9 @@ use shared::topology::{DEFAULT_EXCHANGE, FRIENDS_EXCHANGE};
 use uuid::Uuid;
 
 use super::{Store, StoreError, from_millis, millis};
-use crate::session::api::Delivery;
-use crate::session::protocol::Outgoing;
+use crate::session::api::{Amending, Delivery};
+use crate::session::protocol::publishing::amended;
+use crate::session::protocol::{Effect, Outgoing};
 
 /// One message that waits to be published.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,21 +114,33 @@ impl Store {
 
     /// Drops what waits for the peer's queue; messages among it end as `state`. What is for the friend servers stays.
     pub(super) fn abandon(&self, peer: i64, state: &Delivery) -> Result<(), StoreError> {
-        let ids = self
+        let dropped = self
             .connection
-            .prepare_cached("DELETE FROM outbox WHERE peer = ?1 AND exchange = ?2 RETURNING message_id")?
-            .query_map(params![peer, DEFAULT_EXCHANGE], |row| row.get(0))?
-            .collect::<Result<Vec<Uuid>, _>>()?;
-        for id in ids {
-            self.advance_message(peer, id, state)?;
+            .prepare_cached(
+                "DELETE FROM outbox WHERE peer = ?1 AND exchange = ?2 RETURNING message_id, body",
+            )?
+            .query_map(params![peer, DEFAULT_EXCHANGE], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<Vec<(Uuid, Vec<u8>)>, _>>()?;
+        for (id, body) in dropped {
+            match decode(&body)? {
+                Body::Message { .. } => self.advance_message(peer, id, state)?,
+                body => {
+                    if let Some(Effect::Amended { id, revision, to }) = amended(&body, Amending::Lost) {
+                        self.amended(peer, id, revision, to)?;
+                    }
+                }
+            }
         }
         Ok(())
     }
 }
 
+fn decode(body: &[u8]) -> Result<Body, StoreError> {
+    Body::decode(body).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
 fn read_waiting(row: &Row<'_>) -> Result<Waiting, StoreError> {
-    let body: Vec<u8> = row.get(8)?;
-    let body = Body::decode(&body).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    let body = decode(&row.get::<_, Vec<u8>>(8)?)?;
     let exchange: String = row.get(2)?;
     Ok(Waiting {
         seq: row.get(0)?,

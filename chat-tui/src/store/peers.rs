@@ -74,32 +74,17 @@ impl Store {
     /// Everybody we are or were friends with, or block, by name.
     pub fn friends(&self) -> Result<Vec<Friend>, StoreError> {
         let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT {}, p.bond, p.blocked, p.presence, p.last_seen, p.unread, p.draft, p.name
-             FROM peer p LEFT JOIN message m ON m.row = p.last_row
+            "SELECT {}, p.bond, p.blocked, p.presence, p.last_seen, p.unread, p.draft, p.name, p.nickname, p.muted,
+                 p.archived
+             FROM peer p LEFT JOIN message m ON m.row = p.last_row {}
              WHERE p.bond <> 0 OR p.blocked OR p.last_row IS NOT NULL ORDER BY p.name",
-            messages::COLUMNS
+            messages::COLUMNS,
+            messages::JOIN_ANSWERED
         ))?;
         let mut rows = statement.query([])?;
         let mut friends = Vec::new();
         while let Some(row) = rows.next()? {
-            let any_message = row.get::<_, Option<i64>>(0)?.is_some();
-            let last_seen = row.get::<_, Option<i64>>(11)?.map(from_millis);
-            friends.push(Friend {
-                name: row.get(14)?,
-                status: match (row.get(8)?, row.get(9)?) {
-                    (_, true) => FriendStatus::Blocked,
-                    (1, _) => FriendStatus::Friend,
-                    _ => FriendStatus::Former,
-                },
-                presence: match row.get(10)? {
-                    1 => Presence::Online,
-                    2 => Presence::Away,
-                    _ => Presence::Offline { last_seen },
-                },
-                unread: row.get(12)?,
-                last_message: any_message.then(|| messages::read_message(row)).transpose()?,
-                draft: row.get(13)?,
-            });
+            friends.push(read_friend(row)?);
         }
         Ok(friends)
     }
@@ -168,6 +153,27 @@ impl Store {
         Ok(())
     }
 
+    pub(super) fn set_nickname(&self, id: i64, nickname: Option<&str>) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached("UPDATE peer SET nickname = ?2 WHERE id = ?1")?
+            .execute(params![id, nickname])?;
+        Ok(())
+    }
+
+    pub(super) fn set_muted(&self, id: i64, muted: bool) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached("UPDATE peer SET muted = ?2 WHERE id = ?1")?
+            .execute(params![id, muted])?;
+        Ok(())
+    }
+
+    pub(super) fn set_archived(&self, id: i64, archived: bool) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached("UPDATE peer SET archived = ?2 WHERE id = ?1")?
+            .execute(params![id, archived])?;
+        Ok(())
+    }
+
     /// Nobody's presence is known any more: the link is down, or only now coming up.
     pub fn forget_presence(&self) -> Result<(), StoreError> {
         self.connection.prepare_cached("UPDATE peer SET presence = 0 WHERE presence <> 0")?.execute([])?;
@@ -179,6 +185,32 @@ impl Store {
         self.connection.prepare_cached("UPDATE peer SET presence = 0 WHERE name = ?1")?.execute([friend])?;
         Ok(())
     }
+}
+
+/// A row of a message, as far as there is one, and of its peer.
+fn read_friend(row: &Row<'_>) -> rusqlite::Result<Friend> {
+    const PEER: usize = messages::COLUMNS_COUNT;
+    let any_message = row.get::<_, Option<i64>>(0)?.is_some();
+    let last_seen = row.get::<_, Option<i64>>(PEER + 3)?.map(from_millis);
+    Ok(Friend {
+        status: match (row.get(PEER)?, row.get(PEER + 1)?) {
+            (_, true) => FriendStatus::Blocked,
+            (1, _) => FriendStatus::Friend,
+            _ => FriendStatus::Former,
+        },
+        presence: match row.get(PEER + 2)? {
+            1 => Presence::Online,
+            2 => Presence::Away,
+            _ => Presence::Offline { last_seen },
+        },
+        last_message: any_message.then(|| messages::read_message(row)).transpose()?,
+        unread: row.get(PEER + 4)?,
+        draft: row.get(PEER + 5)?,
+        name: row.get(PEER + 6)?,
+        nickname: row.get(PEER + 7)?,
+        muted: row.get(PEER + 8)?,
+        archived: row.get(PEER + 9)?,
+    })
 }
 
 fn read_peer(row: &Row<'_>) -> rusqlite::Result<Peer> {

@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// One entry per version: entry `n` leads from version `n` to version `n + 1`. Entries are never edited.
-const MIGRATIONS: &[&str] = &[V1];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2];
 
 const V1: &str = "
 CREATE TABLE meta (
@@ -82,6 +82,49 @@ CREATE INDEX outbox_peer ON outbox (peer, seq);
 
 CREATE TABLE clock (value INTEGER NOT NULL);
 INSERT INTO clock VALUES (0);
+";
+
+/// Answers, edits, deletions, reactions; search; what a person makes of friends.
+const V2: &str = "
+ALTER TABLE peer ADD COLUMN muted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE peer ADD COLUMN archived INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE message ADD COLUMN answers BLOB;                        -- id of the message that it answers
+ALTER TABLE message ADD COLUMN revision INTEGER NOT NULL DEFAULT 0; -- how often it was edited
+ALTER TABLE message ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE message ADD COLUMN amending INTEGER NOT NULL DEFAULT 0; -- our edit or deletion: 0 settled, 1 waits, 2 lost
+ALTER TABLE message ADD COLUMN our_mark TEXT;
+ALTER TABLE message ADD COLUMN our_mark_revision INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE message ADD COLUMN their_mark TEXT;
+ALTER TABLE message ADD COLUMN their_mark_revision INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE message ADD COLUMN content INTEGER NOT NULL DEFAULT 0;  -- newest change of what it says, not of how far it came
+CREATE INDEX message_at ON message (at);
+
+-- What arrived about messages that are not here, as JSON. They may still come, or be forgotten long ago.
+CREATE TABLE early (
+    seq    INTEGER PRIMARY KEY AUTOINCREMENT,
+    peer   INTEGER NOT NULL REFERENCES peer(id),
+    target BLOB NOT NULL,
+    body   BLOB NOT NULL
+);
+CREATE INDEX early_target ON early (peer, target);
+
+CREATE VIRTUAL TABLE message_text USING fts5 (
+    text, content = 'message', content_rowid = 'row', tokenize = 'unicode61 remove_diacritics 2'
+);
+CREATE TRIGGER message_text_insert AFTER INSERT ON message BEGIN
+    INSERT INTO message_text (rowid, text) VALUES (new.row, new.text);
+END;
+CREATE TRIGGER message_text_update AFTER UPDATE OF text ON message BEGIN
+    INSERT INTO message_text (message_text, rowid, text) VALUES ('delete', old.row, old.text);
+    INSERT INTO message_text (rowid, text) VALUES (new.row, new.text);
+END;
+CREATE TRIGGER message_text_delete AFTER DELETE ON message BEGIN
+    INSERT INTO message_text (message_text, rowid, text) VALUES ('delete', old.row, old.text);
+END;
+INSERT INTO message_text (message_text) VALUES ('rebuild');
+-- What is deleted is gone from the index too, not only unlinked in it.
+INSERT INTO message_text (message_text, rank) VALUES ('secure-delete', 1);
 ";
 
 /// Brings the database to the newest version. A database from the future is refused untouched.

@@ -9,7 +9,7 @@ use shared::message::{Body, Envelope, PresenceState};
 use shared::topology::{DEFAULT_EXCHANGE, FRIENDS_EXCHANGE};
 
 use super::{Arrival, Fate, QueueState, Store};
-use crate::session::api::{Command, Delivery, Direction, Message, RequestState};
+use crate::session::api::{Amending, Command, Delivery, Direction, Message, RequestState, Span};
 use crate::session::protocol::{Bond, Now};
 
 const USERS: [&str; 3] = ["alice", "bob", "carol"];
@@ -91,16 +91,20 @@ impl World {
     fn command(&mut self, user: usize) -> bool {
         let other = (user + 1 + self.chance.below(USERS.len() - 1)) % USERS.len();
         let name = USERS[other].to_owned();
-        let command = match self.chance.below(20) {
+        let command = match self.chance.below(24) {
             0..=4 => Command::Befriend { name, note: String::new() },
             5..=8 => Command::Accept { name },
-            9..=13 if self.peaceful => Command::MarkRead { friend: name },
+            9..=13 if self.peaceful => Command::MarkRead { friend: name, up_to: i64::MAX },
             9 => Command::Decline { name },
             10 => Command::Withdraw { name },
             11 => Command::Unfriend { name },
             12 if self.chance.one_in(3) => Command::Block { name },
             13 => Command::Unblock { name },
-            14 => Command::MarkRead { friend: name },
+            14 => Command::MarkRead { friend: name, up_to: i64::MAX },
+            15 | 16 => match self.change(user, name) {
+                Some(command) => command,
+                None => return false,
+            },
             _ => {
                 self.sent += 1;
                 Command::Send { to: name, text: self.sent.to_string() }
@@ -111,6 +115,20 @@ impl World {
         }
         self.stores[user].command(USERS[user], &command, &Now::new()).unwrap();
         true
+    }
+
+    /// A change to something that was said before.
+    fn change(&mut self, user: usize, friend: String) -> Option<Command> {
+        let said = self.stores[user].history(&friend, Span::Newest, 1000).unwrap().messages;
+        let message = said.get(self.chance.below(said.len().max(1)))?;
+        let row = message.row;
+        self.sent += 1;
+        Some(match self.chance.below(5) {
+            0 | 1 => Command::Edit { friend, row, text: format!("edited {}", self.sent) },
+            2 if self.chance.one_in(3) => Command::Delete { friend, row },
+            3 => Command::React { friend, row, mark: None },
+            _ => Command::React { friend, row, mark: Some(self.sent.to_string()) },
+        })
     }
 
     /// Brings the broker in line with what the store says. Returns whether there was anything to do.
@@ -296,15 +314,16 @@ impl World {
     /// What arrived is what was sent, in order and once; and whoever has a receipt can rely on it.
     fn check_messages(&self, one: usize, other: usize) {
         let of = |user: usize, with: usize, direction| -> Vec<Message> {
-            let (all, _) = self.stores[user].history(USERS[with], None, 1000).unwrap();
-            all.into_iter().filter(|message| message.direction == direction).collect()
+            let page = self.stores[user].history(USERS[with], Span::Newest, 1000).unwrap();
+            page.messages.into_iter().filter(|message| message.direction == direction).collect()
         };
         let sent = of(one, other, Direction::Outgoing);
         let got = of(other, one, Direction::Incoming);
         let mut rest = sent.iter();
         for message in &got {
-            let found = rest.any(|sent| sent.id == message.id && sent.text == message.text);
-            assert!(found, "{:?} was repeated, forged or overtaken", message.text);
+            let found = rest.find(|sent| sent.id == message.id);
+            let Some(sent) = found else { panic!("{:?} was repeated, forged or overtaken", message.text) };
+            self.check_content(one, other, sent, message);
         }
         for message in sent {
             assert_ne!(message.state, Delivery::Queued, "{:?} waits for nothing", message.text);
@@ -316,9 +335,23 @@ impl World {
             if message.state == Delivery::Sent && !self.parted.contains(&(other, one)) {
                 assert!(arrived, "{:?} was sent, and is lost", message.text);
             }
-            let known = matches!(message.state, Delivery::Delivered | Delivery::Read);
+            let known = message.deleted || matches!(message.state, Delivery::Delivered | Delivery::Read);
             assert!(known || !self.peaceful, "{:?} is {:?} among friends", message.text, message.state);
         }
+    }
+}
+
+impl World {
+    /// Whoever was a friend all the time has the newest form of everything.
+    fn check_content(&self, one: usize, other: usize, sent: &Message, got: &Message) {
+        assert_ne!(sent.amending, Amending::Waiting, "a change of {:?} waits for nothing", sent.text);
+        if self.parted.contains(&(one, other)) || self.parted.contains(&(other, one)) {
+            return;
+        }
+        let content = |message: &Message| (message.text.clone(), message.revision, message.deleted);
+        assert_eq!(content(sent), content(got), "{} and {} disagree", USERS[one], USERS[other]);
+        let marks = (&sent.our_mark, &sent.their_mark);
+        assert_eq!(marks, (&got.their_mark, &got.our_mark), "about {:?}", sent.text);
     }
 }
 

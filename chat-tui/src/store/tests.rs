@@ -6,17 +6,17 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::*;
-use crate::session::api::{Command, Delivery, Direction, Event, FriendStatus};
+use crate::session::api::{Command, Delivery, Direction, Event, FriendStatus, Page, Span};
 use crate::session::protocol::{Bond, Now};
 
 /// A user's store, with another session of the same user next to it.
-struct Bench {
-    store: Store,
-    dir: TempDir,
+pub(super) struct Bench {
+    pub store: Store,
+    pub dir: TempDir,
 }
 
 impl Bench {
-    fn new() -> Bench {
+    pub fn new() -> Bench {
         let dir = TempDir::new().unwrap();
         Bench { store: Store::open(dir.path()).unwrap(), dir }
     }
@@ -25,12 +25,12 @@ impl Bench {
         Store::open(self.dir.path()).unwrap()
     }
 
-    fn run(&self, command: Command) -> Vec<Event> {
+    pub fn run(&self, command: Command) -> Vec<Event> {
         self.store.command("alice", &command, &Now::new()).unwrap()
     }
 
     /// Makes `name` a friend; returns our queue for them and theirs for us.
-    fn befriend(&self, name: &str) -> (String, String) {
+    pub fn befriend(&self, name: &str) -> (String, String) {
         let theirs = friend_queue_name();
         self.run(Command::Befriend { name: name.into(), note: String::new() });
         let ours = self.store.peer(name).unwrap().asked.unwrap().queue;
@@ -38,7 +38,7 @@ impl Bench {
         (ours, theirs)
     }
 
-    fn arrive(&self, queue: &str, from: &str, body: Body, reply_to: &str) -> Uuid {
+    pub fn arrive(&self, queue: &str, from: &str, body: Body, reply_to: &str) -> Uuid {
         let envelope = Envelope { user_id: Some(from.into()), ..Envelope::new(body) }.with_reply_to(reply_to);
         let id = envelope.id;
         let events = self.store.arrived("alice", &[Arrival { queue: queue.into(), envelope }]).unwrap();
@@ -46,16 +46,16 @@ impl Bench {
         id
     }
 
-    fn send(&self, to: &str, text: &str) -> Uuid {
+    pub fn send(&self, to: &str, text: &str) -> Uuid {
         assert_eq!(self.run(Command::Send { to: to.into(), text: text.into() }), []);
-        self.store.history(to, None, 1).unwrap().0[0].id
+        self.store.history(to, Span::Newest, 1).unwrap().messages[0].id
     }
 
-    fn outbox(&self) -> Vec<Waiting> {
+    pub fn outbox(&self) -> Vec<Waiting> {
         outbox(&self.store)
     }
 
-    fn settle_all(&self, fate: Fate) {
+    pub fn settle_all(&self, fate: Fate) {
         let fates: Vec<_> = self
             .outbox()
             .into_iter()
@@ -65,8 +65,8 @@ impl Bench {
     }
 
     fn texts(&self, friend: &str) -> Vec<(String, Delivery)> {
-        let (messages, _) = self.store.history(friend, None, 100).unwrap();
-        messages.into_iter().map(|message| (message.text, message.state)).collect()
+        let page = self.store.history(friend, Span::Newest, 100).unwrap();
+        page.messages.into_iter().map(|message| (message.text, message.state)).collect()
     }
 }
 
@@ -81,7 +81,7 @@ fn outbox(store: &Store) -> Vec<Waiting> {
     all
 }
 
-fn text(text: &str) -> Body {
+pub(super) fn text(text: &str) -> Body {
     Body::Message { text: text.into(), reply_to_id: None }
 }
 
@@ -238,7 +238,7 @@ fn receipts_are_batched_and_owed_until_they_are_in_the_outbox() {
     let ids: Vec<_> = (0..300).map(|n| bench.arrive(&ours, "bob", text(&n.to_string()), &theirs)).collect();
     assert!(bench.store.write_receipts().unwrap());
     assert!(!bench.store.write_receipts().unwrap(), "nothing is owed twice");
-    bench.run(Command::MarkRead { friend: "bob".into() });
+    bench.run(Command::MarkRead { friend: "bob".into(), up_to: i64::MAX });
     assert_eq!(bench.store.friends().unwrap()[0].unread, 0);
     assert!(bench.store.write_receipts().unwrap());
     let mut told = [Vec::new(), Vec::new()];
@@ -262,18 +262,40 @@ fn history_comes_in_pages() {
         bench.send("bob", &n.to_string());
         bench.send("carol", "between");
     }
-    let (mut seen, mut before, mut pages) = (Vec::new(), None, 0);
+    let (mut seen, mut span, mut pages) = (Vec::new(), Span::Newest, 0);
     loop {
-        let (page, more) = bench.store.history("bob", before, 10).unwrap();
-        before = page.first().map(|message| message.row);
-        seen.splice(0..0, page.into_iter().map(|message| message.text));
+        let Page { messages, older, newer } = bench.store.history("bob", span, 10).unwrap();
+        assert_eq!(newer, pages > 0);
+        span = Span::Before(messages[0].row);
+        seen.splice(0..0, messages.into_iter().map(|message| message.text));
         pages += 1;
-        if !more {
+        if !older {
             break;
         }
     }
     assert_eq!((seen.len(), pages), (25, 3));
     assert!(seen.iter().enumerate().all(|(n, text)| *text == n.to_string()));
+    let mut span = Span::After(0);
+    for (from, older, newer) in [(0, false, true), (10, true, true), (20, true, false)] {
+        let page = bench.store.history("bob", span, 10).unwrap();
+        assert_eq!(
+            (page.messages[0].text.as_str(), page.older, page.newer),
+            (&*from.to_string(), older, newer)
+        );
+        span = Span::After(page.messages.last().unwrap().row);
+    }
+    let row = |text: &str| -> i64 {
+        let all = bench.store.history("bob", Span::Newest, 100).unwrap().messages;
+        all.iter().find(|message| message.text == text).unwrap().row
+    };
+    for (middle, first, last, older, newer) in
+        [("12", "7", "16", true, true), ("0", "0", "9", false, true), ("24", "19", "24", true, false)]
+    {
+        let page = bench.store.history("bob", Span::Around(row(middle)), 10).unwrap();
+        let texts = (page.messages[0].text.as_str(), page.messages.last().unwrap().text.as_str());
+        assert_eq!((texts, page.older, page.newer), ((first, last), older, newer), "around {middle}");
+    }
+    assert_eq!(bench.store.history("nobody", Span::Newest, 10).unwrap(), Page::default());
 }
 
 #[test]
@@ -309,7 +331,7 @@ fn a_state_from_the_future_is_refused_untouched() {
     let bench = Bench::new();
     bench.store.connection.execute_batch("PRAGMA user_version = 99").unwrap();
     let Err(error) = Store::open(bench.dir.path()) else { panic!("opened") };
-    assert!(matches!(error, StoreError::Newer { found: 99, known: 1 }));
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 2 }));
     assert!(error.to_string().contains("update chat-tui"));
 }
 

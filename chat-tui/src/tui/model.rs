@@ -174,6 +174,11 @@ impl Model {
         self.friends.iter().find(|f| f.name == name)
     }
 
+    /// How the person calls `name`.
+    pub fn called<'a>(&'a self, name: &'a str) -> &'a str {
+        self.friend(name).map_or(name, Friend::called)
+    }
+
     /// How `friend` is, as far as that can be known now.
     pub fn presence(&self, friend: &Friend) -> Option<Presence> {
         matches!(self.connection, Connection::Online { .. }).then_some(friend.presence)
@@ -338,7 +343,8 @@ impl Model {
 
     /// The columns of the messages shown.
     pub fn message_columns(&self) -> layout::MessageColumns {
-        let name = self.shown_friend().map_or(0, text::columns).max(text::columns("you"));
+        let name = self.shown_friend().map_or(0, |name| text::columns(self.called(name)));
+        let name = name.max(text::columns("you"));
         layout::message_columns(self.areas().timeline.width, name)
     }
 

@@ -35,6 +35,8 @@ pub enum Role {
     Notice,
     Error,
     Link,
+    /// Code in a message.
+    Code,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
@@ -85,7 +87,7 @@ impl Theme {
 /// Without colours: what is left has to tell everything.
 fn plain(role: Role) -> Style {
     Style::new().add_modifier(match role {
-        Role::Text | Role::Own | Role::Online | Role::Away | Role::Notice | Role::NewLine => {
+        Role::Text | Role::Own | Role::Online | Role::Away | Role::Notice | Role::NewLine | Role::Code => {
             Modifier::empty()
         }
         Role::Quiet | Role::Offline => Modifier::DIM,
@@ -99,7 +101,7 @@ fn plain(role: Role) -> Style {
 fn dark(role: Role) -> Style {
     let style = plain(role);
     match role {
-        Role::Own | Role::Key | Role::Notice => style.fg(Color::Cyan),
+        Role::Own | Role::Key | Role::Notice | Role::Code => style.fg(Color::Cyan),
         Role::Friend | Role::Online => style.fg(Color::Green),
         Role::Away | Role::News | Role::NewLine => style.fg(Color::Yellow),
         Role::Error => style.fg(Color::Red),
@@ -112,7 +114,7 @@ fn light(role: Role) -> Style {
     let style = plain(role).remove_modifier(Modifier::DIM);
     match role {
         Role::Quiet | Role::Offline | Role::Heading => style.fg(Color::DarkGray),
-        Role::Own | Role::Key | Role::Notice => style.fg(Color::Blue),
+        Role::Own | Role::Key | Role::Notice | Role::Code => style.fg(Color::Blue),
         Role::Friend | Role::Online => style.fg(Color::Green),
         Role::Away | Role::News | Role::NewLine => style.fg(Color::Magenta),
         Role::Error => style.fg(Color::Red),
@@ -123,7 +125,7 @@ fn light(role: Role) -> Style {
 fn contrast(role: Role) -> Style {
     let style = plain(role).remove_modifier(Modifier::DIM).fg(Color::White).bg(Color::Black);
     match role {
-        Role::Own | Role::Key | Role::Notice => style.fg(Color::LightCyan),
+        Role::Own | Role::Key | Role::Notice | Role::Code => style.fg(Color::LightCyan),
         Role::Friend | Role::Online => style.fg(Color::LightGreen),
         Role::Away | Role::News | Role::NewLine => style.fg(Color::LightYellow),
         Role::Error => style.fg(Color::LightRed),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chat_tui::embedded::Embedded;
 use chat_tui::session::api::{
-    Command, Delivery, Direction, Event, Friend, FriendStatus, Message, Presence, RequestState,
+    Command, Delivery, Direction, Event, Friend, FriendStatus, Message, Presence, RequestState, Span,
 };
 use chat_tui::session::{Progress, Session, SessionConfig};
 use chat_tui::store::{Store, state_dir};
@@ -256,12 +256,12 @@ impl User {
     /// What is in the local state, oldest first.
     pub async fn stored(&self, friend: &str) -> Vec<Message> {
         let store = Store::open(&self.state).unwrap();
-        let (mut all, mut before) = (Vec::new(), None);
+        let (mut all, mut after) = (Vec::new(), 0);
         loop {
-            let (page, more) = store.history(friend, before, 1000).unwrap();
-            before = page.first().map(|message| message.row);
-            all.splice(0..0, page);
-            if !more {
+            let page = store.history(friend, Span::After(after), 1000).unwrap();
+            after = page.messages.last().map_or(after, |message| message.row);
+            all.extend(page.messages);
+            if !page.newer {
                 return all;
             }
         }

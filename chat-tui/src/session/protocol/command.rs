@@ -1,10 +1,14 @@
 //! What the person wants.
 
-use shared::message::{Body, NOTE_BYTES_MAX, TEXT_BYTES_MAX};
+use shared::message::{Body, MARK_BYTES_MAX, NOTE_BYTES_MAX, TEXT_BYTES_MAX};
 use shared::topology::check_user_name;
 
-use super::{Asked, Bond, Effect, Now, Outgoing, Peer, part};
+use super::amend::{delete, edit, react, retry};
+use super::{Asked, Bond, Effect, Now, Outgoing, Peer, Target, part};
 use crate::session::api::{Command, Delivery, RequestState};
+
+/// A nickname, in characters: the list has room for hardly more.
+pub const NICKNAME_CHARS_MAX: usize = 32;
 
 /// The peer a command is about, if it is one that [`decide`] takes.
 pub fn subject(command: &Command) -> Option<&str> {
@@ -15,18 +19,43 @@ pub fn subject(command: &Command) -> Option<&str> {
         | Command::Decline { name }
         | Command::Block { name }
         | Command::Unblock { name }
-        | Command::Unfriend { name } => Some(name),
-        Command::Send { to, .. } => Some(to),
-        Command::MarkRead { friend } | Command::SaveDraft { friend, .. } => Some(friend),
-        Command::LoadHistory { .. } | Command::Typing { .. } | Command::SetAway(_) | Command::Shutdown => {
-            None
-        }
+        | Command::Unfriend { name }
+        | Command::SetNickname { name, .. }
+        | Command::Mute { name, .. }
+        | Command::Archive { name, .. } => Some(name),
+        Command::Send { to, .. } | Command::Reply { to, .. } => Some(to),
+        Command::Edit { friend, .. }
+        | Command::Delete { friend, .. }
+        | Command::React { friend, .. }
+        | Command::Retry { friend, .. }
+        | Command::MarkRead { friend, .. }
+        | Command::SaveDraft { friend, .. } => Some(friend),
+        Command::LoadHistory { .. }
+        | Command::Search { .. }
+        | Command::Export { .. }
+        | Command::SetRetention { .. }
+        | Command::Typing { .. }
+        | Command::SetAway(_)
+        | Command::Shutdown => None,
     }
 }
 
-/// What to do about `command`, given `by` whom it is and the `peer` it is about.
-pub fn decide(me: &str, peer: &Peer, command: &Command, now: &Now) -> Vec<Effect> {
+/// The row of the message a command is about, if it is about one.
+pub fn target(command: &Command) -> Option<i64> {
+    match command {
+        Command::Reply { row, .. }
+        | Command::Edit { row, .. }
+        | Command::Delete { row, .. }
+        | Command::React { row, .. }
+        | Command::Retry { row, .. } => Some(*row),
+        _ => None,
+    }
+}
+
+/// What to do about `command`, given `by` whom it is, the `peer` it is about, and its `target`.
+pub fn decide(me: &str, peer: &Peer, target: Option<&Target>, command: &Command, now: &Now) -> Vec<Effect> {
     let refuse = |reason: String| vec![Effect::Refuse { command: command.clone(), reason }];
+    let about = || target.ok_or_else(|| "that message is not here any more".to_owned());
     let result = match command {
         Command::Befriend { note, .. } => befriend(me, peer, note, now),
         Command::Withdraw { .. } => withdraw(peer, now),
@@ -35,17 +64,30 @@ pub fn decide(me: &str, peer: &Peer, command: &Command, now: &Now) -> Vec<Effect
         Command::Block { .. } => block(me, peer),
         Command::Unblock { .. } => unblock(peer),
         Command::Unfriend { .. } => unfriend(peer),
-        Command::Send { text, .. } => return send(peer, text, command, now),
-        Command::MarkRead { .. } => Ok(vec![Effect::MarkRead]),
+        Command::Send { text, .. } => return send(peer, None, text, command, now),
+        // The answer goes out even if what it answers is gone meanwhile.
+        Command::Reply { text, .. } => return send(peer, target, text, command, now),
+        Command::Edit { text, .. } => about().and_then(|target| edit(peer, target, text, now)),
+        Command::Delete { .. } => about().and_then(|target| delete(peer, target, now)),
+        Command::React { mark, .. } => about().and_then(|target| react(peer, target, mark.as_deref(), now)),
+        Command::Retry { .. } => about().and_then(|target| retry(peer, target, now)),
+        Command::MarkRead { up_to, .. } => Ok(vec![Effect::MarkRead { up_to: *up_to }]),
         Command::SaveDraft { text, .. } => Ok(vec![Effect::SaveDraft(text.clone())]),
-        Command::LoadHistory { .. } | Command::Typing { .. } | Command::SetAway(_) | Command::Shutdown => {
-            Ok(Vec::new())
-        }
+        Command::SetNickname { nickname, .. } => set_nickname(nickname),
+        Command::Mute { muted, .. } => Ok(vec![Effect::SetMuted(*muted)]),
+        Command::Archive { archived, .. } => Ok(vec![Effect::SetArchived(*archived)]),
+        Command::LoadHistory { .. }
+        | Command::Search { .. }
+        | Command::Export { .. }
+        | Command::SetRetention { .. }
+        | Command::Typing { .. }
+        | Command::SetAway(_)
+        | Command::Shutdown => Ok(Vec::new()),
     };
     result.unwrap_or_else(refuse)
 }
 
-type Decision = Result<Vec<Effect>, String>;
+pub(super) type Decision = Result<Vec<Effect>, String>;
 
 fn befriend(me: &str, peer: &Peer, note: &str, now: &Now) -> Decision {
     let name = &peer.name;
@@ -177,28 +219,63 @@ fn unfriend(peer: &Peer) -> Decision {
     Ok(effects)
 }
 
-fn send(peer: &Peer, text: &str, command: &Command, now: &Now) -> Vec<Effect> {
+fn set_nickname(nickname: &str) -> Decision {
+    let nickname = nickname.trim();
+    if nickname.chars().any(char::is_control) {
+        return Err("a nickname is one line of text".into());
+    }
+    match nickname.chars().count() {
+        0 => Ok(vec![Effect::SetNickname(None)]),
+        chars if chars > NICKNAME_CHARS_MAX => {
+            Err(format!("the nickname has {chars} characters; {NICKNAME_CHARS_MAX} are the most"))
+        }
+        _ => Ok(vec![Effect::SetNickname(Some(nickname.to_owned()))]),
+    }
+}
+
+/// Why `text` cannot be what a message says.
+pub(super) fn check_text(text: &str) -> Result<(), String> {
+    match text.len() {
+        0 => Err("there is nothing to send: the text is empty".into()),
+        bytes if bytes > TEXT_BYTES_MAX => {
+            Err(format!("the text is {bytes} bytes long, a message holds {TEXT_BYTES_MAX}: send it in parts"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Why `mark` cannot be a reaction.
+pub(super) fn check_mark(mark: &str) -> Result<(), String> {
+    match mark {
+        "" => Err("there is no mark: give one, e.g. 👍".into()),
+        mark if mark.len() > MARK_BYTES_MAX => {
+            Err(format!("the mark is {} bytes long; {MARK_BYTES_MAX} are the most", mark.len()))
+        }
+        mark if mark.chars().any(|c| c.is_control() || c.is_whitespace()) => {
+            Err("a mark is one emoji or one word".into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn send(peer: &Peer, answers: Option<&Target>, text: &str, command: &Command, now: &Now) -> Vec<Effect> {
     let refuse = |reason: String| {
         // What was typed is kept, whatever becomes of it.
         vec![Effect::KeepAsDraft(text.to_owned()), Effect::Refuse { command: command.clone(), reason }]
     };
     let Bond::Friend { ours, theirs } = &peer.bond else { return refuse(not_a_friend(peer)) };
-    if text.is_empty() {
-        return refuse("there is nothing to send: the text is empty".into());
+    if let Err(reason) = check_text(text) {
+        return refuse(reason);
     }
-    if text.len() > TEXT_BYTES_MAX {
-        let bytes = text.len();
-        return refuse(format!(
-            "the text is {bytes} bytes long, a message holds {TEXT_BYTES_MAX}: send it in parts"
-        ));
-    }
-    let body = Body::Message { text: text.to_owned(), reply_to_id: None };
+    let answers = answers.map(|target| target.id);
+    let body = Body::Message { text: text.to_owned(), reply_to_id: answers };
     let message = now.envelope(body).with_reply_to(ours);
     vec![
         Effect::AddMessage {
             id: now.message_id,
             outgoing: true,
             text: text.to_owned(),
+            answers,
             at: now.at,
             state: Delivery::Queued,
         },
@@ -206,7 +283,7 @@ fn send(peer: &Peer, text: &str, command: &Command, now: &Now) -> Vec<Effect> {
     ]
 }
 
-fn not_a_friend(peer: &Peer) -> String {
+pub(super) fn not_a_friend(peer: &Peer) -> String {
     let name = &peer.name;
     match &peer.bond {
         Bond::Former { by_us: false } => {

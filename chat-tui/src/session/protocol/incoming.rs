@@ -135,15 +135,28 @@ pub fn letter(peer: &Peer, queue: &str, envelope: &Envelope, now: &Now) -> Vec<E
     let last_words = matches!(&peer.bond, Bond::Former { by_us: false }) && !peer.blocked;
     match &envelope.body {
         Body::Decline {} => effects.extend(declined(&peer, queue, envelope)),
-        Body::Message { text, .. } if friend || last_words => {
+        Body::Message { text, reply_to_id } if friend || last_words => {
             follow_rotation(&mut peer, queue, envelope, &mut effects);
             effects.push(Effect::AddMessage {
                 id: envelope.id,
                 outgoing: false,
                 text: text.clone(),
+                answers: *reply_to_id,
                 at: sent_at(envelope, now),
                 state: Delivery::Delivered,
             });
+        }
+        // Of what the friend wrote: nobody changes the words of somebody else.
+        Body::Edit { id, revision, text } if friend || last_words => {
+            let (id, revision, text) = (*id, *revision, text.clone());
+            effects.push(Effect::Rewrite { id, outgoing: false, revision, text });
+        }
+        Body::Delete { id } if friend || last_words => {
+            effects.push(Effect::Erase { id: *id, outgoing: false });
+        }
+        Body::Reaction { id, revision, mark } if friend || last_words => {
+            let (id, revision, mark) = (*id, *revision, mark.clone());
+            effects.push(Effect::Mark { id, by_us: false, revision, mark });
         }
         Body::Receipt { ids, state } if friend || last_words => {
             let state = match state {

@@ -4,10 +4,11 @@
 //! [`Effect`]s, which the store writes in one transaction and the engine then brings about at the broker. Whatever
 //! must survive a crash is therefore in the store before it is attempted.
 //!
-//! - [`command`]: what the person wants.
+//! - [`command`]: what the person wants; `amend`: of messages that were said before.
 //! - [`incoming`]: what arrived in the inbox and in friend queues.
 //! - [`publishing`]: what became of what we published.
 
+mod amend;
 pub mod command;
 pub mod incoming;
 pub mod publishing;
@@ -20,7 +21,7 @@ use shared::message::{Body, Envelope, PresenceState};
 use shared::topology::{DEFAULT_EXCHANGE, FRIENDS_EXCHANGE};
 use uuid::Uuid;
 
-use super::api::{Command, Delivery, RequestState};
+use super::api::{Amending, Command, Delivery, RequestState};
 
 /// Another user, as far as we know.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,6 +92,22 @@ impl Peer {
     pub fn open_request(&self) -> Option<&Asked> {
         self.asked.as_ref().filter(|asked| asked.is_open())
     }
+}
+
+/// A message that a command is about, as far as the decision needs it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    pub id: Uuid,
+    pub outgoing: bool,
+    pub text: String,
+    /// The message that it answers.
+    pub answers: Option<Uuid>,
+    pub state: Delivery,
+    pub revision: u32,
+    pub deleted: bool,
+    pub amending: Amending,
+    pub our_mark: Option<String>,
+    pub our_mark_revision: u32,
 }
 
 /// What a decision may need from the world.
@@ -169,6 +186,7 @@ pub enum Effect {
         id: Uuid,
         outgoing: bool,
         text: String,
+        answers: Option<Uuid>,
         at: SystemTime,
         state: Delivery,
     },
@@ -177,7 +195,37 @@ pub enum Effect {
         id: Uuid,
         state: Delivery,
     },
-    MarkRead,
+    /// The message of this side now reads so, unless it was deleted, or edited to a higher revision.
+    Rewrite {
+        id: Uuid,
+        outgoing: bool,
+        revision: u32,
+        text: String,
+    },
+    /// The message of this side is taken back.
+    Erase {
+        id: Uuid,
+        outgoing: bool,
+    },
+    /// Somebody put a mark on a message of either side, unless there is one of a higher revision.
+    Mark {
+        id: Uuid,
+        by_us: bool,
+        revision: u32,
+        mark: Option<String>,
+    },
+    /// What became of the edit `revision` of our message, or without one of its deletion.
+    Amended {
+        id: Uuid,
+        revision: Option<u32>,
+        to: Amending,
+    },
+    MarkRead {
+        up_to: i64,
+    },
+    SetNickname(Option<String>),
+    SetMuted(bool),
+    SetArchived(bool),
     SaveDraft(String),
     /// Keep the text as a draft unless there is one.
     KeepAsDraft(String),

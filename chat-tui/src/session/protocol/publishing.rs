@@ -5,7 +5,16 @@ use uuid::Uuid;
 
 use super::incoming::close_request;
 use super::{Bond, Effect, Now, Outgoing, Peer, part};
-use crate::session::api::{Command, Delivery, RequestState};
+use crate::session::api::{Amending, Command, Delivery, RequestState};
+
+/// What becomes of a change to one of our messages when its publish ends so.
+pub fn amended(body: &Body, to: Amending) -> Option<Effect> {
+    match body {
+        Body::Edit { id, revision, .. } => Some(Effect::Amended { id: *id, revision: Some(*revision), to }),
+        Body::Delete { id } => Some(Effect::Amended { id: *id, revision: None, to }),
+        _ => None,
+    }
+}
 
 /// The broker has it on its disk.
 pub fn confirmed(peer: &Peer, envelope: &Envelope) -> Vec<Effect> {
@@ -18,7 +27,7 @@ pub fn confirmed(peer: &Peer, envelope: &Envelope) -> Vec<Effect> {
             }
             _ => Vec::new(),
         },
-        _ => Vec::new(),
+        _ => amended(&envelope.body, Amending::Settled).into_iter().collect(),
     }
 }
 
@@ -28,6 +37,7 @@ pub fn returned(peer: &Peer, key: &str, envelope: &Envelope) -> Vec<Effect> {
     if let Body::Message { .. } = envelope.body {
         effects.push(Effect::Advance { id: envelope.id, state: Delivery::Returned });
     }
+    effects.extend(amended(&envelope.body, Amending::Lost));
     let Bond::Friend { ours, theirs } = &peer.bond else { return effects };
     if theirs != key {
         return effects;
@@ -64,7 +74,8 @@ pub fn refused(peer: &Peer, envelope: &Envelope, reason: &str) -> Vec<Effect> {
             command: Command::Accept { name: peer.name.clone() },
             reason: format!("the broker refused the answer: {reason}"),
         }],
-        _ => Vec::new(),
+        Body::Reaction { .. } => vec![Effect::Notice(format!("the broker refused your reaction: {reason}"))],
+        _ => amended(&envelope.body, Amending::Lost).into_iter().collect(),
     }
 }
 

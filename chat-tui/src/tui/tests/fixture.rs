@@ -7,7 +7,6 @@ use jiff::{SignedDuration, Timestamp};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::CellWidth;
-use uuid::Uuid;
 
 use crate::session::api::*;
 use crate::tui::keymap::Chord;
@@ -33,19 +32,14 @@ pub fn friend(name: &str, presence: Presence) -> Friend {
         unread: 0,
         last_message: None,
         draft: String::new(),
+        nickname: None,
+        muted: false,
+        archived: false,
     }
 }
 
 pub fn incoming(row: i64, friend: &str, text: &str, minutes_ago: u64) -> Message {
-    Message {
-        row,
-        id: Uuid::from_u128(row as u128),
-        friend: friend.to_owned(),
-        direction: Direction::Incoming,
-        text: text.to_owned(),
-        at: ago(minutes_ago),
-        state: Delivery::Delivered,
-    }
+    Message::new(row, friend, Direction::Incoming, text, ago(minutes_ago))
 }
 
 pub fn outgoing(row: i64, friend: &str, text: &str, minutes_ago: u64, state: Delivery) -> Message {
@@ -86,14 +80,11 @@ impl Ui {
     pub fn with_bob(width: u16, height: u16) -> Self {
         let mut ui = Ui::new(width, height);
         ui.event(Event::Friends(vec![friend("bob", Presence::Online), friend("erin", Presence::Away)]));
-        ui.event(Event::History {
-            friend: "bob".to_owned(),
-            messages: vec![
-                seen(incoming(1, "bob", "Good morning", 60)),
-                outgoing(2, "bob", "Hello bob", 58, Delivery::Read),
-            ],
-            more: false,
-        });
+        let messages = vec![
+            seen(incoming(1, "bob", "Good morning", 60)),
+            outgoing(2, "bob", "Hello bob", 58, Delivery::Read),
+        ];
+        ui.event(history("bob", messages, false));
         ui.take();
         ui
     }
@@ -194,6 +185,18 @@ pub fn draft(friend: &str, text: &str) -> Command {
     Command::SaveDraft { friend: friend.to_owned(), text: text.to_owned() }
 }
 
-pub fn mark_read(friend: &str) -> Command {
-    Command::MarkRead { friend: friend.to_owned() }
+pub fn mark_read(friend: &str, up_to: i64) -> Command {
+    Command::MarkRead { friend: friend.to_owned(), up_to }
+}
+
+/// The newest part of a history; `older` tells whether there is more above.
+pub fn history(friend: &str, messages: Vec<Message>, older: bool) -> Event {
+    let page = Page { messages, older, newer: false };
+    Event::History { friend: friend.to_owned(), span: Span::Newest, page }
+}
+
+/// What is above the row `before`.
+pub fn history_before(friend: &str, before: i64, messages: Vec<Message>, older: bool) -> Event {
+    let page = Page { messages, older, newer: true };
+    Event::History { friend: friend.to_owned(), span: Span::Before(before), page }
 }

@@ -23,7 +23,8 @@ fn any_status() -> impl Strategy<Value = FriendStatus> {
 }
 
 fn any_message() -> impl Strategy<Value = Message> {
-    (any_name(), any_text(), 0i64..500, any::<bool>(), 0u64..100_000, any_text()).prop_map(
+    let later = (any::<bool>(), 0u32..3, any::<bool>(), any::<Option<char>>());
+    let plain = (any_name(), any_text(), 0i64..500, any::<bool>(), 0u64..100_000, any_text()).prop_map(
         |(name, text, row, out, minutes, reason)| match out {
             true => outgoing(
                 row,
@@ -33,6 +34,42 @@ fn any_message() -> impl Strategy<Value = Message> {
                 if row % 5 == 0 { Delivery::Failed(reason) } else { Delivery::Sent },
             ),
             false => incoming(row, &name, &text, minutes),
+        },
+    );
+    (plain, later).prop_map(|(message, (answers, revision, deleted, mark))| {
+        let known = (message.row % 3 > 0).then(|| Quoted {
+            row: message.row - 1,
+            direction: message.direction,
+            text: message.text.clone(),
+        });
+        Message {
+            answers: answers.then_some(Box::new(Answered { id: message.id, known })),
+            revision,
+            deleted,
+            text: if deleted { String::new() } else { message.text.clone() },
+            their_mark: mark.map(String::from),
+            ..message
+        }
+    })
+}
+
+fn any_span() -> impl Strategy<Value = Span> {
+    prop_oneof![
+        Just(Span::Newest),
+        Just(Span::Unseen),
+        (0i64..500).prop_map(Span::Before),
+        (0i64..500).prop_map(Span::After),
+        (0i64..500).prop_map(Span::Around),
+    ]
+}
+
+/// As the session gives it: in the order of the rows, each once.
+fn any_page() -> impl Strategy<Value = Page> {
+    (proptest::collection::vec(any_message(), 0..30), any::<bool>(), any::<bool>()).prop_map(
+        |(mut messages, older, newer)| {
+            messages.sort_by_key(|m| m.row);
+            messages.dedup_by_key(|m| m.row);
+            Page { messages, older, newer }
         },
     )
 }
@@ -57,8 +94,12 @@ fn any_event() -> impl Strategy<Value = Event> {
     prop_oneof![
         friends,
         requests,
-        (any_name(), proptest::collection::vec(any_message(), 0..30), any::<bool>())
-            .prop_map(|(friend, messages, more)| Event::History { friend, messages, more }),
+        (any_name(), any_span(), any_page()).prop_map(|(friend, span, page)| Event::History {
+            friend,
+            span,
+            page
+        }),
+        any_message().prop_map(Event::MessageChanged),
         any_message().prop_map(Event::Message),
         any_name().prop_map(|friend| Event::Typing { friend }),
         any_name().prop_map(|by| Event::Unfriended { by }),

@@ -15,7 +15,7 @@ fn arrives(ui: &mut Ui, row: i64, text: &str) {
 fn long_history(ui: &mut Ui, count: i64, more: bool) {
     let messages =
         (1..=count).map(|n| seen(incoming(n + 1000, "bob", &format!("message {n}."), 30))).collect();
-    ui.event(Event::History { friend: "bob".into(), messages, more });
+    ui.event(history("bob", messages, more));
     ui.take();
 }
 
@@ -23,7 +23,7 @@ fn long_history(ui: &mut Ui, count: i64, more: bool) {
 fn what_is_before_the_eyes_is_marked_at_once() {
     let mut ui = Ui::with_bob(80, 24);
     arrives(&mut ui, 3, "news");
-    assert_eq!(ui.take(), [Effect::Session(mark_read("bob"))]);
+    assert_eq!(ui.take(), [Effect::Session(mark_read("bob", 3))]);
     ui.shows_not("─ new ─");
 }
 
@@ -45,7 +45,7 @@ fn what_is_not_truly_seen_is_not_marked() {
         arrives(&mut ui, 2000, "news");
         assert_eq!(ui.commands(), [], "{what}");
         come_back(&mut ui);
-        assert!(ui.commands().contains(&mark_read("bob")), "{what}: marked when seen");
+        assert!(ui.commands().contains(&mark_read("bob", 2000)), "{what}: marked when seen");
         ui.shows("─ new ─").shows("news");
         ui.msg(Msg::Tick);
         assert_eq!(ui.commands(), [], "{what}: marked once");
@@ -73,11 +73,11 @@ fn a_conversation_opens_where_one_left_off() {
     ]));
     ui.keys("tab");
     ui.take();
-    ui.event(Event::History { friend: "erin".into(), messages, more: false });
+    ui.event(history("erin", messages, false));
     ui.shows("message 1.").shows_not("message 60.").shows("new below");
     assert_eq!(ui.commands(), []);
     ui.keys("ctrl-end").shows("message 60.");
-    assert_eq!(ui.commands(), [mark_read("erin")]);
+    assert_eq!(ui.commands(), [mark_read("erin", 60)]);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn the_view_stays_when_scrolled_up() {
     assert_eq!(rows(&ui.screen()), rows(&before), "new messages below");
     let older = (1..=40).map(|n| seen(incoming(n + 100, "bob", &format!("older {n}."), 40))).collect();
     let before = ui.screen();
-    ui.event(Event::History { friend: "bob".into(), messages: older, more: false });
+    ui.event(history_before("bob", 1001, older, false));
     assert_eq!(rows(&ui.screen()), rows(&before), "older messages above");
     ui.keys("pagedown pagedown pagedown").shows("news");
 }
@@ -118,15 +118,15 @@ fn scrolling_a_page_down_and_up_comes_back() {
 fn older_pages_are_asked_for_near_the_top_and_once() {
     let mut ui = Ui::new(80, 24);
     ui.event(Event::Friends(vec![friend("bob", Presence::Online)]));
-    let ask = |before| Command::LoadHistory { friend: "bob".into(), before, limit: 100 };
-    assert_eq!(ui.commands(), [ask(None)]);
+    let ask = |span| Command::LoadHistory { friend: "bob".into(), span, limit: 100 };
+    assert_eq!(ui.commands(), [ask(Span::Unseen)]);
     long_history(&mut ui, 100, true);
     assert_eq!(ui.msg(Msg::Tick).commands(), []);
-    ui.keys("home");
-    assert_eq!(ui.commands(), [ask(Some(1001))]);
+    ui.keys("pageup pageup pageup pageup");
+    assert_eq!(ui.commands(), [ask(Span::Before(1001))]);
     assert_eq!(ui.keys("pageup").commands(), [], "not again while waiting");
     let older = (1..=20).map(|n| seen(incoming(n, "bob", &format!("older {n}."), 40))).collect();
-    ui.event(Event::History { friend: "bob".into(), messages: older, more: false });
+    ui.event(history_before("bob", 1001, older, false));
     assert_eq!(ui.keys("home").commands(), [], "there is nothing older");
     ui.shows("older 1.");
 }

@@ -25,21 +25,35 @@ fn chat(width: u16, height: u16) -> Ui {
     let grace = Friend { status: FriendStatus::Former, ..friend("grace", Presence::Online) };
     let long = Friend { ..friend("maximilian-alexander-the-third", Presence::Offline { last_seen: None }) };
     ui.event(Event::Friends(vec![bob, erin, frank, grace, long]));
-    ui.event(Event::History {
-        friend: "bob".into(),
-        messages: vec![
-            seen(incoming(1, "bob", "Did you see this? https://example.org/a-longer-address/that-goes-on.html", 1600)),
-            outgoing(2, "bob", "Yes! 👩‍👩‍👧 日本語も読めるよ。", 1590, Delivery::Read),
-            seen(incoming(3, "bob", "fn main() {\n\tprintln!(\"hi\");\n}", 45)),
-            outgoing(4, "bob", "Nice. The quick brown fox jumps over the lazy dog, and then it goes home to write a message that needs more than one line.", 40, Delivery::Read),
-            outgoing(5, "bob", "Shall we meet?", 39, Delivery::Delivered),
-            outgoing(6, "bob", "At eight?", 20, Delivery::Sent),
-            outgoing(7, "bob", "This one waits", 3, Delivery::Queued),
-            outgoing(8, "bob", "This one failed", 2, Delivery::Failed("It is too long for the broker. Send it in parts.".into())),
-            incoming(9, "bob", "See you", 1),
-        ],
-        more: false,
-    });
+    let messages = vec![
+        seen(incoming(
+            1,
+            "bob",
+            "Did you see this? https://example.org/a-longer-address/that-goes-on.html",
+            1600,
+        )),
+        outgoing(2, "bob", "Yes! 👩‍👩‍👧 日本語も読めるよ。", 1590, Delivery::Read),
+        seen(incoming(3, "bob", "fn main() {\n\tprintln!(\"hi\");\n}", 45)),
+        outgoing(
+            4,
+            "bob",
+            "Nice. The quick brown fox jumps over the lazy dog, and then it goes home to write a message that needs more than one line.",
+            40,
+            Delivery::Read,
+        ),
+        outgoing(5, "bob", "Shall we meet?", 39, Delivery::Delivered),
+        outgoing(6, "bob", "At eight?", 20, Delivery::Sent),
+        outgoing(7, "bob", "This one waits", 3, Delivery::Queued),
+        outgoing(
+            8,
+            "bob",
+            "This one failed",
+            2,
+            Delivery::Failed("It is too long for the broker. Send it in parts.".into()),
+        ),
+        incoming(9, "bob", "See you", 1),
+    ];
+    ui.event(history("bob", messages, false));
     if width < 50 {
         ui.keys("enter");
     }

@@ -3,22 +3,29 @@
 //! Only what is in view is laid out: rows are found by walking from the anchor (the newest message, or
 //! the row on top of the view when scrolled up), so a long history costs nothing. Breaking a text into
 //! rows is remembered with the message, by its revision and the width.
+//!
+//! Of a long history only a part is here, the window: [`window`] moves it when the view comes near one of its ends.
 
 mod clock;
 mod scroll;
+mod select;
+mod window;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use uuid::Uuid;
 
 use super::text::{self, Row};
-use crate::session::api::{Delivery, Direction, Message};
+use crate::session::api::{Amending, Delivery, Direction, Message, Span};
 pub use clock::{day_label, local, moment, time_label};
 use scroll::Anchor;
+pub use scroll::DELETED;
+
+/// What a message begins with that tells what its sender does.
+const ME: &str = "/me ";
 
 /// Of a conversation that is not shown, older messages are let go; they can be asked for again.
-const KEPT_MESSAGES_MAX: usize = 500;
+const KEPT_MESSAGES_MAX: usize = 200;
 
 /// Messages of one sender this close to each other stand under one name.
 const GROUP_MINUTES: i64 = 10;
@@ -39,6 +46,31 @@ struct Wrapped {
     rows: Vec<Row>,
 }
 
+impl Entry {
+    /// Whether the message tells what its sender does, as `/me waves`.
+    pub fn is_deed(&self) -> bool {
+        self.message.text.strip_prefix(ME).is_some_and(|deed| !deed.trim().is_empty())
+    }
+
+    /// What is shown besides the text: edits, what became of them, reactions. None if there is nothing.
+    pub fn notes(&self) -> Option<String> {
+        let message = &self.message;
+        let mut notes = Vec::new();
+        match (message.deleted, message.amending) {
+            (true, Amending::Settled) => {}
+            (true, Amending::Waiting) => notes.push("not told yet".to_owned()),
+            (true, Amending::Lost) => notes.push(format!("{} still has it", message.friend)),
+            (false, _) if message.revision == 0 => {}
+            (false, Amending::Settled) => notes.push("edited".to_owned()),
+            (false, Amending::Waiting) => notes.push("edited, not sent yet".to_owned()),
+            (false, Amending::Lost) => notes.push("edited, but the edit did not arrive".to_owned()),
+        }
+        notes.extend(message.our_mark.as_ref().map(|mark| format!("{mark} you")));
+        notes.extend(message.their_mark.as_ref().map(|mark| format!("{mark} {}", message.friend)));
+        if notes.is_empty() { None } else { Some(notes.join(" · ")) }
+    }
+}
+
 /// One row of the view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line {
@@ -48,12 +80,27 @@ pub enum Line {
     New,
     /// Sender and time of a group, where there is no room for columns.
     Sender(usize),
+    /// What the entry answers.
+    Quote(usize),
     /// The bytes `row` of the entry's text.
     Text { entry: usize, row: Row, first: bool, last: bool },
+    /// The notes of the entry, where they do not fit behind its text.
+    Notes(usize),
     /// Why the entry could not be sent.
     Reason { entry: usize, row: Row },
     /// A row of the remark at the end.
     Remark(Row),
+}
+
+impl Line {
+    /// The message that the row belongs to.
+    pub fn entry(self) -> Option<usize> {
+        match self {
+            Line::Day(_) | Line::New | Line::Remark(_) => None,
+            Line::Sender(entry) | Line::Quote(entry) | Line::Notes(entry) => Some(entry),
+            Line::Text { entry, .. } | Line::Reason { entry, .. } => Some(entry),
+        }
+    }
 }
 
 /// The room for messages.
@@ -75,15 +122,27 @@ pub struct Timeline {
     visible: Vec<Line>,
     /// Rows of the view that the messages do not fill.
     blank: usize,
-    /// The first message that was not seen before.
-    new_from: Option<Uuid>,
+    /// The row of the first message that was not seen before.
+    new_from: Option<i64>,
     /// Shown below the newest message.
     remark: Option<String>,
-    /// The newest page has come.
+    /// Some part of the history has come.
     loaded: bool,
-    more: bool,
-    /// A page was asked for that has not come.
-    asked: bool,
+    /// There are messages above and below the window.
+    older: bool,
+    newer: bool,
+    /// A part was asked for that has not come.
+    asked: Option<Span>,
+    /// A part that is to be shown instead of this one.
+    wanted: Option<Span>,
+    /// The message to bring into view when its part has come.
+    target: Option<i64>,
+    /// Messages below the window that were not seen, as far as they were heard of.
+    unseen_beyond: usize,
+    /// The newest row that was heard of.
+    newest_row: i64,
+    /// The row of the message that is chosen.
+    chosen: Option<i64>,
     /// The conversation was just opened: the view begins where the person left off.
     opening: bool,
 }
@@ -100,8 +159,14 @@ impl Timeline {
             new_from: None,
             remark: None,
             loaded: false,
-            more: false,
-            asked: false,
+            older: false,
+            newer: false,
+            asked: None,
+            wanted: None,
+            target: None,
+            unseen_beyond: 0,
+            newest_row: 0,
+            chosen: None,
             opening: true,
         }
     }
@@ -126,76 +191,18 @@ impl Timeline {
         self.remark = remark;
     }
 
-    /// Adds a page of history. Messages that are there already take the newer state.
-    pub fn add_page(&mut self, messages: Vec<Message>, more: bool) {
-        let oldest = self.entries.first().map(|e| e.message.row);
-        let reaches_back = match (oldest, messages.first()) {
-            (Some(oldest), Some(first)) => first.row <= oldest,
-            _ => true,
-        };
-        if reaches_back {
-            self.more = more;
-        }
-        self.asked = false;
-        self.loaded = true;
-        for message in messages {
-            self.add(message);
-        }
-    }
-
-    /// Adds a message where it belongs; true when it was not there.
-    pub fn add(&mut self, message: Message) -> bool {
-        if let Some(entry) = self.entries.iter_mut().rev().find(|e| e.message.id == message.id) {
-            if entry.message.text != message.text {
-                entry.revision += 1;
-            }
-            entry.message = message;
-            return false;
-        }
-        let at = local(message.at, &self.zone);
-        let place = self.entries.partition_point(|e| e.message.row <= message.row);
-        self.entries.insert(place, Entry { message, at, revision: 0, wrapped: None });
-        true
-    }
-
-    pub fn set_state(&mut self, id: Uuid, state: Delivery) {
-        if let Some(entry) = self.entries.iter_mut().rev().find(|e| e.message.id == id) {
-            entry.message.state = state;
-        }
-    }
-
-    /// The page to ask for now, if any: `Some(None)` is the newest, `Some(Some(row))` the one before
-    /// `row`. Marks it as asked for.
-    pub fn page_to_ask(&mut self) -> Option<Option<i64>> {
-        if self.asked {
-            return None;
-        }
-        let page = if !self.loaded {
-            Some(None)
-        } else if self.more && self.is_near_oldest() {
-            self.entries.first().map(|e| Some(e.message.row))
-        } else {
-            None
-        };
-        self.asked = page.is_some();
-        page
-    }
-
-    /// A page that was asked for will not come.
-    pub fn page_failed(&mut self) {
-        self.asked = false;
-        self.more = false;
-        self.loaded = true;
-    }
-
     /// The conversation is opened, or left: the view starts anew.
     pub fn open(&mut self) {
-        if self.entries.len() > KEPT_MESSAGES_MAX {
-            self.entries.drain(..self.entries.len() - KEPT_MESSAGES_MAX);
-            self.more = true;
+        let surplus = self.entries.len().saturating_sub(KEPT_MESSAGES_MAX);
+        if self.newer || self.entries[..surplus].iter().any(|e| is_unseen(&e.message)) {
+            self.forget();
+        } else if surplus > 0 {
+            self.entries.drain(..surplus);
+            self.older = true;
         }
         self.opening = true;
         self.new_from = None;
+        self.chosen = None;
         self.anchor = Anchor::Newest;
     }
 
@@ -212,8 +219,8 @@ impl Timeline {
         }
         let line_is_old = self
             .new_from
-            .is_none_or(|id| self.entries.iter().any(|e| e.message.id == id && !is_unseen(&e.message)));
-        if let (Some(first), true) = (self.first_unseen().map(|m| m.id), line_is_old) {
+            .is_none_or(|row| self.entries.iter().any(|e| e.message.row == row && !is_unseen(&e.message)));
+        if let (Some(first), true) = (self.first_unseen().map(|m| m.row), line_is_old) {
             self.new_from = Some(first);
             if self.opening {
                 self.anchor = Anchor::Top { message: first, line: -1 };
@@ -256,6 +263,8 @@ impl Timeline {
         let (previous, this) = (&self.entries[index - 1], &self.entries[index]);
         previous.message.direction != this.message.direction
             || minutes_between(previous, this) >= GROUP_MINUTES
+            || previous.is_deed()
+            || this.is_deed()
     }
 
     /// Whether the time is shown at this message.
@@ -267,7 +276,7 @@ impl Timeline {
     }
 
     fn is_first_new(&self, index: usize) -> bool {
-        self.new_from == Some(self.entries[index].message.id)
+        self.new_from == Some(self.entries[index].message.row)
     }
 
     fn text_rows(&mut self, index: usize) -> &[Row] {
@@ -277,8 +286,14 @@ impl Timeline {
         if stale {
             entry.wrapped = None;
         }
-        let (text, revision) = (&entry.message.text, entry.revision);
-        &entry.wrapped.get_or_insert_with(|| Wrapped { width, revision, rows: text::wrap(text, width) }).rows
+        let (revision, skipped) = (entry.revision, if entry.is_deed() { ME.len() } else { 0 });
+        let text = &entry.message.text[skipped..];
+        let wrap = || {
+            let shifted = |row: Row| Row { start: row.start + skipped, end: row.end + skipped };
+            let rows = text::wrap_message(text, width).into_iter().map(shifted).collect();
+            Wrapped { width, revision, rows }
+        };
+        &entry.wrapped.get_or_insert_with(wrap).rows
     }
 }
 

@@ -1,18 +1,21 @@
 //! ★ The view on a timeline: an anchor, and the rows around it.
 
-use uuid::Uuid;
-
 use super::{Line, Timeline, Viewport, is_unseen};
-use crate::session::api::Delivery;
-use crate::tui::text;
+use crate::session::api::{Delivery, Span};
+use crate::tui::text::{self, Row};
+
+/// In place of the text of a message that was taken back.
+pub const DELETED: &str = "deleted";
+/// Columns between a text and its notes.
+const NOTES_GAP: usize = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Anchor {
     /// The view follows the newest message.
     Newest,
-    /// This row is on top of the view, whatever is added before or behind. `line` counts from the first
+    /// This row of the message (by its row in the history) is on top of the view, whatever is added before or behind. `line` counts from the first
     /// row of the message's text; what stands above the text (day, sender) is negative.
-    Top { message: Uuid, line: isize },
+    Top { message: i64, line: isize },
 }
 
 impl Timeline {
@@ -28,7 +31,7 @@ impl Timeline {
 
     /// Whether the newest message is in view.
     pub fn is_at_newest(&self) -> bool {
-        self.anchor == Anchor::Newest
+        self.anchor == Anchor::Newest && !self.newer
     }
 
     /// How many messages that were not seen are below the view.
@@ -38,7 +41,7 @@ impl Timeline {
             _ => None,
         });
         let first_below = last.map_or(0, |last| last + 1).min(self.entries.len());
-        self.entries[first_below..].iter().filter(|e| is_unseen(&e.message)).count()
+        self.entries[first_below..].iter().filter(|e| is_unseen(&e.message)).count() + self.unseen_beyond
     }
 
     /// The newest message of which something is in view.
@@ -54,9 +57,7 @@ impl Timeline {
         self.viewport = viewport;
         let top = match self.anchor {
             Anchor::Newest => None,
-            Anchor::Top { message, line } => {
-                self.entries.iter().position(|e| e.message.id == message).map(|index| (index, line))
-            }
+            Anchor::Top { message, line } => self.index_of(message).map(|index| (index, line)),
         };
         match top.and_then(|(index, line)| self.lay_out_from(index, line)) {
             Some(rows) => {
@@ -83,17 +84,43 @@ impl Timeline {
 
     pub fn scroll_to_newest(&mut self) {
         self.anchor = Anchor::Newest;
+        self.target = None;
+        self.wanted = self.newer.then_some(Span::Newest);
         self.lay_out(self.viewport);
     }
 
-    /// To the oldest message at hand.
+    /// To the oldest message.
     pub fn scroll_to_oldest(&mut self) {
+        if self.older {
+            // There is nothing before row 0.
+            (self.wanted, self.target) = (Some(Span::Around(0)), None);
+            return;
+        }
+        self.wanted = None;
+        self.show_oldest();
+    }
+
+    pub(super) fn show_oldest(&mut self) {
         if let Some(first) = self.entries.first() {
-            let message = first.message.id;
+            let message = first.message.row;
             let line = -(self.lines_above(0).len() as isize);
             self.anchor = Anchor::Top { message, line };
         }
         self.lay_out(self.viewport);
+    }
+
+    /// The message on top of the view.
+    pub(super) fn top_index(&self) -> Option<usize> {
+        match self.anchor {
+            Anchor::Top { message, .. } => self.index_of(message),
+            Anchor::Newest => self.visible.iter().find_map(|line| line.entry()),
+        }
+    }
+
+    /// Whether the view comes within its own height of the newest message at hand.
+    pub(super) fn is_near_newest(&self) -> bool {
+        let last = self.visible.iter().rev().find_map(|line| line.entry());
+        last.is_none_or(|last| last + self.viewport.height + 1 >= self.entries.len())
     }
 
     /// Whether the view comes within its own height of the oldest message at hand.
@@ -139,7 +166,7 @@ impl Timeline {
     fn top(&mut self) -> Option<(usize, usize)> {
         let (index, skipped) = match (self.anchor, self.visible.first().copied()?) {
             (Anchor::Top { message, line }, _) => {
-                let index = self.entries.iter().position(|e| e.message.id == message)?;
+                let index = self.index_of(message)?;
                 (index, self.lines_above(index).len() as isize + line)
             }
             (Anchor::Newest, _) => return self.top_at_newest(),
@@ -172,7 +199,7 @@ impl Timeline {
 
     fn set_top(&mut self, index: usize, row: usize) {
         let line = row as isize - self.lines_above(index).len() as isize;
-        self.anchor = Anchor::Top { message: self.entries[index].message.id, line };
+        self.anchor = Anchor::Top { message: self.entries[index].message.row, line };
     }
 
     /// The rows from row `line` of entry `index` on; `None` when they do not fill the view, so that
@@ -217,16 +244,20 @@ impl Timeline {
     }
 
     /// All rows of one entry: what stands above it, then its text.
-    fn block(&mut self, index: usize) -> Vec<Line> {
+    pub(super) fn block(&mut self, index: usize) -> Vec<Line> {
         let mut lines = self.lines_above(index);
         let rows = self.text_rows(index);
         let last = rows.len() - 1;
+        let last_row = rows[last];
         lines.extend(rows.iter().enumerate().map(|(n, row)| Line::Text {
             entry: index,
             row: *row,
             first: n == 0,
             last: n == last,
         }));
+        if self.entries[index].notes().is_some() && self.notes_beside(index, last_row).is_none() {
+            lines.push(Line::Notes(index));
+        }
         if let Delivery::Failed(reason) = &self.entries[index].message.state {
             let rows = text::wrap(reason, self.viewport.width);
             lines.extend(rows.into_iter().map(|row| Line::Reason { entry: index, row }));
@@ -234,7 +265,19 @@ impl Timeline {
         lines
     }
 
-    fn lines_above(&self, index: usize) -> Vec<Line> {
+    /// The notes of the entry, if they fit behind the last row of its text, and the columns before them.
+    pub fn notes_beside(&self, index: usize, last_row: Row) -> Option<(usize, String)> {
+        let entry = self.entries.get(index)?;
+        let notes = entry.notes()?;
+        let text = match entry.message.deleted {
+            true => DELETED,
+            false => entry.message.text[last_row.start..last_row.end].trim_end(),
+        };
+        let before = text::columns(text) + NOTES_GAP;
+        (before + text::columns(&notes) <= self.viewport.width).then_some((before, notes))
+    }
+
+    pub(super) fn lines_above(&self, index: usize) -> Vec<Line> {
         let mut lines = Vec::new();
         if self.starts_day(index) {
             lines.push(Line::Day(index));
@@ -244,6 +287,9 @@ impl Timeline {
         }
         if self.viewport.stacked && self.starts_group(index) {
             lines.push(Line::Sender(index));
+        }
+        if self.entries[index].message.answers.is_some() {
+            lines.push(Line::Quote(index));
         }
         lines
     }

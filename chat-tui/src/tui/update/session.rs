@@ -5,7 +5,9 @@ use std::cmp::Reverse;
 use jiff::Timestamp;
 
 use super::{Effect, after, complain, inform};
-use crate::session::api::{Command, Direction, Event, Friend, FriendStatus, Message, Request, RequestState};
+use crate::session::api::{
+    Command, Direction, Event, Friend, FriendStatus, Message, Page, Request, RequestState, Span,
+};
 use crate::tui::model::{Model, NoticeKind};
 
 /// Shown that long after the last sign of typing.
@@ -23,8 +25,14 @@ pub fn event(model: &mut Model, event: Event, now: Timestamp, effects: &mut Vec<
             call_for_requests(model, &requests, effects);
             model.requests = requests;
         }
-        Event::History { friend, messages, more } => add_history(model, &friend, messages, more),
+        Event::History { friend, span, page } => add_history(model, &friend, span, page),
+        Event::Found { .. } => {}
         Event::Message(message) => add_message(model, message, now, effects),
+        Event::MessageChanged(message) => {
+            if let Some(conversation) = model.conversations.get_mut(&message.friend) {
+                conversation.timeline.change(&message);
+            }
+        }
         Event::MessageState { friend, id, state } => {
             if let Some(conversation) = model.conversations.get_mut(&friend) {
                 conversation.timeline.set_state(id, state);
@@ -59,13 +67,13 @@ fn set_friends(model: &mut Model, mut friends: Vec<Friend>) {
     model.friends_known = true;
 }
 
-fn add_history(model: &mut Model, friend: &str, messages: Vec<Message>, more: bool) {
+fn add_history(model: &mut Model, friend: &str, span: Span, page: Page) {
     let conversation = model.open(friend);
     if conversation.composer.recalls_nothing() {
-        let sent = messages.iter().filter(|m| m.direction == Direction::Outgoing);
+        let sent = page.messages.iter().filter(|m| m.direction == Direction::Outgoing && !m.deleted);
         sent.for_each(|m| conversation.composer.remember(m.text.clone()));
     }
-    conversation.timeline.add_page(messages, more);
+    conversation.timeline.add_page(span, page);
 }
 
 fn add_message(model: &mut Model, message: Message, now: Timestamp, effects: &mut Vec<Effect>) {
@@ -83,7 +91,7 @@ fn add_message(model: &mut Model, message: Message, now: Timestamp, effects: &mu
         // Seen as it came: no line is drawn above it.
         conversation.timeline.mark_seen(row);
         conversation.marked = Some(row);
-        effects.push(Effect::Session(Command::MarkRead { friend }));
+        effects.push(Effect::Session(Command::MarkRead { friend, up_to: row }));
     } else if Timestamp::try_from(at).is_ok_and(|at| after(at, BELL_SECONDS_MAX) > now) {
         call(model, &friend, &text, effects);
     }
@@ -92,7 +100,7 @@ fn add_message(model: &mut Model, message: Message, now: Timestamp, effects: &mu
 /// Calls the person, unless nothing is to disturb them.
 fn call(model: &Model, who: &str, text: &str, effects: &mut Vec<Effect>) {
     let notify = model.notify;
-    if notify.do_not_disturb || model.away {
+    if notify.do_not_disturb || model.away || model.friend(who).is_some_and(|friend| friend.muted) {
         return;
     }
     if notify.bell {
@@ -125,7 +133,9 @@ fn unfriended(model: &mut Model, by: &str, now: Timestamp) {
 
 fn failed(model: &mut Model, command: Command, reason: String, now: Timestamp) {
     match command {
-        Command::Send { to, text } => model.open(&to).composer.give_back(&text),
+        Command::Send { to, text } | Command::Reply { to, text, .. } => {
+            model.open(&to).composer.give_back(&text);
+        }
         Command::LoadHistory { friend, .. } => model.open(&friend).timeline.page_failed(),
         _ => {}
     }

@@ -93,8 +93,8 @@ fn set_remark(model: &mut Model) {
 
 fn ask_for_history(model: &mut Model, effects: &mut Vec<Effect>) {
     let Some(friend) = model.shown_friend().map(str::to_owned) else { return };
-    let Some(before) = model.open(&friend).timeline.page_to_ask() else { return };
-    effects.push(Effect::Session(Command::LoadHistory { friend, before, limit: PAGE_MESSAGES }));
+    let Some(span) = model.open(&friend).timeline.page_to_ask() else { return };
+    effects.push(Effect::Session(Command::LoadHistory { friend, span, limit: PAGE_MESSAGES }));
 }
 
 /// Tells the session what was seen: only what the person has before their eyes.
@@ -121,7 +121,7 @@ fn see(model: &mut Model, effects: &mut Vec<Effect>) {
     if let Some(friend) = model.friends.iter_mut().find(|f| f.name == name) {
         friend.unread = 0;
     }
-    effects.push(Effect::Session(Command::MarkRead { friend: name }));
+    effects.push(Effect::Session(Command::MarkRead { friend: name, up_to: newest }));
 }
 
 fn set_title(model: &mut Model, effects: &mut Vec<Effect>) {

@@ -8,14 +8,14 @@ use super::paint::{
 };
 use super::sidebar::presence_role;
 use super::{Scene, request};
-use crate::session::api::{Delivery, Direction, FriendStatus, Presence};
+use crate::session::api::{Amending, Answered, Delivery, Direction, FriendStatus, Presence};
 use crate::tui::action::Action;
 use crate::tui::layout::{self, MessageColumns};
 use crate::tui::marks;
 use crate::tui::model::Conversation;
 use crate::tui::text::{self, Row};
 use crate::tui::theme::Role;
-use crate::tui::timeline::{Entry, Line, day_label, local, moment, time_label};
+use crate::tui::timeline::{DELETED, Entry, Line, day_label, local, moment, time_label};
 
 pub fn draw(scene: &Scene<'_>, buffer: &mut Buffer) {
     if scene.areas.timeline.width == 0 {
@@ -62,11 +62,16 @@ fn title(scene: &Scene<'_>, buffer: &mut Buffer) {
         FriendStatus::Blocked => ("×", "blocked".to_owned(), Role::Quiet),
     };
     let mark_style = theme.style(role);
+    let known_as = match &friend.nickname {
+        Some(_) => format!(" ({})", friend.name),
+        None => String::new(),
+    };
     put_all(
         buffer,
         area,
         &[
-            (&friend.name, theme.style(Role::Title)),
+            (friend.called(), theme.style(Role::Title)),
+            (&known_as, theme.style(Role::Quiet)),
             ("  ", mark_style),
             (mark, mark_style),
             (" ", mark_style),
@@ -147,6 +152,10 @@ fn line(
     let theme = scene.theme;
     let entry = |index: usize| conversation.timeline.entry(index);
     let text_area = Rect { width: columns.text_width, ..inset(area, columns.text) }.intersection(area);
+    let chosen = conversation.timeline.chosen().map(|e| e.message.row);
+    if chosen.is_some() && line.entry().and_then(entry).map(|e| e.message.row) == chosen {
+        put(buffer, area, "▌", theme.style(Role::Key));
+    }
     match line {
         Line::Day(index) => {
             if let Some(entry) = entry(index) {
@@ -157,9 +166,10 @@ fn line(
         Line::New => labelled_rule(buffer, area, "new", theme.style(Role::NewLine)),
         Line::Sender(index) => {
             if let Some(entry) = entry(index) {
-                let (name, role) = sender(entry);
+                let (name, role) = sender(scene, entry);
                 let time = time_label(entry.at);
                 let pieces = [
+                    (if entry.is_deed() { "* " } else { "" }, theme.style(role)),
                     (name, theme.style(role)),
                     (" ", theme.style(Role::Text)),
                     (&time, theme.style(Role::Quiet)),
@@ -167,12 +177,26 @@ fn line(
                 put_all(buffer, inset(area, 1), &pieces);
             }
         }
-        Line::Text { entry: index, row, first, .. } => {
+        Line::Quote(index) => {
+            if let Some(answered) = entry(index).and_then(|e| e.message.answers.as_deref()) {
+                put(buffer, text_area, &quote(answered), theme.style(Role::Quiet));
+            }
+        }
+        Line::Text { entry: index, row, first, last } => {
             let Some(entry) = entry(index) else { return };
             if first {
                 head(scene, conversation, index, entry, columns, area, buffer);
             }
             body(scene, entry, row, text_area, buffer);
+            if last && let Some((before, notes)) = conversation.timeline.notes_beside(index, row) {
+                let before = u16::try_from(before).unwrap_or(u16::MAX);
+                put(buffer, inset(text_area, before), &notes, theme.style(notes_role(entry)));
+            }
+        }
+        Line::Notes(index) => {
+            if let Some((entry, notes)) = entry(index).and_then(|e| Some((e, e.notes()?))) {
+                put(buffer, text_area, &notes, theme.style(notes_role(entry)));
+            }
         }
         Line::Reason { entry: index, row } => {
             if let Some(Delivery::Failed(reason)) = entry(index).map(|e| &e.message.state) {
@@ -187,10 +211,10 @@ fn line(
     }
 }
 
-fn sender(entry: &Entry) -> (&str, Role) {
+fn sender<'a>(scene: &Scene<'a>, entry: &'a Entry) -> (&'a str, Role) {
     match entry.message.direction {
         Direction::Outgoing => ("you", Role::Own),
-        Direction::Incoming => (&entry.message.friend, Role::Friend),
+        Direction::Incoming => (scene.model.called(&entry.message.friend), Role::Friend),
     }
 }
 
@@ -210,7 +234,10 @@ fn head(
             put(buffer, inset(area, 1), &time_label(entry.at), theme.style(Role::Quiet));
         }
         if conversation.timeline.starts_group(index) {
-            let (name, role) = sender(entry);
+            let (name, role) = sender(scene, entry);
+            if entry.is_deed() {
+                put(buffer, inset(area, 7), "*", theme.style(role));
+            }
             let area = Rect { width: columns.sender, ..inset(area, 8) }.intersection(area);
             put(buffer, area, name, theme.style(role));
         }
@@ -231,8 +258,32 @@ fn delivery_role(state: &Delivery) -> Role {
     }
 }
 
+/// What a message answers, on one line.
+fn quote(answered: &Answered) -> String {
+    match &answered.known {
+        None => "╭ a message that is not here".to_owned(),
+        Some(known) if known.text.is_empty() => "╭ a deleted message".to_owned(),
+        Some(known) => {
+            let whose = if known.direction == Direction::Outgoing { "you: " } else { "" };
+            format!("╭ {whose}{}", known.text.trim())
+        }
+    }
+}
+
+fn notes_role(entry: &Entry) -> Role {
+    if entry.message.amending == Amending::Lost { Role::Error } else { Role::Quiet }
+}
+
 fn body(scene: &Scene<'_>, entry: &Entry, row: Row, area: Rect, buffer: &mut Buffer) {
     let text = &entry.message.text;
+    if entry.message.deleted {
+        put(buffer, area, DELETED, scene.theme.style(Role::Quiet));
+        return;
+    }
+    if text::is_code(text, row.start) {
+        put_clipped(buffer, area, &text[row.start..row.end], scene.theme.style(Role::Code));
+        return;
+    }
     let undelivered = matches!(entry.message.state, Delivery::Returned | Delivery::Failed(_));
     let role =
         if undelivered && entry.message.direction == Direction::Outgoing { Role::Quiet } else { Role::Text };
