@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use crate::amqp;
 use crate::error::AmqpError;
+use crate::message::Message;
 use crate::queue::{Burial, Consumer, Entry, Queue, has_room};
 use crate::store::{DurableListener, Round};
 use crate::unacked::{Unacked, UnackedDelivery};
@@ -255,6 +256,30 @@ impl OutboxState {
             consumer: Some(consumer.clone()),
         });
         None
+    }
+
+    /// Encodes a direct reply, which needs no acknowledgement. False when the channel is gone.
+    pub fn deliver_directly(&mut self, channel_id: u16, tag: &str, message: &Message) -> bool {
+        let frame_max = self.frame_max;
+        if self.closed {
+            return false;
+        }
+        let Some(channel) = self.channels.get_mut(usize::from(channel_id)).and_then(|ch| ch.as_deref_mut())
+        else {
+            return false;
+        };
+        channel.last_delivery_tag += 1;
+        amqp::write_deliver(
+            &mut self.bytes,
+            channel_id,
+            tag,
+            channel.last_delivery_tag,
+            false,
+            message.exchange(),
+            message.routing_key(),
+        );
+        amqp::write_content(&mut self.bytes, channel_id, message.properties(), message.body(), frame_max);
+        true
     }
 
     /// Encodes the answer to `basic.get`. The entry comes back with no_ack.

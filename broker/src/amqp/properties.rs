@@ -206,18 +206,30 @@ impl<'a> Properties<'a> {
     /// Appends flags and list with other headers (no header property if empty), and without the expiration
     /// unless it is kept. Everything else keeps its exact octets.
     pub fn encode_with_headers(&self, headers: &FieldTable, keep_expiration: bool, out: &mut Vec<u8>) {
+        self.encode_edited(out, |property, octets, out| match property {
+            Property::Headers if headers.is_empty() => {}
+            Property::Headers => encode_table(headers, out),
+            Property::Expiration if !keep_expiration => {}
+            _ => out.extend_from_slice(octets.unwrap_or_default()),
+        });
+    }
+
+    /// Appends flags and list with another reply-to. Everything else keeps its exact octets.
+    pub fn encode_with_reply_to(&self, reply_to: &str, out: &mut Vec<u8>) {
+        self.encode_edited(out, |property, octets, out| match property {
+            Property::ReplyTo => put_short_str(out, reply_to),
+            _ => out.extend_from_slice(octets.unwrap_or_default()),
+        });
+    }
+
+    /// Appends flags, and for each property what `put` appends, given the octets that there are.
+    fn encode_edited(&self, out: &mut Vec<u8>, mut put: impl FnMut(Property, Option<&[u8]>, &mut Vec<u8>)) {
         let flags_at = out.len();
         let mut flags = 0;
         out.extend_from_slice(&[0; 2]);
         for property in Property::ALL {
             let before = out.len();
-            match (property, self.octets(property)) {
-                (Property::Headers, _) if !headers.is_empty() => encode_table(headers, out),
-                (Property::Headers, _) => {}
-                (Property::Expiration, _) if !keep_expiration => {}
-                (_, Some(octets)) => out.extend_from_slice(octets),
-                (_, None) => {}
-            }
+            put(property, self.octets(property), out);
             if out.len() > before {
                 flags |= property.flag();
             }

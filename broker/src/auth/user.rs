@@ -10,6 +10,8 @@ use crate::definitions::UserRow;
 
 /// The tag of users that may do everything, also to what is not theirs.
 pub const ADMINISTRATOR: &str = "administrator";
+/// The tag of users whose messages may carry any `user-id`.
+pub const IMPERSONATOR: &str = "impersonator";
 
 /// A user at one moment: a change of password or tags makes a new `User`, and the proof of the old password goes with
 /// the old one.
@@ -74,6 +76,11 @@ impl User {
 
     pub fn tags(&self) -> &[String] {
         &self.tags
+    }
+
+    /// May publish in others' names (`user-id`).
+    pub fn is_impersonator(&self) -> bool {
+        self.tags.iter().any(|tag| tag == IMPERSONATOR)
     }
 
     pub fn is_administrator(&self) -> bool {

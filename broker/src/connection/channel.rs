@@ -23,6 +23,8 @@ pub struct Channel {
     pub prefetch: u32,
     pub prefetch_size: u64,
     pub consumers: HashMap<Box<str>, Subscription>,
+    /// Where the channel awaits direct replies.
+    pub reply: Option<ReplyTo>,
     /// The queue declared last, which an empty name stands for.
     pub last_queue: Option<Box<str>>,
     /// Listed among the channels that have confirms to send.
@@ -37,6 +39,12 @@ pub struct Subscription {
     pub queue: Arc<Queue>,
 }
 
+/// A consumer of direct replies.
+pub struct ReplyTo {
+    pub address: Box<str>,
+    pub tag: Box<str>,
+}
+
 impl Channel {
     pub fn new(id: u16) -> Channel {
         Channel {
@@ -48,10 +56,16 @@ impl Channel {
             prefetch: 0,
             prefetch_size: 0,
             consumers: HashMap::new(),
+            reply: None,
             last_queue: None,
             has_confirms: false,
             _seat: None,
         }
+    }
+
+    /// The address of its consumer of direct replies.
+    pub fn reply_address(&self) -> Option<&str> {
+        self.reply.as_ref().map(|reply| &*reply.address)
     }
 
     pub fn waits_for_disk(&self) -> bool {

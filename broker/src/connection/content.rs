@@ -134,6 +134,13 @@ impl Content {
         &self.block[start..start + self.properties_len as usize]
     }
 
+    /// Puts other properties in the place of those that came.
+    pub fn set_properties(&mut self, properties: &[u8]) {
+        let start = self.address_len();
+        self.block.splice(start..start + self.properties_len as usize, properties.iter().copied());
+        self.properties_len = properties.len() as u32;
+    }
+
     /// Bytes of exchange and routing key, which stand first.
     pub fn address_len(&self) -> usize {
         usize::from(self.exchange_len) + usize::from(self.routing_key_len)
@@ -175,6 +182,16 @@ mod tests {
         assert_eq!((content.exchange(), content.routing_key()), ("x", "key"));
         assert_eq!(content.properties(), [0, 0]);
         assert!(content.block.ends_with(b"abcde"));
+    }
+
+    #[test]
+    fn properties_can_be_replaced() {
+        let mut content = begun();
+        content.header(&header(60, 0, 3), 100).unwrap();
+        content.body(b"abc").unwrap();
+        content.set_properties(b"longer");
+        assert_eq!((content.routing_key(), content.properties()), ("key", &b"longer"[..]));
+        assert_eq!(content.block, b"xkeylongerabc");
     }
 
     #[test]

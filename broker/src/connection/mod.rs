@@ -14,6 +14,7 @@ mod names;
 mod opening;
 mod pending;
 pub mod publish;
+mod rewrite;
 pub mod routes;
 pub mod settle;
 mod stream;
@@ -378,6 +379,9 @@ impl Connection {
         let pending_of_content = channel.content.take().map_or(0, |content| content.pending_bytes);
         self.cx.pending.remove(pending_of_transaction + pending_of_content);
         let subscriptions: Vec<_> = channel.consumers.drain().map(|(_, subscription)| subscription).collect();
+        if let Some(reply) = channel.reply.take() {
+            self.cx.vhost.replies.remove(&reply.address);
+        }
         let mut to_drop = Vec::new();
         for subscription in subscriptions {
             if subscription.queue.cancel(&subscription.consumer, &mut self.cx.wakes) {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use uuid::Uuid;
 
 use crate::error::AmqpError;
-use crate::vhost::GENERATED_QUEUE_PREFIX;
+use crate::vhost::{GENERATED_QUEUE_PREFIX, reply_address};
 
 use super::channel::Channel;
 
@@ -32,6 +32,11 @@ pub fn generated_queue() -> String {
 
 pub fn generated_consumer_tag() -> String {
     format!("{GENERATED_CONSUMER_PREFIX}{}", random_suffix())
+}
+
+/// Where a channel gets direct replies.
+pub fn generated_reply_address() -> Box<str> {
+    reply_address(&random_suffix())
 }
 
 /// Queue names never hold line breaks; RabbitMQ strips them too.

@@ -8,12 +8,13 @@ use crate::error::AmqpError;
 use crate::message::Message;
 use crate::queue::{Publish, Queue};
 use crate::store::{Round, StoreFailure};
-use crate::vhost::{LazyHeaders, RouteError};
+use crate::vhost::{LazyHeaders, RouteError, each_once, is_reply_address};
 
 use super::channel::Channel;
 use super::confirms::Outcome;
 use super::content::Content;
 use super::context::Context;
+use super::rewrite::{Rewritten, rewrite};
 use super::routes::Route;
 
 const PERSISTENT: u8 = 2;
@@ -22,10 +23,11 @@ const PERSISTENT: u8 = 2;
 pub fn complete(cx: &mut Context, channel: &mut Channel, content: Content) -> Result<(), AmqpError> {
     hold_if_alarmed(cx);
     if let Some(transaction) = &mut channel.transaction {
-        check(cx, &content)?;
+        let reply_address = channel.reply.as_ref().map(|reply| &*reply.address);
+        check(cx, reply_address, &content)?;
         return transaction.publish(cx, content);
     }
-    let prepared = prepare(cx, content)?;
+    let prepared = prepare(cx, channel.reply_address(), content)?;
     let outcome = publish(cx, channel.id, prepared);
     if let Outcome::Waits(_) = outcome
         && let Some(failure) = cx.broker.store.failure()
@@ -66,13 +68,29 @@ pub struct Prepared {
 }
 
 /// Everything that can be wrong with a message.
-fn check(cx: &mut Context, content: &Content) -> Result<(Checked, Route), AmqpError> {
-    Ok((check_properties(cx, content.properties())?, route(cx, content)?))
+fn check(
+    cx: &mut Context,
+    reply_address: Option<&str>,
+    content: &Content,
+) -> Result<(Checked, Route), AmqpError> {
+    let checked = check_properties(cx, reply_address, content.properties())?;
+    let route = match &checked.rewritten {
+        None => route(cx, content, content.routing_key())?,
+        Some(rewritten) => route_copies(cx, content, &rewritten.more_keys)?,
+    };
+    Ok((checked, route))
 }
 
 /// Checks and routes one message.
-pub fn prepare(cx: &mut Context, content: Content) -> Result<Prepared, AmqpError> {
-    let (checked, route) = check(cx, &content)?;
+pub fn prepare(
+    cx: &mut Context,
+    reply_address: Option<&str>,
+    mut content: Content,
+) -> Result<Prepared, AmqpError> {
+    let (checked, route) = check(cx, reply_address, &content)?;
+    if let Some(properties) = checked.rewritten.as_ref().and_then(|r| r.properties.as_deref()) {
+        content.set_properties(properties);
+    }
     Ok(Prepared { content, checked, route })
 }
 
@@ -87,7 +105,11 @@ pub fn publish(cx: &mut Context, channel: u16, prepared: Prepared) -> Outcome {
         content.properties_len,
         checked.persistent,
     ));
-    let enqueued = enqueue(cx, &route, &message, checked.expiration_ms, immediate);
+    let mut enqueued = enqueue(cx, &route, &message, checked.expiration_ms, immediate);
+    if route.is_empty() && message.exchange().is_empty() && is_reply_address(message.routing_key()) {
+        let vhost = cx.vhost.clone();
+        enqueued.count += usize::from(vhost.replies.deliver(message.routing_key(), &message, &mut cx.wakes));
+    }
     // Return precedes ack: mandatory publishers rely on it.
     if enqueued.count == 0 && (mandatory || immediate) && !enqueued.refused {
         let no_queue = mandatory && enqueued.undeliverable == 0;
@@ -101,20 +123,24 @@ pub fn publish(cx: &mut Context, channel: u16, prepared: Prepared) -> Outcome {
     }
 }
 
+#[derive(Default)]
 struct Checked {
     persistent: bool,
     expiration_ms: Option<u64>,
+    /// What is unusual about the properties.
+    rewritten: Option<Rewritten>,
 }
 
-fn check_properties(cx: &Context, raw: &[u8]) -> Result<Checked, AmqpError> {
+fn check_properties(cx: &Context, reply_address: Option<&str>, raw: &[u8]) -> Result<Checked, AmqpError> {
     if raw == [0, 0] {
-        return Ok(Checked { persistent: false, expiration_ms: None });
+        return Ok(Checked::default());
     }
     let properties = Properties::parse(raw).map_err(|error| {
         AmqpError::connection(ReplyCode::SyntaxError, format!("cannot decode message properties: {error}"))
     })?;
     if let Some(user_id) = properties.user_id()
         && user_id != cx.user.name()
+        && !cx.user.is_impersonator()
     {
         return Err(AmqpError::precondition_failed(format!(
             "user_id property set to '{user_id}' but authenticated user was '{}'",
@@ -126,7 +152,9 @@ fn check_properties(cx: &Context, raw: &[u8]) -> Result<Checked, AmqpError> {
     } else {
         None
     };
-    Ok(Checked { persistent: properties.delivery_mode() == Some(PERSISTENT), expiration_ms })
+    let rewritten = rewrite(&properties, reply_address)?;
+    let rewritten = (rewritten != Rewritten::default()).then_some(rewritten);
+    Ok(Checked { persistent: properties.delivery_mode() == Some(PERSISTENT), expiration_ms, rewritten })
 }
 
 /// Milliseconds in decimal digits.
@@ -137,19 +165,26 @@ fn parse_expiration(text: &str) -> Result<u64, AmqpError> {
 }
 
 /// Where the message goes; the right to publish there is checked with it.
-fn route(cx: &mut Context, content: &Content) -> Result<Route, AmqpError> {
+fn route(cx: &mut Context, content: &Content, routing_key: &str) -> Result<Route, AmqpError> {
     // Read before routing: a change that comes between makes the entry stale, never wrong.
     let version = cx.vhost.version();
     let revision = cx.permission_revision();
     cx.routes.refresh(version, revision);
-    let address = &content.block[..content.address_len()];
+    let own;
+    let address = match routing_key == content.routing_key() {
+        true => &content.block[..content.address_len()],
+        false => {
+            own = [content.exchange().as_bytes(), routing_key.as_bytes()].concat();
+            &own
+        }
+    };
     if let Some(route) = cx.routes.get(content.exchange_len, address) {
         return Ok(route.clone());
     }
-    check_may_publish(cx, content.exchange(), content.routing_key())?;
+    check_may_publish(cx, content.exchange(), routing_key)?;
     let mut queues = Vec::new();
     let headers = LazyHeaders::new(content.properties());
-    let routed = cx.vhost.read().route(content.exchange(), content.routing_key(), &headers, &mut queues);
+    let routed = cx.vhost.read().route(content.exchange(), routing_key, &headers, &mut queues);
     let routed = routed.map_err(|error| match error {
         RouteError::NoExchange => cx.vhost.no_exchange(content.exchange()),
         RouteError::Internal => AmqpError::access_refused(format!(
@@ -163,6 +198,20 @@ fn route(cx: &mut Context, content: &Content) -> Result<Route, AmqpError> {
         cx.routes.insert(content.exchange_len, address, route.clone());
     }
     Ok(route)
+}
+
+/// Where the message goes by its own key and by those of CC and BCC; to each queue once.
+fn route_copies(cx: &mut Context, content: &Content, more_keys: &[Box<str>]) -> Result<Route, AmqpError> {
+    let own = route(cx, content, content.routing_key())?;
+    if more_keys.is_empty() {
+        return Ok(own);
+    }
+    let mut queues = own.to_vec();
+    for key in more_keys {
+        queues.extend_from_slice(&route(cx, content, key)?);
+    }
+    each_once(&mut queues);
+    Ok(queues.into())
 }
 
 fn check_may_publish(cx: &mut Context, exchange: &str, routing_key: &str) -> Result<(), AmqpError> {

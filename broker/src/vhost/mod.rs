@@ -20,6 +20,7 @@ mod exchange;
 mod exchanges;
 mod queues;
 pub mod recovery;
+mod replies;
 pub mod routing;
 mod topology;
 pub mod undo;
@@ -28,6 +29,9 @@ pub use bindings::BindRequest;
 pub use exchange::{Binding, DestinationName, ExchangeSpec};
 pub use exchanges::DeclareExchange;
 pub use queues::{DeclareQueue, DeleteQueue, GENERATED_QUEUE_PREFIX};
+pub use replies::{
+    PSEUDO_QUEUE, Replies, ReplyConsumer, address as reply_address, is_address as is_reply_address,
+};
 pub use topology::{LazyHeaders, RouteError, Topology, each_once};
 
 /// Limits that a vhost keeps.
@@ -55,6 +59,8 @@ pub struct Vhost {
     pub connections: Arc<Capacity>,
     /// Queues in it; those in the topology are counted.
     queues: Capacity,
+    /// Channels that await direct replies.
+    pub replies: Replies,
 }
 
 /// What a change is answered with once its ticket is committed.
@@ -88,6 +94,7 @@ impl Vhost {
             limits,
             connections: Arc::default(),
             queues: Capacity::default(),
+            replies: Replies::default(),
         }
     }
 

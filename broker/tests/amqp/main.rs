@@ -17,5 +17,6 @@ mod publish;
 mod queue_types;
 mod queues;
 mod recovery;
+mod replies;
 mod settle;
 mod transactions;

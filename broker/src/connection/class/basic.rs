@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use crate::amqp::{self, ReplyCode};
 use crate::auth::Access;
-use crate::connection::channel::{Channel, Subscription};
+use crate::connection::channel::{Channel, ReplyTo, Subscription};
 use crate::connection::context::Context;
 use crate::connection::names;
 use crate::connection::settle::{self, Verdict};
 use crate::error::AmqpError;
 use crate::queue::{ConsumeError, Consumer, ConsumerOptions, Fetched, Queue, QueueType};
 use crate::unacked::UnackedDelivery;
+use crate::vhost::{PSEUDO_QUEUE, ReplyConsumer};
 
 /// `basic.qos`: per consumer for consumers to come, or with global shared by the channel (as RabbitMQ reads it).
 pub fn qos(cx: &mut Context, ch: &mut Channel, qos: &amqp::basic::Qos) -> Result<(), AmqpError> {
@@ -33,18 +34,16 @@ pub fn qos(cx: &mut Context, ch: &mut Channel, qos: &amqp::basic::Qos) -> Result
 /// `basic.consume`
 pub fn consume(cx: &mut Context, ch: &mut Channel, consume: amqp::basic::Consume) -> Result<(), AmqpError> {
     let name = names::queue(ch, &consume.queue)?.into_owned();
+    if name == PSEUDO_QUEUE {
+        return consume_replies(cx, ch, consume);
+    }
     cx.check(Access::Read, "queue", &name)?;
     let queue = cx.vhost.queue_for(&name, cx.asker())?;
     let tag = match &*consume.consumer_tag {
         "" => names::generated_consumer_tag().into(),
         _ => consume.consumer_tag,
     };
-    if ch.consumers.get(&tag).is_some_and(|known| !known.consumer.is_cancelled()) {
-        return Err(AmqpError::connection(
-            ReplyCode::NotAllowed,
-            format!("attempt to reuse consumer tag '{tag}'"),
-        ));
-    }
+    check_is_new(ch, &tag)?;
     let priority = priority(cx, &name, &consume.arguments)?;
     let options = ConsumerOptions {
         tag: tag.clone(),
@@ -78,6 +77,44 @@ pub fn consume(cx: &mut Context, ch: &mut Channel, consume: amqp::basic::Consume
     Ok(())
 }
 
+fn check_is_new(ch: &Channel, tag: &str) -> Result<(), AmqpError> {
+    let is_known = ch.consumers.get(tag).is_some_and(|known| !known.consumer.is_cancelled());
+    if is_known || ch.reply.as_ref().is_some_and(|reply| *reply.tag == *tag) {
+        return Err(AmqpError::connection(
+            ReplyCode::NotAllowed,
+            format!("attempt to reuse consumer tag '{tag}'"),
+        ));
+    }
+    Ok(())
+}
+
+/// Direct reply-to: the channel gets an address for replies (RabbitMQ's extension).
+fn consume_replies(
+    cx: &mut Context,
+    ch: &mut Channel,
+    consume: amqp::basic::Consume,
+) -> Result<(), AmqpError> {
+    let tag: Box<str> = match &*consume.consumer_tag {
+        "" => names::generated_consumer_tag().into(),
+        _ => consume.consumer_tag,
+    };
+    check_is_new(ch, &tag)?;
+    if ch.reply.is_some() {
+        return Err(AmqpError::precondition_failed("reply consumer already set"));
+    }
+    if !consume.no_ack {
+        return Err(AmqpError::precondition_failed("reply consumer cannot acknowledge"));
+    }
+    let address = names::generated_reply_address();
+    let consumer = ReplyConsumer { outbox: cx.outbox.clone(), channel: ch.id, tag: tag.clone() };
+    cx.vhost.replies.add(&address, consumer);
+    if !consume.no_wait {
+        cx.send(ch.id, amqp::basic::ConsumeOk { consumer_tag: tag.clone() });
+    }
+    ch.reply = Some(ReplyTo { address, tag });
+    Ok(())
+}
+
 /// `x-priority`, 0 if it is not set.
 fn priority(cx: &Context, queue: &str, arguments: &amqp::FieldTable) -> Result<i32, AmqpError> {
     let Some(value) = arguments.get("x-priority") else { return Ok(0) };
@@ -95,6 +132,8 @@ fn priority(cx: &Context, queue: &str, arguments: &amqp::FieldTable) -> Result<i
 pub fn cancel(cx: &mut Context, ch: &mut Channel, cancel: &amqp::basic::Cancel) -> Result<(), AmqpError> {
     if let Some(subscription) = ch.consumers.remove(&cancel.consumer_tag) {
         unsubscribe(cx, &subscription);
+    } else if let Some(reply) = ch.reply.take_if(|reply| reply.tag == cancel.consumer_tag) {
+        cx.vhost.replies.remove(&reply.address);
     }
     if !cancel.no_wait {
         cx.send(ch.id, amqp::basic::CancelOk { consumer_tag: cancel.consumer_tag.clone() });

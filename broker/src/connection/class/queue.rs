@@ -7,10 +7,13 @@ use crate::connection::context::Context;
 use crate::connection::names;
 use crate::error::AmqpError;
 use crate::queue::{Owner, Queue};
-use crate::vhost::{BindRequest, DeclareQueue, DeleteQueue, DestinationName};
+use crate::vhost::{BindRequest, DeclareQueue, DeleteQueue, DestinationName, PSEUDO_QUEUE, is_reply_address};
 
 /// `queue.declare`
 pub fn declare(cx: &mut Context, ch: &mut Channel, declare: &amqp::queue::Declare) -> Result<(), AmqpError> {
+    if is_reply_queue(&declare.queue) {
+        return declare_reply_queue(cx, ch, declare);
+    }
     let queue = if declare.passive { declare_passive(cx, declare)? } else { declare_active(cx, declare)? };
     ch.last_queue = Some(queue.name().into());
     if !declare.no_wait {
@@ -23,6 +26,28 @@ pub fn declare(cx: &mut Context, ch: &mut Channel, declare: &amqp::queue::Declar
                 consumer_count: counts.consumers as u32,
             },
         );
+    }
+    Ok(())
+}
+
+/// The pseudo-queue of direct replies, or the address of somebody who awaits them.
+fn is_reply_queue(name: &str) -> bool {
+    name == PSEUDO_QUEUE || is_reply_address(name)
+}
+
+/// Whether somebody still awaits replies is asked by declaring his address.
+fn declare_reply_queue(
+    cx: &mut Context,
+    ch: &Channel,
+    declare: &amqp::queue::Declare,
+) -> Result<(), AmqpError> {
+    let name = &*declare.queue;
+    if is_reply_address(name) && !cx.vhost.replies.is_awaited(name) {
+        return Err(cx.vhost.no_queue(name));
+    }
+    if !declare.no_wait {
+        let queue = name.into();
+        cx.send(ch.id, amqp::queue::DeclareOk { queue, message_count: 0, consumer_count: 1 });
     }
     Ok(())
 }

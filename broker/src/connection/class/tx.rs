@@ -65,8 +65,9 @@ pub fn commit(cx: &mut Context, ch: &mut Channel) -> Result<(), AmqpError> {
     let transaction = ch.transaction.as_mut().ok_or_else(not_transactional)?;
     // What was right when it was published may be wrong by now: an exchange deleted, a permission taken away.
     let publishes = std::mem::take(&mut transaction.publishes);
+    let reply_address = ch.reply.as_ref().map(|reply| &*reply.address);
     let prepared: Result<Vec<_>, _> =
-        publishes.into_iter().map(|content| publish::prepare(cx, content)).collect();
+        publishes.into_iter().map(|content| publish::prepare(cx, reply_address, content)).collect();
     // An error leaves the settlements where they are: they come back with the channel's end.
     let prepared = prepared?;
     let transaction = std::mem::take(transaction);

@@ -1,0 +1,128 @@
+//! What the broker reads and changes in the properties of a message that is published: CC and BCC, reply-to.
+
+use crate::amqp::{FieldTable, FieldValue, Properties, Property};
+use crate::error::AmqpError;
+use crate::vhost::PSEUDO_QUEUE;
+
+/// Routing keys beside the message's own, and the properties to go on with if they are not the ones that came.
+#[derive(Debug, Default, PartialEq)]
+pub struct Rewritten {
+    pub more_keys: Vec<Box<str>>,
+    pub properties: Option<Vec<u8>>,
+}
+
+/// `reply_address` is where the channel awaits direct replies.
+pub fn rewrite(properties: &Properties<'_>, reply_address: Option<&str>) -> Result<Rewritten, AmqpError> {
+    let mut rewritten = Rewritten::default();
+    if properties.has(Property::ReplyTo) && properties.reply_to() == Some(PSEUDO_QUEUE) {
+        let address = reply_address
+            .ok_or_else(|| AmqpError::precondition_failed("fast reply consumer does not exist"))?;
+        let mut raw = Vec::new();
+        properties.encode_with_reply_to(address, &mut raw);
+        rewritten.properties = Some(raw);
+    }
+    if properties.headers_raw().is_some_and(may_have_copies)
+        && let Some(mut headers) = properties.headers()
+    {
+        copies(&headers, "CC", &mut rewritten.more_keys)?;
+        copies(&headers, "BCC", &mut rewritten.more_keys)?;
+        if headers.remove("BCC").is_some() {
+            rewritten.properties = Some(without_bcc(properties, &headers, rewritten.properties.as_deref()));
+        }
+    }
+    Ok(rewritten)
+}
+
+fn without_bcc(properties: &Properties<'_>, headers: &FieldTable, changed: Option<&[u8]>) -> Vec<u8> {
+    let changed = changed.and_then(|raw| Properties::parse(raw).ok());
+    let mut raw = Vec::new();
+    changed.as_ref().unwrap_or(properties).encode_with_headers(headers, true, &mut raw);
+    raw
+}
+
+/// The name of a field with its length: what a table that has it must contain. Most messages need no more than this
+/// look.
+fn may_have_copies(headers: &[u8]) -> bool {
+    headers.windows(3).any(|octets| octets == b"\x02CC")
+        || headers.windows(4).any(|octets| octets == b"\x03BCC")
+}
+
+fn copies(headers: &FieldTable, name: &str, keys: &mut Vec<Box<str>>) -> Result<(), AmqpError> {
+    match headers.get(name) {
+        None => Ok(()),
+        Some(FieldValue::Array(values)) => {
+            keys.extend(values.iter().filter_map(FieldValue::as_str).map(Box::from));
+            Ok(())
+        }
+        Some(other) => Err(AmqpError::precondition_failed(format!(
+            "invalid message: {{unacceptable_type_in_header,\"{name}\",{}}}",
+            other.type_name()
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amqp::BasicProperties;
+
+    fn encoded(properties: BasicProperties) -> Vec<u8> {
+        let mut raw = Vec::new();
+        properties.encode(&mut raw);
+        raw
+    }
+
+    fn keys(keys: &[&str]) -> FieldValue {
+        FieldValue::Array(keys.iter().copied().map(FieldValue::from).collect())
+    }
+
+    fn rewritten(properties: BasicProperties, address: Option<&str>) -> Result<Rewritten, String> {
+        let raw = encoded(properties);
+        rewrite(&Properties::parse(&raw).unwrap(), address).map_err(|error| error.text)
+    }
+
+    #[test]
+    fn most_messages_stay_as_they_are() {
+        for properties in [
+            BasicProperties::default(),
+            BasicProperties { reply_to: Some("q".into()), ..Default::default() },
+            BasicProperties { headers: Some([("CCC", "x")].into()), ..Default::default() },
+        ] {
+            assert_eq!(rewritten(properties, Some("a")), Ok(Rewritten::default()));
+        }
+    }
+
+    #[test]
+    fn copies_are_found_and_blind_ones_taken_out() {
+        let properties = BasicProperties {
+            headers: Some([("CC", keys(&["a", "b"])), ("k", "v".into()), ("BCC", keys(&["c"]))].into()),
+            reply_to: Some(PSEUDO_QUEUE.into()),
+            app_id: Some("app".into()),
+            ..Default::default()
+        };
+        let rewritten = rewritten(properties, Some("address")).unwrap();
+        assert_eq!(rewritten.more_keys, ["a".into(), "b".into(), "c".into()]);
+        let raw = rewritten.properties.unwrap();
+        let expected = BasicProperties {
+            headers: Some([("CC", keys(&["a", "b"])), ("k", "v".into())].into()),
+            reply_to: Some("address".into()),
+            app_id: Some("app".into()),
+            ..Default::default()
+        };
+        assert_eq!(Properties::parse(&raw).unwrap().to_owned(), expected);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let with = |name: &str| BasicProperties {
+            headers: Some([(name, FieldValue::from("x"))].into()),
+            ..Default::default()
+        };
+        for name in ["CC", "BCC"] {
+            let text = format!("invalid message: {{unacceptable_type_in_header,\"{name}\",longstr}}");
+            assert_eq!(rewritten(with(name), None), Err(text));
+        }
+        let asking = BasicProperties { reply_to: Some(PSEUDO_QUEUE.into()), ..Default::default() };
+        assert_eq!(rewritten(asking, None), Err("fast reply consumer does not exist".to_owned()));
+    }
+}
