@@ -6,7 +6,6 @@ mod start;
 mod users;
 mod vhosts;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
@@ -17,14 +16,17 @@ use tokio::sync::watch;
 
 use crate::alarm::Alarms;
 use crate::auth::{Authority, LoadError};
+use crate::client_log::ClientLog;
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, Listener};
+use crate::connection::Crowd;
 use crate::definitions::{Definitions, DefinitionsError, Snapshot};
 use crate::management::ControlSocketError;
 use crate::pager::Pager;
 use crate::queue::{Host, Queue, QueueEnvironment};
 use crate::store::{self, DataDirLock, QueueId, Recovered, Store, StoreError, StoreOptions};
 use crate::timer::Timer;
+use crate::tls::{Tls, TlsError};
 use crate::vhost::recovery::BadDefinition;
 use crate::vhost::{Vhost, VhostLimits, undo};
 
@@ -42,6 +44,8 @@ pub enum StartError {
     Listen { addr: String, source: std::io::Error },
     #[error("cannot start a thread: {0}")]
     Thread(#[source] std::io::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -69,9 +73,14 @@ pub struct Broker {
     /// Milliseconds since 1970.
     pub started_at_ms: u64,
     /// What is listened on, once it is.
-    addresses: OnceLock<Vec<SocketAddr>>,
+    listeners: OnceLock<Vec<Listener>>,
     environment: Arc<QueueEnvironment>,
     vhost_limits: VhostLimits,
+    /// For listeners that use it.
+    pub tls: Option<Tls>,
+    /// Connections that have not said who they are.
+    pub crowd: Arc<Crowd>,
+    pub client_log: ClientLog,
     /// Held for a look-up, or for a change and its submission to the definitions.
     vhosts: RwLock<HashMap<Box<str>, Arc<Vhost>>>,
     /// Names that no new vhost gets yet.
@@ -88,6 +97,8 @@ pub struct Broker {
 impl Broker {
     /// Opens the data folder and brings back what was durable. Blocks.
     pub fn open(config: Config, surroundings: Surroundings) -> Result<Arc<Broker>, StartError> {
+        let tls = config.listeners().any(|listener| listener.protocol.uses_tls());
+        let tls = tls.then(|| Tls::load(&config.tls)).transpose()?;
         let dir = config.data_dir.clone();
         std::fs::create_dir_all(&dir).map_err(|source| StartError::DataDir { path: dir.clone(), source })?;
         let lock = store::lock_data_dir(&dir)?;
@@ -110,14 +121,17 @@ impl Broker {
 
         let cluster_name = "warren".to_owned();
         let broker = Arc::new(Broker {
+            crowd: Crowd::new(config.limits.handshakes_max),
+            client_log: ClientLog::new(config.limits.client_log_lines_per_minute_max),
             config,
             cluster_name,
             definitions,
             store,
             authority,
             alarms,
+            tls,
             started_at_ms: clock::now_ms(),
-            addresses: OnceLock::new(),
+            listeners: OnceLock::new(),
             environment,
             vhost_limits: limits,
             vhosts: RwLock::new(vhosts),
@@ -166,12 +180,20 @@ impl Broker {
     }
 
     /// What the broker listens on.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        self.addresses.get().map_or(&[], Vec::as_slice)
+    pub fn listeners(&self) -> &[Listener] {
+        self.listeners.get().map_or(&[], Vec::as_slice)
     }
 
-    pub(crate) fn set_addresses(&self, addresses: Vec<SocketAddr>) {
-        if self.addresses.set(addresses).is_err() {
+    /// Reads the files of `[tls]` again, for connections to come. False when no listener uses TLS.
+    pub fn reload_certificates(&self) -> Result<bool, TlsError> {
+        match &self.tls {
+            Some(tls) => tls.reload().map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    pub(crate) fn set_listeners(&self, listeners: Vec<Listener>) {
+        if self.listeners.set(listeners).is_err() {
             tracing::error!("the broker listens already");
         }
     }

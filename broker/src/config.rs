@@ -5,10 +5,12 @@
 
 mod cli;
 mod error;
+mod listeners;
 mod machine;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,7 +20,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 pub use cli::{Cli, Command, Flags};
 pub use error::ConfigError;
+pub use listeners::{Listener, Protocol, WebSocketOptions};
 pub use sources::{misspelt_variables, process_env};
+pub use tls::{ClientCertificates, LoginFrom, SanType, TlsOptions};
 
 use crate::amqp::FRAME_MIN_SIZE;
 use crate::auth::sign_up::SignUpRules;
@@ -36,12 +40,23 @@ pub const DEFAULT_TOML: &str = include_str!("config/default.toml");
 pub struct Config {
     #[serde(deserialize_with = "listen_addresses")]
     pub listen: Vec<SocketAddr>,
+    #[serde(deserialize_with = "listen_addresses")]
+    pub listen_tls: Vec<SocketAddr>,
+    #[serde(deserialize_with = "listen_addresses")]
+    pub listen_ws: Vec<SocketAddr>,
+    #[serde(deserialize_with = "listen_addresses")]
+    pub listen_wss: Vec<SocketAddr>,
+    /// Those of the addresses above where every connection begins with a PROXY protocol header.
+    #[serde(deserialize_with = "listen_addresses")]
+    pub proxy_protocol: Vec<SocketAddr>,
     /// Everything durable lives here. One broker at a time.
     pub data_dir: PathBuf,
     /// A level, or directives of `tracing_subscriber::EnvFilter`.
     pub log: String,
     pub limits: Limits,
     pub auth: AuthOptions,
+    pub tls: TlsOptions,
+    pub websocket: WebSocketOptions,
     pub store: StoreOptions,
 }
 
@@ -57,7 +72,11 @@ pub struct Limits {
     pub heartbeat_s: u16,
     /// From accept to connection.open-ok.
     pub handshake_timeout_s: u64,
+    /// Connections whose client has not sent its login yet.
+    pub handshakes_max: usize,
     pub connections_max: usize,
+    /// About what clients of one address do wrong; ten times as many for all; 0: no limit.
+    pub client_log_lines_per_minute_max: u32,
     /// Of one connection.
     pub outbox_bytes_max: usize,
     /// Publishes of one channel that wait for their confirm.
@@ -83,10 +102,16 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 5672))],
+            listen_tls: Vec::new(),
+            listen_ws: Vec::new(),
+            listen_wss: Vec::new(),
+            proxy_protocol: Vec::new(),
             data_dir: default_data_dir(&Env::new()),
             log: "info".into(),
             limits: Limits::default(),
             auth: AuthOptions::default(),
+            tls: TlsOptions::default(),
+            websocket: WebSocketOptions::default(),
             store: StoreOptions::default(),
         }
     }
@@ -99,7 +124,9 @@ impl Default for Limits {
             frame_max: 131_072,
             heartbeat_s: 60,
             handshake_timeout_s: 10,
+            handshakes_max: 1000,
             connections_max: 20_000,
+            client_log_lines_per_minute_max: 60,
             outbox_bytes_max: 1 << 20,
             unconfirmed_max: 65_536,
             message_bytes_max: 128 << 20,
@@ -158,18 +185,20 @@ impl Config {
         at_least("limits.channel_max", limits.channel_max.into(), 1)?;
         at_least("limits.frame_max", limits.frame_max.into(), FRAME_MIN_SIZE.into())?;
         at_least("limits.handshake_timeout_s", limits.handshake_timeout_s, 1)?;
+        at_least("limits.handshakes_max", limits.handshakes_max as u64, 1)?;
         at_least("limits.connections_max", limits.connections_max as u64, 1)?;
         at_least("limits.outbox_bytes_max", limits.outbox_bytes_max as u64, limits.frame_max.into())?;
         at_least("limits.unconfirmed_max", limits.unconfirmed_max as u64, 1)?;
         at_least("limits.message_bytes_max", limits.message_bytes_max, 1)?;
         at_least("limits.pending_bytes_max", limits.pending_bytes_max, limits.message_bytes_max)?;
+        at_least(
+            "websocket.message_bytes_max",
+            self.websocket.message_bytes_max as u64,
+            limits.frame_max.into(),
+        )?;
         at_least("store.segment_bytes", self.store.segment_bytes, 1 << 20)?;
-        if self.listen.is_empty() {
-            return Err(ConfigError::invalid(
-                "listen",
-                "it is empty; give an address such as 127.0.0.1:5672",
-            ));
-        }
+        self.check_listeners()?;
+        self.tls.check(!self.listen_tls.is_empty() || !self.listen_wss.is_empty())?;
         if self.data_dir.as_os_str().is_empty() {
             return Err(ConfigError::invalid("data_dir", "it is empty; give a folder"));
         }

@@ -5,6 +5,7 @@ pub mod amqp;
 pub mod auth;
 mod broker;
 mod capacity;
+mod client_log;
 mod clock;
 pub mod config;
 mod connection;
@@ -21,6 +22,7 @@ mod server;
 pub mod store;
 pub mod store_command;
 mod timer;
+mod tls;
 mod unacked;
 mod vhost;
 

@@ -66,24 +66,43 @@ async fn run(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
     let surroundings = Surroundings { on_progress: bar.on_progress(), ..Surroundings::default() };
     let started = Broker::start_in(config, surroundings).await;
     bar.end();
     let mut running = started?;
     running.publish_log(log_lines);
     let mut stdout = std::io::stdout().lock();
-    for address in running.addresses() {
-        writeln!(stdout, "listening on amqp://{address}")?;
+    for listener in running.listeners() {
+        writeln!(stdout, "listening on {listener}")?;
     }
     stdout.flush()?;
     drop(stdout);
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM: shutting down"),
-        _ = interrupt.recv() => tracing::info!("SIGINT: shutting down"),
+    loop {
+        tokio::select! {
+            _ = hang_up.recv() => reload_certificates(running.broker()),
+            _ = terminate.recv() => {
+                tracing::info!("SIGTERM: shutting down");
+                break;
+            }
+            _ = interrupt.recv() => {
+                tracing::info!("SIGINT: shutting down");
+                break;
+            }
+        }
     }
     running.shutdown().await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// New connections get the new certificates; those that are open keep theirs.
+fn reload_certificates(broker: &Broker) {
+    match broker.reload_certificates() {
+        Ok(true) => tracing::info!("SIGHUP: the certificates were read again"),
+        Ok(false) => tracing::info!("SIGHUP: there are no certificates to read again, no listener uses TLS"),
+        Err(error) => tracing::error!("SIGHUP: the certificates stay as they were: {error}"),
+    }
 }
 
 fn store(command: StoreCommand, config: &Config) -> ExitCode {

@@ -9,8 +9,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::broker::{Broker, StartError, Surroundings};
-use crate::config::Config;
-use crate::connection::driver;
+use crate::config::{Config, Listener};
+use crate::connection;
 use crate::log_exchange::{self, LogLines};
 use crate::management::{self, ControlSocket, ControlSocketError};
 
@@ -21,9 +21,9 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// `shutdown` ends it well.
 pub struct RunningBroker {
     broker: Arc<Broker>,
-    addresses: Vec<SocketAddr>,
+    listeners: Vec<Listener>,
     acceptors: JoinSet<JoinSet<()>>,
-    /// The alarm and the log exchange.
+    /// The alarm, the log exchange and the like.
     helpers: JoinSet<()>,
 }
 
@@ -35,41 +35,44 @@ impl Broker {
 
     /// [`Broker::start`] with another disk, or for somebody who watches.
     pub async fn start_in(config: Config, surroundings: Surroundings) -> Result<RunningBroker, StartError> {
-        let listen = config.listen.clone();
+        let configured: Vec<Listener> = config.listeners().collect();
         let opened = tokio::task::spawn_blocking(move || Broker::open(config, surroundings)).await;
         let broker = opened.map_err(|error| StartError::Thread(std::io::Error::other(error)))??;
-        let mut listeners = Vec::new();
-        for addr in &listen {
-            let failed = |source| StartError::Listen { addr: addr.to_string(), source };
-            let listener = TcpListener::bind(addr).await.map_err(failed)?;
-            listeners.push((listener.local_addr().map_err(failed)?, listener));
+        let mut bound = Vec::new();
+        for listener in configured {
+            let failed = |source| StartError::Listen { addr: listener.address.to_string(), source };
+            let socket = TcpListener::bind(listener.address).await.map_err(failed)?;
+            let address = socket.local_addr().map_err(failed)?;
+            bound.push((Listener { address, ..listener }, socket));
         }
         let control_socket = control_socket(&broker)?;
-        let addresses: Vec<_> = listeners.iter().map(|(addr, _)| *addr).collect();
-        broker.set_addresses(addresses.clone());
+        let listeners: Vec<_> = bound.iter().map(|(listener, _)| *listener).collect();
+        broker.set_listeners(listeners.clone());
         let mut acceptors = JoinSet::new();
         let open = Arc::new(AtomicUsize::new(0));
-        for (_, listener) in listeners {
-            acceptors.spawn(accept(broker.clone(), listener, open.clone()));
+        for (listener, socket) in bound {
+            acceptors.spawn(accept(broker.clone(), listener, socket, open.clone()));
         }
         let mut helpers = JoinSet::new();
         helpers.spawn(broker.alarms.clone().run(broker.store.clone()));
         helpers.spawn(broker.clone().page_out_when_short());
+        helpers.spawn(report_client_log(broker.clone()));
         if let Some(socket) = control_socket {
             helpers.spawn(management::serve(broker.clone(), socket));
         }
-        Ok(RunningBroker { broker, addresses, acceptors, helpers })
+        Ok(RunningBroker { broker, listeners, acceptors, helpers })
     }
 }
 
 impl RunningBroker {
     /// The first address listened on.
     pub fn local_addr(&self) -> SocketAddr {
-        self.addresses[0]
+        self.listeners[0].address
     }
 
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    /// Where it listens, with the ports that it got.
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
     }
 
     /// Publishes what the layer collects to the exchange `amq.rabbitmq.log`.
@@ -99,6 +102,15 @@ impl RunningBroker {
         tokio::task::spawn_blocking(move || broker.close())
             .await
             .map_err(|error| StartError::Thread(std::io::Error::other(error)))?
+    }
+}
+
+/// Says in the log, also when no further client fails, how many lines were left out of it.
+async fn report_client_log(broker: Arc<Broker>) {
+    let mut minutes = tokio::time::interval(Duration::from_secs(60));
+    loop {
+        minutes.tick().await;
+        broker.client_log.report();
     }
 }
 
@@ -135,12 +147,17 @@ impl Drop for Place {
 }
 
 /// Accepts until shutdown; returns the connections that are still open then.
-async fn accept(broker: Arc<Broker>, listener: TcpListener, open: Arc<AtomicUsize>) -> JoinSet<()> {
+async fn accept(
+    broker: Arc<Broker>,
+    listener: Listener,
+    socket: TcpListener,
+    open: Arc<AtomicUsize>,
+) -> JoinSet<()> {
     let mut connections = JoinSet::new();
     let mut shutdown = broker.shutdown_signal();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = socket.accept() => accepted,
             Some(ended) = connections.join_next(), if !connections.is_empty() => {
                 if let Err(error) = ended {
                     tracing::error!("a connection's task failed, and its connection was closed: {error}");
@@ -153,13 +170,16 @@ async fn accept(broker: Arc<Broker>, listener: TcpListener, open: Arc<AtomicUsiz
         match accepted {
             Ok((stream, peer)) => match Place::take(&open, max) {
                 Some(place) => {
-                    let served = driver::serve(broker.clone(), stream, peer);
+                    let served = connection::serve(broker.clone(), stream, peer, listener);
                     connections.spawn(async move {
                         served.await;
                         drop(place);
                     });
                 }
-                None => tracing::warn!(%peer, "refused: {max} connections are open, as many as allowed"),
+                None if broker.client_log.admits(peer) => {
+                    tracing::warn!(%peer, "refused: {max} connections are open (limits.connections_max)");
+                }
+                None => {}
             },
             Err(error) => {
                 // Out of file handles, most likely: accepting again at once would only spin.

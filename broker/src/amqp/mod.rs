@@ -21,6 +21,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod types;
+mod version;
 
 pub use content::{CONTENT_HEADER_SIZE, ContentHeader, content_size, write_content};
 pub use decode::{PublishArgs, decode_ack, decode_publish, peek_method_id};
@@ -39,3 +40,4 @@ pub use reader::{Reader, put_long_str, put_short_str};
 pub use reply_code::ReplyCode;
 pub use table::{MAX_TABLE_DEPTH, check_table, decode_table, encode_table};
 pub use types::{FieldTable, FieldValue};
+pub use version::{PROTOCOL_HEADER, Version};

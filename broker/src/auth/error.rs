@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::certificate::CertificateError;
 use super::mechanism::MechanismError;
 use super::password::PasswordError;
 use super::permission::PatternError;
@@ -19,6 +20,8 @@ pub enum AuthError {
     UnknownMechanism { mechanism: String },
     #[error("malformed login: {0}")]
     Malformed(MechanismError),
+    #[error("login by certificate refused: {0}")]
+    Certificate(#[from] CertificateError),
     #[error("sign-up refused: {0}")]
     SignUp(#[from] SignUpError),
     #[error("a login could not be decided: {0}")]
@@ -55,6 +58,7 @@ impl AuthError {
                 MechanismError::Unknown(mechanism.clone()).to_string()
             }
             AuthError::Malformed(e) => e.to_string(),
+            AuthError::Certificate(e) => e.to_string(),
             AuthError::SignUp(SignUpError::NotStored(_)) => {
                 "the account could not be stored; the operator finds the reason in the broker's log".into()
             }

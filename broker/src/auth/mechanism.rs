@@ -2,8 +2,11 @@
 
 use crate::amqp::{FieldValue, Reader, decode_table, put_long_str};
 
-/// The mechanisms understood, as `connection.start` lists them.
-pub const MECHANISMS: &str = "PLAIN AMQPLAIN";
+/// The mechanisms that send a password, as `connection.start` lists them.
+pub const PASSWORD_MECHANISMS: &str = "PLAIN AMQPLAIN";
+
+/// The mechanism for who has shown a certificate (RFC 4422, appendix A).
+pub const EXTERNAL: &str = "EXTERNAL";
 
 /// Longer user names do not exist: they could not stand in the `user-id` of a message, a short string.
 pub const USER_NAME_BYTES_MAX: usize = 255;
@@ -26,7 +29,9 @@ impl std::fmt::Debug for Credentials {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MechanismError {
-    #[error("unknown authentication mechanism '{0}'; this broker offers {MECHANISMS}")]
+    #[error(
+        "unknown authentication mechanism '{0}'; this broker offers {PASSWORD_MECHANISMS}, and EXTERNAL with a client certificate"
+    )]
     Unknown(String),
     #[error("a PLAIN response is authorization identity, NUL, user, NUL, password; this one has {nuls} NULs")]
     PlainFields { nuls: usize },

@@ -15,6 +15,7 @@
 //! An address is an IPv4 address or an IPv6 /64.
 
 mod admin;
+pub mod certificate;
 mod error;
 pub mod mechanism;
 mod options;
@@ -37,20 +38,22 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, RwLock};
 
 pub use admin::ReservedName;
+pub use certificate::CertificateError;
 pub use error::{AuthError, LoadError, RefusedReason, UserError};
-pub use mechanism::MECHANISMS;
-pub use options::{AuthOptions, OpenFor, Profile, SignUpMode, SignUpOptions};
+pub use mechanism::{EXTERNAL, PASSWORD_MECHANISMS};
+pub use options::{AuthOptions, OpenFor, PlainWithoutTls, Profile, SignUpMode, SignUpOptions};
 pub use password::{Cost, PasswordError};
 pub use permission::{Access, Pattern, PatternError, Permission};
 pub use sign_up::{SignUp, SignUpError, TokenError};
+pub(crate) use throttle::PeerKey;
 pub use topic::TopicPermissions;
 pub use user::{ADMINISTRATOR, User};
 
 use crate::definitions::{Change, Definitions, PermissionRow, Snapshot, TopicPermissionRow};
-use mechanism::Credentials;
+use mechanism::{Credentials, MechanismError};
 use password::Passwords;
 use sign_up::SignUpRules;
-use throttle::{Backoff, BackoffPolicy, PeerKey, Quota};
+use throttle::{Backoff, BackoffPolicy, Quota};
 use topic::TopicPermission;
 
 /// The vhost whose permissions a new user gets.
@@ -181,6 +184,31 @@ impl Authority {
             None => self.log_in(credentials, peer).await,
             Some(wish) => self.sign_up(credentials, peer, wish).await,
         }
+    }
+
+    /// A login by certificate (SASL EXTERNAL): `name` is proven, and the user needs no password.
+    pub fn authenticate_by_certificate(
+        &self,
+        name: Result<String, CertificateError>,
+        identity: &[u8],
+        peer: IpAddr,
+    ) -> Result<Arc<User>, AuthError> {
+        let name = name?;
+        if !identity.is_empty() && identity != name.as_bytes() {
+            return Err(MechanismError::OtherIdentity.into());
+        }
+        let Some(user) = self.user(&name) else {
+            return Err(AuthError::Refused { user: name, reason: RefusedReason::NoSuchUser });
+        };
+        self.refuse_if_not_loopback(&user, peer)?;
+        Ok(user)
+    }
+
+    /// Whether a password may travel on a connection from there.
+    pub fn takes_passwords(&self, peer: IpAddr, is_encrypted: bool) -> bool {
+        is_encrypted
+            || self.options.plain_without_tls == PlainWithoutTls::All
+            || peer.to_canonical().is_loopback()
     }
 
     async fn log_in(&self, credentials: Credentials, peer: IpAddr) -> Result<Arc<User>, AuthError> {

@@ -11,6 +11,8 @@ pub struct AuthOptions {
     pub loopback_users: Vec<String>,
     /// Password checks that run at once; each takes 19 MiB for tens of milliseconds. 0: one per processor.
     pub password_checks_at_once_max: usize,
+    /// Whose password may travel unencrypted.
+    pub plain_without_tls: PlainWithoutTls,
     pub sign_up: SignUpOptions,
     /// Not in the file: weak hashes would be nobody's wish but a test's.
     #[serde(skip)]
@@ -22,6 +24,7 @@ impl Default for AuthOptions {
         AuthOptions {
             loopback_users: vec!["guest".into()],
             password_checks_at_once_max: 0,
+            plain_without_tls: PlainWithoutTls::Loopback,
             sign_up: SignUpOptions::default(),
             password_cost: Cost::default(),
         }
@@ -74,6 +77,14 @@ pub enum SignUpMode {
     Closed,
     Invite,
     Open,
+}
+
+/// Where logins with a password are taken from without TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PlainWithoutTls {
+    Loopback,
+    All,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

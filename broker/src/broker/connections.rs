@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::amqp::FieldTable;
+use crate::amqp::{FieldTable, Version};
 use crate::auth::User;
+use crate::config::Protocol;
+use crate::connection::TlsDetails;
 use crate::error::AmqpError;
 use crate::outbox::Outbox;
 
@@ -17,6 +19,9 @@ pub struct ConnectionInfo {
     pub peer: SocketAddr,
     /// The broker's side of the socket.
     pub local: SocketAddr,
+    pub protocol: Protocol,
+    pub version: Version,
+    pub tls: Option<TlsDetails>,
     pub user: Arc<User>,
     pub vhost: Arc<str>,
     pub outbox: Arc<Outbox>,

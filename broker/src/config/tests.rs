@@ -182,6 +182,13 @@ fn a_missing_file_is_an_error() {
 fn values_that_cannot_work_are_refused() {
     for (text, key) in [
         ("listen = []", "listen"),
+        ("proxy_protocol = ['127.0.0.1:1']", "proxy_protocol"),
+        ("listen_tls = ['127.0.0.1:1']", "tls.certificates"),
+        ("listen_wss = ['127.0.0.1:1']", "tls.certificates"),
+        ("[tls]\ncertificates = ['a.pem', 'b.pem']\nkeys = ['a.key']", "tls.keys"),
+        ("[tls]\nclient_certificates = 'required'", "tls.client_ca"),
+        ("[limits]\nhandshakes_max = 0", "limits.handshakes_max"),
+        ("[websocket]\nmessage_bytes_max = 1000", "websocket.message_bytes_max"),
         ("data_dir = ''", "data_dir"),
         ("log = 'loud,=?'", "log"),
         ("[limits]\nframe_max = 4095", "limits.frame_max"),
@@ -195,6 +202,21 @@ fn values_that_cannot_work_are_refused() {
         let ConfigError::Invalid { key: found, .. } = &error else { panic!("{error}") };
         assert_eq!(*found, key, "{error}");
     }
+}
+
+#[test]
+fn every_kind_of_listener_has_its_own_addresses() {
+    let config = load_file(
+        "listen = []\nlisten_ws = ['127.0.0.1:1', '127.0.0.1:2']\nproxy_protocol = ['127.0.0.1:2']",
+        &[],
+    );
+    let listeners: Vec<_> = config.unwrap().listeners().collect();
+    let listener = |port: u16, expects_proxy| Listener {
+        protocol: Protocol::Ws,
+        address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        expects_proxy,
+    };
+    assert_eq!(listeners, [listener(1, false), listener(2, true)]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::amqp::{self, Method};
+use crate::amqp::{Method, Version};
 use crate::auth::permission::resource_name;
 use crate::auth::{Access, Permission, TopicPermissions, User};
 use crate::broker::{Broker, Traffic};
@@ -65,6 +65,7 @@ pub struct Context {
     pub outbox: Arc<Outbox>,
     pub traffic: Arc<Traffic>,
     pub capabilities: Capabilities,
+    pub version: Version,
     pub channel_max: u16,
     /// Outboxes, other connections' among them, to be woken when the batch is done.
     pub wakes: Wakes,
@@ -97,6 +98,7 @@ pub struct Opened {
     pub outbox: Arc<Outbox>,
     pub traffic: Arc<Traffic>,
     pub capabilities: Capabilities,
+    pub version: Version,
     pub channel_max: u16,
     pub permission: Arc<Permission>,
     pub seats: [Seat; 2],
@@ -115,6 +117,7 @@ impl Context {
             outbox: opened.outbox,
             traffic: opened.traffic,
             capabilities: opened.capabilities,
+            version: opened.version,
             channel_max: opened.channel_max,
             wakes: Wakes::default(),
             routes: RouteCache::default(),
@@ -138,7 +141,7 @@ impl Context {
     /// Queues a method for the client.
     pub fn send(&self, channel: u16, method: impl Into<Method>) {
         let method = method.into();
-        amqp::write_method(&mut self.outbox.lock().bytes, channel, &method);
+        self.version.write_method(&mut self.outbox.lock().bytes, channel, &method);
     }
 
     /// With so much waiting to be written nothing more is handled: a client that asks but does not listen costs

@@ -5,11 +5,9 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -19,7 +17,7 @@ use crate::broker::Broker;
 use crate::definitions::DefinitionsError;
 use crate::error::AmqpError;
 
-use super::opening::{self, Established};
+use super::opening::Established;
 use super::stream::Stream;
 use super::{Connection, Phase};
 
@@ -49,29 +47,8 @@ thread_local! {
     static READ_BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Serves one client from its first byte to its last.
-pub async fn serve(broker: Arc<Broker>, socket: TcpStream, peer: SocketAddr) {
-    let id = broker.next_connection_id();
-    if let Err(error) = socket.set_nodelay(true) {
-        tracing::debug!(connection = id, %peer, "cannot set TCP_NODELAY: {error}");
-    }
-    let mut stream = Stream::Tcp(socket);
-    let limit = Duration::from_secs(broker.config.limits.handshake_timeout_s);
-    let mut shutdown = broker.shutdown_signal();
-    let opened = tokio::select! {
-        opened = tokio::time::timeout(limit, opening::open(&broker, &mut stream, peer, id)) => opened,
-        _ = shutdown.wait_for(|&down| down) => return,
-    };
-    match opened {
-        Ok(Ok(established)) => run(established, stream).await,
-        Ok(Err(end)) => tracing::info!(connection = id, %peer, "not opened: {end}"),
-        Err(_) => {
-            tracing::info!(connection = id, %peer, "not opened: no handshake within {} s", limit.as_secs())
-        }
-    }
-}
-
-async fn run(established: Established, stream: Stream) {
+/// Serves an open connection until its end.
+pub async fn run(established: Established, stream: Stream) {
     let Established { connection, heartbeat, unread } = established;
     let broker = connection.cx.broker.clone();
     let id = connection.cx.id;
@@ -97,7 +74,10 @@ async fn run(established: Established, stream: Stream) {
     };
     match driver.run(heartbeat).await {
         Ok(()) => tracing::info!(connection = id, "closed"),
-        Err(error) => tracing::info!(connection = id, "lost: {error}"),
+        Err(error) if driver.broker.client_log.admits(driver.connection.cx.peer) => {
+            tracing::info!(connection = id, peer = %driver.connection.cx.peer, "lost: {error}");
+        }
+        Err(_) => {}
     }
 }
 
@@ -157,6 +137,8 @@ impl Driver {
             let stuck = self.flush()?;
             self.end_pause();
             if !stuck && self.connection.phase == Phase::Closed && self.is_all_written() {
+                // Whether the client still listens is up to the client.
+                let _ = self.stream.say_goodbye();
                 return Ok(());
             }
             self.watch_store();

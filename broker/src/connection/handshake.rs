@@ -1,15 +1,20 @@
 //! The opening of a connection, its rules (AMQP 0-9-1 §2.2.4, §4.2.2). Pure.
 
-use crate::amqp::{FieldTable, FieldValue, ReplyCode, connection};
+use crate::amqp::{FieldTable, FieldValue, ReplyCode, Version, connection};
 use crate::error::AmqpError;
 
 use super::context::Capabilities;
 
-/// What a client must send first, and what is answered to anything else.
-pub const PROTOCOL_HEADER: [u8; 8] = *b"AMQP\x00\x00\x09\x01";
-
-/// The header of AMQP 0-9, which is spoken the same way; some clients still send it.
-pub const PROTOCOL_HEADER_0_9: [u8; 8] = *b"AMQP\x01\x01\x00\x09";
+const CAPABILITIES: &[&str] = &[
+    "publisher_confirms",
+    "exchange_exchange_bindings",
+    "basic.nack",
+    "consumer_cancel_notify",
+    "connection.blocked",
+    "authentication_failure_close",
+    "per_consumer_qos",
+    "warren.user_exclusive_queues",
+];
 
 /// The smallest largest frame (AMQP 0-9-1 §4.2.3).
 const FRAME_MIN_SIZE: u32 = 4096;
@@ -23,19 +28,15 @@ pub struct Limits {
 }
 
 /// The server's `connection.start`.
-pub fn start(mechanisms: &str, cluster_name: &str) -> connection::Start {
+pub fn start(version: Version, mechanisms: &str, cluster_name: &str) -> connection::Start {
     let text = |text: &str| FieldValue::LongString(text.as_bytes().into());
     let mut capabilities = FieldTable::default();
-    for name in [
-        "publisher_confirms",
-        "exchange_exchange_bindings",
-        "basic.nack",
-        "consumer_cancel_notify",
-        "connection.blocked",
-        "authentication_failure_close",
-        "per_consumer_qos",
-        "warren.user_exclusive_queues",
-    ] {
+    let announced: &[&str] = match version {
+        // Clients of its time do not know the field types.
+        Version::V0_8 => &[],
+        Version::V0_9_1 => CAPABILITIES,
+    };
+    for &name in announced {
         capabilities.insert(name, FieldValue::Boolean(true));
     }
     let mut properties = FieldTable::default();
@@ -46,9 +47,10 @@ pub fn start(mechanisms: &str, cluster_name: &str) -> connection::Start {
     properties.insert("platform", text("Rust"));
     properties.insert("product", text("Warren"));
     properties.insert("version", text(env!("CARGO_PKG_VERSION")));
+    let (version_major, version_minor) = version.numbers();
     connection::Start {
-        version_major: 0,
-        version_minor: 9,
+        version_major,
+        version_minor,
         server_properties: properties,
         mechanisms: mechanisms.as_bytes().into(),
         locales: b"en_US"[..].into(),

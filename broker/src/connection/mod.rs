@@ -3,11 +3,13 @@
 //! `on_input` handles every complete frame of a read before anybody is woken or confirmed; `end_batch` then
 //! sends the confirms that are due and wakes each outbox that was touched, once.
 
+mod arrival;
 pub mod channel;
 pub mod class;
 pub mod confirms;
 pub mod content;
 pub mod context;
+mod crowd;
 pub mod driver;
 pub mod handshake;
 mod names;
@@ -19,9 +21,13 @@ pub mod routes;
 pub mod settle;
 mod stream;
 
+pub use arrival::serve;
+pub use crowd::Crowd;
+pub use stream::tls::TlsDetails;
+
 use hashbrown::HashMap;
 
-use crate::amqp::{self, Frame, FrameKind, Method, Octets, ReplyCode};
+use crate::amqp::{self, Frame, FrameKind, Method, Octets, ReplyCode, Version};
 use crate::capacity::Full;
 use crate::error::{AmqpError, Scope};
 use crate::store::StoreFailure;
@@ -112,7 +118,7 @@ impl Connection {
         if frame.channel != 0 || frame.kind != FrameKind::Method {
             return;
         }
-        match Method::decode(frame.payload) {
+        match self.cx.version.decode(frame.payload) {
             Ok(Method::ConnectionCloseOk(_)) => self.phase = Phase::Closed,
             Ok(Method::ConnectionClose(_)) => {
                 self.cx.send(0, amqp::connection::CloseOk);
@@ -128,7 +134,7 @@ impl Connection {
             FrameKind::Method => {}
             FrameKind::Header | FrameKind::Body => return Err(unexpected_frame(frame)),
         }
-        let method = decode(frame.payload)?;
+        let method = self.decode(frame.payload)?;
         match method {
             Method::ConnectionClose(close) => {
                 tracing::debug!(
@@ -230,7 +236,7 @@ impl Connection {
                 settle::settle(&mut self.cx, channel, tag, multiple, settle::Verdict::Gone)
             }
             CHANNEL_CLOSE => {
-                decode(frame.payload)?;
+                self.decode(frame.payload)?;
                 self.close_channel(frame.channel);
                 self.cx.send(frame.channel, amqp::channel::CloseOk);
                 Ok(())
@@ -239,7 +245,8 @@ impl Connection {
                 Err(AmqpError::connection(ReplyCode::CommandInvalid, "unimplemented method"))
             }
             _ => {
-                let handled = class::dispatch(&mut self.cx, channel, decode(frame.payload)?);
+                let method = decode(self.cx.version, frame.payload)?;
+                let handled = class::dispatch(&mut self.cx, channel, method);
                 let setup = channel.setup();
                 if let Some(out) = self.cx.outbox.lock().channel(frame.channel) {
                     out.setup = setup;
@@ -248,6 +255,10 @@ impl Connection {
             }
         };
         handled.map_err(|error| blame(error, id))
+    }
+
+    fn decode(&self, payload: &[u8]) -> Result<Method, AmqpError> {
+        decode(self.cx.version, payload)
     }
 
     fn on_frame_of_unopened_channel(&mut self, frame: Frame<'_>) -> Result<(), AmqpError> {
@@ -260,7 +271,7 @@ impl Connection {
                 AmqpError::connection(ReplyCode::ChannelError, "expected 'channel.open'").caused_by(id)
             );
         }
-        decode(frame.payload)?;
+        self.decode(frame.payload)?;
         let open = self.channels.len();
         let max = usize::from(self.cx.channel_max);
         if open >= max {
@@ -312,13 +323,15 @@ impl Connection {
             return;
         }
         let (class_id, method_id) = error.caused_by.unwrap_or_default();
-        tracing::warn!(
-            connection = self.cx.id,
-            peer = %self.cx.peer,
-            user = self.cx.user.name(),
-            channel,
-            "{error} (caused by method {class_id}.{method_id})"
-        );
+        if self.cx.broker.client_log.admits(self.cx.peer) {
+            tracing::warn!(
+                connection = self.cx.id,
+                peer = %self.cx.peer,
+                user = self.cx.user.name(),
+                channel,
+                "{error} (caused by method {class_id}.{method_id})"
+            );
+        }
         match error.scope {
             Scope::Channel if channel != 0 => {
                 self.release_channel(channel);
@@ -487,8 +500,8 @@ fn flush_channel_confirms(cx: &Context, channel: &mut Channel) -> bool {
     channel.has_confirms
 }
 
-fn decode(payload: &[u8]) -> Result<Method, AmqpError> {
-    Method::decode(payload).map_err(|error| cannot_decode(payload, error))
+fn decode(version: Version, payload: &[u8]) -> Result<Method, AmqpError> {
+    version.decode(payload).map_err(|error| cannot_decode(payload, error))
 }
 
 fn cannot_decode(payload: &[u8], error: amqp::DecodeError) -> AmqpError {

@@ -1,11 +1,12 @@
 //! Opening a connection: protocol header, start, tune, open; the socket's side of `handshake`.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::amqp::{self, FrameKind, Method, ReplyCode, connection};
-use crate::auth::{AuthError, MECHANISMS, Permission, SignUp, User};
+use crate::amqp::{self, FrameKind, Method, PROTOCOL_HEADER, ReplyCode, Version, connection};
+use crate::auth::{
+    AuthError, CertificateError, EXTERNAL, PASSWORD_MECHANISMS, Permission, SignUp, User, certificate,
+};
 use crate::broker::{Broker, ConnectionInfo, Traffic, vhost_deleted};
 use crate::capacity::{Full, Seat};
 use crate::clock;
@@ -14,9 +15,12 @@ use crate::outbox::Outbox;
 use crate::vhost::Vhost;
 
 use super::Connection;
+use super::arrival::Arrival;
 use super::context::{Capabilities, Context, Opened};
-use super::handshake::{self, Limits, PROTOCOL_HEADER, PROTOCOL_HEADER_0_9};
+use super::crowd::Waiting;
+use super::handshake::{self, Limits};
 use super::stream::Stream;
+use super::stream::tls::TlsStream;
 
 /// Largest frame before tune: room for long tokens and client-properties, and nothing more.
 const FRAME_MAX_BEFORE_TUNE: u32 = 16 * 1024;
@@ -40,6 +44,14 @@ pub enum OpeningError {
     Closed,
     #[error("{0}")]
     Io(#[from] std::io::Error),
+    #[error("it took more than {0} s (limits.handshake_timeout_s)")]
+    Timeout(u64),
+    #[error("{0} others had not sent their login yet, and it had taken longest (limits.handshakes_max)")]
+    Crowded(usize),
+    #[error("TLS: {0}")]
+    Tls(std::io::Error),
+    #[error("WebSocket: {0}")]
+    WebSocket(std::io::Error),
     #[error("not AMQP 0-9-1: the first bytes are {0}")]
     NotAmqp(String),
     #[error("{0}")]
@@ -51,6 +63,8 @@ pub enum OpeningError {
 /// The socket and what was read from it.
 struct Wire<'s> {
     stream: &'s mut Stream,
+    arrival: &'s mut Arrival,
+    version: Version,
     input: Vec<u8>,
     frame_max: u32,
 }
@@ -66,8 +80,9 @@ impl Wire<'_> {
         Ok(())
     }
 
-    /// The next method on channel 0.
-    async fn method(&mut self) -> Result<Method, OpeningError> {
+    /// The next method on channel 0, which should be `expected`.
+    async fn method(&mut self, expected: &'static str) -> Result<Method, OpeningError> {
+        self.arrival.stage = expected;
         loop {
             match amqp::next_frame(&self.input, self.frame_max) {
                 Err(error) => return Err(OpeningError::Refused(frame_error(error.to_string()))),
@@ -75,7 +90,7 @@ impl Wire<'_> {
                 Ok(Some((frame, size))) => {
                     let method = match (frame.kind, frame.channel) {
                         (FrameKind::Heartbeat, 0) => None,
-                        (FrameKind::Method, 0) => Some(Method::decode(frame.payload)),
+                        (FrameKind::Method, 0) => Some(self.version.decode(frame.payload)),
                         _ => {
                             return Err(OpeningError::Refused(unexpected(
                                 "a frame other than a method on channel 0",
@@ -101,7 +116,7 @@ impl Wire<'_> {
 
     async fn send(&mut self, method: impl Into<Method>) -> Result<(), OpeningError> {
         let mut out = Vec::new();
-        amqp::write_method(&mut out, 0, &method.into());
+        self.version.write_method(&mut out, 0, &method.into());
         self.stream.write_all(&out).await?;
         Ok(())
     }
@@ -141,11 +156,12 @@ fn unexpected(what: &str) -> AmqpError {
 pub async fn open(
     broker: &Arc<Broker>,
     stream: &mut Stream,
-    peer: SocketAddr,
-    id: u64,
+    arrival: &mut Arrival,
+    waiting: Waiting,
 ) -> Result<Established, OpeningError> {
-    let mut wire = Wire { stream, input: Vec::new(), frame_max: FRAME_MAX_BEFORE_TUNE };
-    match negotiate(broker, &mut wire, peer, id).await {
+    let version = Version::default();
+    let mut wire = Wire { stream, arrival, version, input: Vec::new(), frame_max: FRAME_MAX_BEFORE_TUNE };
+    match negotiate(broker, &mut wire, waiting).await {
         Err(OpeningError::Refused(error)) => {
             wire.refuse(&error).await?;
             Err(OpeningError::Refused(error))
@@ -157,19 +173,22 @@ pub async fn open(
 async fn negotiate(
     broker: &Arc<Broker>,
     wire: &mut Wire<'_>,
-    peer: SocketAddr,
-    id: u64,
+    waiting: Waiting,
 ) -> Result<Established, OpeningError> {
+    let (id, peer) = (wire.arrival.id, wire.arrival.peer);
     protocol_header(wire).await?;
-    wire.send(handshake::start(MECHANISMS, &broker.cluster_name)).await?;
-    let Method::ConnectionStartOk(start_ok) = wire.method().await? else {
+    let mechanisms = mechanisms(broker, wire).map_err(OpeningError::Refused)?;
+    wire.send(handshake::start(wire.version, &mechanisms, &broker.cluster_name)).await?;
+    let Method::ConnectionStartOk(start_ok) = wire.method("connection.start-ok").await? else {
         return Err(OpeningError::Refused(unexpected("a method other than connection.start-ok")));
     };
+    drop(waiting);
     let capabilities = handshake::capabilities(&start_ok.client_properties);
-    let user = log_in(broker, wire, peer, &start_ok, capabilities).await?;
+    wire.arrival.stage = "the decision on the login";
+    let user = log_in(broker, wire, &start_ok, capabilities).await?;
     let agreed = tune(broker, wire).await?;
     wire.frame_max = agreed.frame_max;
-    let Method::ConnectionOpen(open) = wire.method().await? else {
+    let Method::ConnectionOpen(open) = wire.method("connection.open").await? else {
         return Err(OpeningError::Refused(unexpected("a method other than connection.open")));
     };
     let opened = open_vhost(broker, &user, &open.virtual_host).map_err(OpeningError::Refused)?;
@@ -182,6 +201,9 @@ async fn negotiate(
         id,
         peer,
         local: wire.stream.local_addr()?,
+        protocol: wire.arrival.listener.protocol,
+        version: wire.version,
+        tls: wire.stream.tls().map(TlsStream::details),
         user: user.clone(),
         vhost: vhost.name.clone(),
         outbox: outbox.clone(),
@@ -212,6 +234,7 @@ async fn negotiate(
         outbox,
         traffic,
         capabilities,
+        version: wire.version,
         channel_max: agreed.channel_max,
         permission,
         seats,
@@ -225,6 +248,7 @@ async fn negotiate(
 
 /// Any other header is answered with the one that is spoken here (AMQP 0-9-1 §4.2.2).
 async fn protocol_header(wire: &mut Wire<'_>) -> Result<(), OpeningError> {
+    wire.arrival.stage = "the protocol header";
     while wire.input.len() < PROTOCOL_HEADER.len() {
         // Not even the beginning of a header: no point in waiting for eight bytes.
         if !b"AMQP".starts_with(&wire.input[..wire.input.len().min(4)]) {
@@ -232,29 +256,52 @@ async fn protocol_header(wire: &mut Wire<'_>) -> Result<(), OpeningError> {
         }
         wire.fill().await?;
     }
-    if wire.input.starts_with(&PROTOCOL_HEADER) || wire.input.starts_with(&PROTOCOL_HEADER_0_9) {
+    let version = wire.input.get(..PROTOCOL_HEADER.len()).and_then(Version::of_header);
+    if let Some(version) = version {
+        wire.version = version;
         wire.input.drain(..PROTOCOL_HEADER.len());
         return Ok(());
     }
     wire.stream.write_all(&PROTOCOL_HEADER).await?;
     wire.hang_up().await?;
     let shown = &wire.input[..wire.input.len().min(8)];
-    Err(OpeningError::NotAmqp(amqp::Octets(shown).to_string()))
+    let hint = match shown {
+        [0x16, 0x03, ..] => " (TLS, which has listeners of its own: listen_tls)",
+        [b'G', b'E', b'T', b' ', ..] => " (HTTP; for WebSockets there is listen_ws)",
+        _ => "",
+    };
+    Err(OpeningError::NotAmqp(format!("{}{hint}", amqp::Octets(shown))))
+}
+
+/// The mechanisms offered to this client. None at all is no offer: a client that sends its password regardless would
+/// show it to everybody on the way.
+fn mechanisms(broker: &Broker, wire: &Wire<'_>) -> Result<String, AmqpError> {
+    let passwords = broker.authority.takes_passwords(wire.arrival.peer.ip(), wire.arrival.is_encrypted);
+    let certificate = wire.stream.tls().is_some_and(|tls| tls.client_certificate().is_some());
+    let offers = [(passwords, PASSWORD_MECHANISMS), (certificate, EXTERNAL)];
+    let offers: Vec<&str> =
+        offers.into_iter().filter(|(offered, _)| *offered).map(|(_, name)| name).collect();
+    if offers.is_empty() {
+        return Err(AmqpError::connection(
+            ReplyCode::AccessRefused,
+            "without TLS, logins are taken from this machine only: connect with amqps, or set \
+             auth.plain_without_tls to \"all\" in the broker's configuration",
+        )
+        .caused_by((0, 0)));
+    }
+    Ok(offers.join(" "))
 }
 
 async fn log_in(
     broker: &Arc<Broker>,
     wire: &mut Wire<'_>,
-    peer: SocketAddr,
     start_ok: &connection::StartOk,
     capabilities: Capabilities,
 ) -> Result<Arc<User>, OpeningError> {
     let sign_up = SignUp::from_client_properties(&start_ok.client_properties);
     let wants_account = !matches!(sign_up, Ok(None));
     let decided = match sign_up {
-        Ok(sign_up) => {
-            broker.authority.authenticate(&start_ok.mechanism, &start_ok.response, peer.ip(), sign_up).await
-        }
+        Ok(sign_up) => authenticate(broker, wire, start_ok, sign_up).await,
         Err(error) => Err(AuthError::SignUp(error)),
     };
     let error = match decided {
@@ -270,6 +317,24 @@ async fn log_in(
     Err(OpeningError::Login(error))
 }
 
+async fn authenticate(
+    broker: &Broker,
+    wire: &Wire<'_>,
+    start_ok: &connection::StartOk,
+    sign_up: Option<SignUp>,
+) -> Result<Arc<User>, AuthError> {
+    let (mechanism, response, peer) = (&*start_ok.mechanism, &start_ok.response, wire.arrival.peer.ip());
+    let certificate = wire.stream.tls().and_then(|tls| tls.client_certificate());
+    match (mechanism, certificate) {
+        (EXTERNAL, Some(_)) if sign_up.is_some() => Err(CertificateError::CannotSignUp.into()),
+        (EXTERNAL, Some(certificate)) => {
+            let name = certificate::user_name(certificate, &broker.config.tls);
+            broker.authority.authenticate_by_certificate(name, response, peer)
+        }
+        _ => broker.authority.authenticate(mechanism, response, peer, sign_up).await,
+    }
+}
+
 async fn tune(broker: &Broker, wire: &mut Wire<'_>) -> Result<Limits, OpeningError> {
     let limits = &broker.config.limits;
     let offered = Limits {
@@ -283,7 +348,7 @@ async fn tune(broker: &Broker, wire: &mut Wire<'_>) -> Result<Limits, OpeningErr
         heartbeat: offered.heartbeat_s,
     })
     .await?;
-    let Method::ConnectionTuneOk(ok) = wire.method().await? else {
+    let Method::ConnectionTuneOk(ok) = wire.method("connection.tune-ok").await? else {
         return Err(OpeningError::Refused(unexpected("a method other than connection.tune-ok")));
     };
     handshake::negotiate(offered, &ok).map_err(OpeningError::Refused)

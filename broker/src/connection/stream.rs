@@ -1,7 +1,11 @@
-//! What the bytes of a connection travel through.
+//! What the bytes of a connection travel through: a socket, TLS over it, a WebSocket over either.
 //!
 //! Everything goes by readiness, as with the socket itself: wait until something may be read or written, then try.
 //! What is between the connection and its socket keeps bytes of its own; `try_flush` says whether it still does.
+
+pub mod proxy;
+pub mod tls;
+pub mod web_socket;
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,15 +13,40 @@ use std::net::SocketAddr;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use tls::TlsStream;
+use web_socket::WebSocketStream;
+
 /// A client's byte stream.
 pub enum Stream {
     Tcp(TcpStream),
+    Tls(Box<TlsStream>),
+    WebSocket(Box<WebSocketStream>),
 }
 
 impl Stream {
     fn socket(&self) -> &TcpStream {
         match self {
             Stream::Tcp(socket) => socket,
+            Stream::Tls(stream) => stream.socket(),
+            Stream::WebSocket(stream) => stream.below().socket(),
+        }
+    }
+
+    /// The TLS session, if there is one.
+    pub fn tls(&self) -> Option<&TlsStream> {
+        match self {
+            Stream::Tcp(_) => None,
+            Stream::Tls(stream) => Some(stream),
+            Stream::WebSocket(stream) => stream.below().tls(),
+        }
+    }
+
+    /// Whether something can be read although the socket has nothing.
+    fn has_input(&self) -> bool {
+        match self {
+            Stream::Tcp(_) => false,
+            Stream::Tls(stream) => stream.has_input(),
+            Stream::WebSocket(stream) => stream.has_input() || stream.below().has_input(),
         }
     }
 
@@ -28,6 +57,9 @@ impl Stream {
 
     /// Returns when `try_read` is worth a try.
     pub async fn readable(&self) -> io::Result<()> {
+        if self.has_input() {
+            return Ok(());
+        }
         self.socket().readable().await
     }
 
@@ -41,6 +73,8 @@ impl Stream {
     pub fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Stream::Tcp(socket) => socket.try_read(buffer),
+            Stream::Tls(stream) => stream.try_read(buffer),
+            Stream::WebSocket(stream) => stream.try_read(buffer),
         }
     }
 
@@ -49,6 +83,8 @@ impl Stream {
     pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Stream::Tcp(socket) => socket.try_write(bytes),
+            Stream::Tls(stream) => stream.try_write(bytes),
+            Stream::WebSocket(stream) => stream.try_write(bytes),
         }
     }
 
@@ -57,6 +93,8 @@ impl Stream {
     pub fn try_flush(&mut self) -> io::Result<bool> {
         match self {
             Stream::Tcp(_) => Ok(true),
+            Stream::Tls(stream) => stream.try_flush(),
+            Stream::WebSocket(stream) => stream.try_flush(),
         }
     }
 
@@ -67,6 +105,8 @@ impl Stream {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 other => return other,
             }
+            // What the layers have to answer meanwhile (a ping).
+            self.try_flush()?;
             self.readable().await?;
         }
     }
@@ -86,10 +126,34 @@ impl Stream {
         Ok(())
     }
 
+    /// The layers' goodbyes, as far as the socket takes them.
+    pub fn say_goodbye(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Tcp(_) => return Ok(()),
+            Stream::Tls(stream) => stream.close_notify(),
+            Stream::WebSocket(stream) => {
+                stream.close()?;
+                stream.try_flush()?;
+                return stream.below_mut().say_goodbye();
+            }
+        }
+        self.try_flush().map(drop)
+    }
+
     /// Says that nothing more will be written; the client may still write.
     pub async fn finish_writing(&mut self) -> io::Result<()> {
-        match self {
-            Stream::Tcp(socket) => socket.shutdown().await,
+        self.say_goodbye()?;
+        self.shut_down().await
+    }
+
+    async fn shut_down(&mut self) -> io::Result<()> {
+        let mut at = self;
+        loop {
+            match at {
+                Stream::Tcp(socket) => return socket.shutdown().await,
+                Stream::Tls(stream) => return stream.socket_mut().shutdown().await,
+                Stream::WebSocket(stream) => at = stream.below_mut(),
+            }
         }
     }
 }

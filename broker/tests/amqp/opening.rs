@@ -61,7 +61,6 @@ fn other_protocols_are_told_what_is_spoken_here() {
     for header in [
         &b"AMQP\x00\x01\x00\x00"[..],
         b"AMQP\x03\x01\x00\x00",
-        b"AMQP\x01\x01\x08\x00",
         b"AMQP\x00\x00\x09\x02",
         b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",

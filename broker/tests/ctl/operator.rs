@@ -45,7 +45,7 @@ fn status_and_health_tell_how_it_is() {
     let status = broker.json(&["status"]);
     assert_eq!(status["healthy"], true);
     assert_eq!(status["connections"], 1);
-    assert_eq!(status["listeners"][0], broker.address().to_string());
+    assert_eq!(status["listeners"][0], format!("amqp://{}", broker.address()));
     let ran = broker.ctl(&["health"]);
     assert!(ran.code == 0 && ran.err.contains("healthy"), "{ran:?}");
 }

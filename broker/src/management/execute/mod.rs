@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use crate::amqp::ReplyCode;
 use crate::broker::Broker;
+use crate::config::Listener;
 use crate::definitions::Ticket;
 use crate::error::AmqpError;
 use crate::health::Ailment;
@@ -75,7 +76,7 @@ fn status(broker: &Broker) -> Vec<(String, Value)> {
         ("version", json!(env!("CARGO_PKG_VERSION"))),
         ("pid", json!(std::process::id())),
         ("uptime_seconds", json!(uptime_s)),
-        ("listeners", json!(broker.addresses())),
+        ("listeners", json!(broker.listeners().iter().map(Listener::to_string).collect::<Vec<_>>())),
         ("data_dir", json!(broker.config.data_dir.display().to_string())),
         ("healthy", json!(failures.is_empty())),
         ("failures", json!(failures)),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::amqp::Version;
 use crate::broker::{Broker, ConnectionInfo};
+use crate::config::Protocol;
 use crate::management::show;
 
 use super::{Column, Table, column};
@@ -18,7 +20,7 @@ pub struct Row {
 pub const TABLE: Table<Row> =
     Table { columns: &COLUMNS, usual: &["user", "peer_host", "peer_port", "state"] };
 
-const COLUMNS: [Column<Row>; 21] = [
+const COLUMNS: [Column<Row>; 24] = [
     column("pid", |row| json!(row.info.id)),
     column("name", |row| json!(row.info.name())),
     column("user", |row| json!(row.info.user.name())),
@@ -29,7 +31,10 @@ const COLUMNS: [Column<Row>; 21] = [
     column("port", |row| json!(row.info.local.port())),
     column("state", state),
     column("channels", |row| json!(row.channels)),
-    column("protocol", |_| json!("AMQP 0-9-1")),
+    column("protocol", |row| json!(protocol(row.info.version, row.info.protocol))),
+    column("ssl", |row| json!(row.info.tls.is_some())),
+    column("ssl_protocol", |row| row.info.tls.map_or(Value::Null, |tls| json!(tls.version))),
+    column("ssl_cipher", |row| row.info.tls.map_or(Value::Null, |tls| json!(tls.cipher_suite))),
     column("auth_mechanism", |row| json!(&*row.info.mechanism)),
     column("channel_max", |row| json!(row.info.channel_max)),
     column("frame_max", |row| json!(row.info.frame_max)),
@@ -44,6 +49,15 @@ const COLUMNS: [Column<Row>; 21] = [
         name.map_or(Value::Null, |name| json!(name))
     }),
 ];
+
+fn protocol(version: Version, protocol: Protocol) -> &'static str {
+    match (version, protocol.uses_web_socket()) {
+        (Version::V0_9_1, false) => "AMQP 0-9-1",
+        (Version::V0_9_1, true) => "AMQP 0-9-1 over WebSocket",
+        (Version::V0_8, false) => "AMQP 0-8",
+        (Version::V0_8, true) => "AMQP 0-8 over WebSocket",
+    }
+}
 
 fn state(row: &Row) -> Value {
     if row.info.outbox.evicted().is_some() {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use broker::auth::{Cost, Permission};
-use broker::config::Config;
+use broker::config::{Config, Listener, Protocol};
 use broker::store::sim::Disk;
 use broker::{Broker, RunningBroker, Surroundings};
 use tempfile::TempDir;
@@ -109,7 +109,16 @@ impl TestBroker {
     }
 
     pub fn addrs(&self) -> Vec<SocketAddr> {
-        self.running.as_ref().unwrap().addresses().to_vec()
+        self.listeners().map(|listener| listener.address).collect()
+    }
+
+    /// The first listener of that protocol.
+    pub fn addr_of(&self, protocol: Protocol) -> SocketAddr {
+        self.listeners().find(|listener| listener.protocol == protocol).unwrap().address
+    }
+
+    fn listeners(&self) -> impl Iterator<Item = Listener> {
+        self.running.as_ref().unwrap().listeners().iter().copied()
     }
 
     pub fn config(&self) -> &Config {

@@ -63,8 +63,19 @@ pub enum Received {
     Content(Content),
 }
 
+/// What a client's bytes travel through.
+pub trait Socket: Read + Write + Send {
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Socket for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
 pub struct Client {
-    stream: TcpStream,
+    stream: Box<dyn Socket>,
     input: Vec<u8>,
     /// Come on other channels than the one that was listened to.
     pending: VecDeque<(u16, Received)>,
@@ -87,15 +98,15 @@ impl Client {
             socket2::Socket::new(socket2::Domain::for_address(addr), socket2::Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(16 * 1024).unwrap();
         socket.connect(&addr.into()).unwrap();
-        Client::on(socket.into())
+        Client::on(TcpStream::from(socket))
     }
 
-    fn on(stream: TcpStream) -> Client {
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
+    pub fn on(stream: impl Socket + 'static) -> Client {
+        stream.tcp().set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.tcp().set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.tcp().set_nodelay(true).unwrap();
         Client {
-            stream,
+            stream: Box::new(stream),
             input: Vec::new(),
             pending: VecDeque::new(),
             frame_max: 0,
@@ -121,7 +132,7 @@ impl Client {
 
     /// Two handles on one connection, to read and write at the same time.
     pub fn split(self) -> (Client, Client) {
-        let mut writer = Client::on(self.stream.try_clone().unwrap());
+        let mut writer = Client::on(self.stream.tcp().try_clone().unwrap());
         writer.frame_max = self.frame_max;
         (self, writer)
     }
@@ -189,7 +200,7 @@ impl Client {
 
     /// Ends the socket, for a handle in another thread too.
     pub fn hang_up(&mut self) {
-        self.stream.shutdown(std::net::Shutdown::Both).unwrap();
+        self.stream.tcp().shutdown(std::net::Shutdown::Both).unwrap();
     }
 
     /// False when the broker no longer takes anything.
@@ -199,7 +210,7 @@ impl Client {
 
     /// Sends as much as the socket takes without waiting for ever; returns how much that was.
     pub fn flood(&mut self, bytes: &[u8]) -> usize {
-        self.stream.set_write_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
+        self.stream.tcp().set_write_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
         let mut sent = 0;
         while sent < bytes.len() {
             match self.stream.write(&bytes[sent..]) {
@@ -208,7 +219,7 @@ impl Client {
                 Err(error) => panic!("cannot send: {error}"),
             }
         }
-        self.stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        self.stream.tcp().set_write_timeout(Some(PATIENCE)).unwrap();
         sent
     }
 

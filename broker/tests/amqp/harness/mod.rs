@@ -10,13 +10,17 @@ mod broker;
 mod client;
 mod content;
 mod methods;
+mod tls;
+mod web_socket;
 
 use std::time::{Duration, Instant};
 
 pub use broker::{FULL, TestBroker};
-pub use client::{Client, Login, PROTOCOL_HEADER, Received, encode, encode_content, frame};
+pub use client::{Client, Login, PROTOCOL_HEADER, Received, Socket, encode, encode_content, frame};
 pub use content::Content;
 pub use methods::*;
+pub use tls::*;
+pub use web_socket::*;
 
 /// No answer takes this long, not even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);

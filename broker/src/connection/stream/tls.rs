@@ -1,0 +1,195 @@
+//! TLS between a connection and its socket.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::sync::Arc;
+
+use rustls::{ServerConfig, ServerConnection};
+use tokio::net::TcpStream;
+
+/// Plaintext taken at once; with its records it fits what `rustls` keeps.
+const PLAINTEXT_BYTES_AT_ONCE: usize = 32 * 1024;
+
+/// Ciphertext read at once. `rustls` itself would ask the kernel for 4 KiB at a time.
+const CIPHERTEXT_BYTES_AT_ONCE: usize = 32 * 1024;
+
+/// What was agreed on, for listings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TlsDetails {
+    pub version: &'static str,
+    pub cipher_suite: &'static str,
+}
+
+pub struct TlsStream {
+    socket: TcpStream,
+    session: ServerConnection,
+    /// Read from the socket, not yet given to the session.
+    ciphertext: Vec<u8>,
+    /// The reader's buffer was full: there may be more where that came from.
+    has_more: bool,
+}
+
+impl TlsStream {
+    /// The handshake. On an error the client has been sent the alert.
+    pub async fn accept(socket: TcpStream, config: Arc<ServerConfig>) -> io::Result<TlsStream> {
+        let session = ServerConnection::new(config).map_err(io::Error::other)?;
+        let mut stream = TlsStream { socket, session, ciphertext: Vec::new(), has_more: false };
+        loop {
+            let flushed = stream.try_flush()?;
+            if !stream.session.is_handshaking() && flushed {
+                return Ok(stream);
+            }
+            if !flushed {
+                stream.socket.writable().await?;
+                continue;
+            }
+            match stream.take_in() {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.socket.readable().await?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
+    pub fn socket_mut(&mut self) -> &mut TcpStream {
+        &mut self.socket
+    }
+
+    /// The protocol's version and the cipher suite, such as `TLSv1_3` and `TLS13_AES_256_GCM_SHA384`.
+    pub fn details(&self) -> TlsDetails {
+        TlsDetails {
+            version: self
+                .session
+                .protocol_version()
+                .and_then(|version| version.as_str())
+                .unwrap_or("unknown"),
+            cipher_suite: self
+                .session
+                .negotiated_cipher_suite()
+                .and_then(|suite| suite.suite().as_str())
+                .unwrap_or("unknown"),
+        }
+    }
+
+    /// Whether something can be read although the socket has nothing.
+    pub fn has_input(&self) -> bool {
+        self.has_more
+    }
+
+    pub fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        self.has_more = false;
+        while filled < buffer.len() {
+            match self.session.reader().read(&mut buffer[filled..]) {
+                Ok(0) => return Ok(filled),
+                Ok(read) => {
+                    filled += read;
+                    continue;
+                }
+                // The socket ended without a close_notify. AMQP says itself where a connection ends.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(filled),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                Err(_) => {}
+            }
+            match self.take_in() {
+                Ok(_) => {}
+                // An error that is more than that will come again.
+                Err(_) if filled > 0 => return Ok(filled),
+                Err(error) => return Err(error),
+            }
+        }
+        self.has_more = true;
+        Ok(filled)
+    }
+
+    /// Gives the session what the socket has. 0 at the end of the stream.
+    fn take_in(&mut self) -> io::Result<usize> {
+        if self.ciphertext.is_empty() {
+            let mut buffer = [0; CIPHERTEXT_BYTES_AT_ONCE];
+            let read = self.socket.try_read(&mut buffer)?;
+            let taken = take(&mut self.session, &self.socket, &buffer[..read])?;
+            self.ciphertext.extend_from_slice(&buffer[taken..read]);
+            return Ok(read);
+        }
+        let taken = take(&mut self.session, &self.socket, &self.ciphertext)?;
+        self.ciphertext.drain(..taken);
+        if self.ciphertext.is_empty() {
+            self.ciphertext = Vec::new();
+        }
+        Ok(taken)
+    }
+
+    pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let bytes = &bytes[..bytes.len().min(PLAINTEXT_BYTES_AT_ONCE)];
+        self.try_flush()?;
+        let taken = self.session.writer().write(bytes)?;
+        if taken == 0 && !bytes.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.try_flush()?;
+        Ok(taken)
+    }
+
+    pub fn try_flush(&mut self) -> io::Result<bool> {
+        send(&mut self.session, &self.socket)
+    }
+
+    /// Says that nothing more will be written.
+    pub fn close_notify(&mut self) {
+        self.session.send_close_notify();
+    }
+
+    /// The client's certificate (DER), if it has shown one; it has been verified.
+    pub fn client_certificate(&self) -> Option<&[u8]> {
+        Some(self.session.peer_certificates()?.first()?)
+    }
+}
+
+/// Returns how much the session took: all, unless its plaintext has to be read first. Gives it an end of the stream
+/// as it is.
+fn take(session: &mut ServerConnection, socket: &TcpStream, ciphertext: &[u8]) -> io::Result<usize> {
+    let mut rest = ciphertext;
+    // An error here says that plaintext has to be read first.
+    while session.read_tls(&mut rest).is_ok() {
+        let state = session.process_new_packets().map_err(|error| {
+            // The alert, as far as it goes.
+            let _ = send(session, socket);
+            io::Error::new(io::ErrorKind::InvalidData, error)
+        })?;
+        if rest.is_empty() || state.peer_has_closed() {
+            break;
+        }
+    }
+    Ok(ciphertext.len() - rest.len())
+}
+
+fn send(session: &mut ServerConnection, socket: &TcpStream) -> io::Result<bool> {
+    while session.wants_write() {
+        match session.write_tls(&mut NonBlocking(socket)) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+
+struct NonBlocking<'s>(&'s TcpStream);
+
+impl Write for NonBlocking<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
