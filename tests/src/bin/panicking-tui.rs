@@ -20,6 +20,9 @@ async fn main() -> ExitCode {
             unread: 0,
             last_message: None,
             draft: String::new(),
+            nickname: None,
+            muted: false,
+            archived: false,
         };
         for event in [Event::Connection(Connection::Online { since: now }), Event::Friends(vec![bob])] {
             let _ = events_out.send(event).await;
