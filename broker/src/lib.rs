@@ -16,6 +16,7 @@ mod log_exchange;
 pub mod management;
 pub mod message;
 mod outbox;
+mod output;
 mod pager;
 mod queue;
 mod server;

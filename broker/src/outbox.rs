@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use crate::amqp;
 use crate::error::AmqpError;
 use crate::message::Message;
+use crate::output::Output;
 use crate::queue::{Burial, Consumer, Entry, Queue, has_room};
 use crate::store::{DurableListener, Round};
 use crate::unacked::{Unacked, UnackedDelivery};
@@ -37,8 +38,8 @@ pub struct Outbox {
 /// Behind the lock.
 #[derive(Default)]
 pub struct OutboxState {
-    /// Encoded frames to be written.
-    pub bytes: Vec<u8>,
+    /// What is to be written.
+    pub output: Output,
     /// Bytes that the connection took and is still writing.
     pub in_flight: usize,
     /// Largest frame, as tuned; 0 before the handshake ended.
@@ -122,7 +123,7 @@ impl Outbox {
 
     /// Whether as much waits as may; remembers that somebody was turned away.
     pub fn is_full(&self, state: &OutboxState) -> bool {
-        if state.bytes.len() + state.in_flight < self.bytes_max {
+        if state.output.len() + state.in_flight < self.bytes_max {
             return false;
         }
         self.starved.store(true, Ordering::Relaxed);
@@ -131,7 +132,7 @@ impl Outbox {
 
     /// True once after deliveries were skipped and the outbox has since drained to half.
     pub fn take_starved(&self, state: &OutboxState) -> bool {
-        state.bytes.len() + state.in_flight <= self.bytes_max / 2
+        state.output.len() + state.in_flight <= self.bytes_max / 2
             && self.starved.swap(false, Ordering::Relaxed)
     }
 
@@ -216,7 +217,7 @@ impl OutboxState {
         mut entry: Entry,
         properties: Option<&[u8]>,
     ) -> Option<Entry> {
-        let Some(message) = entry.message.clone() else {
+        let Some(message) = &entry.message else {
             debug_assert!(false, "delivering a message whose body is on disk");
             return Some(entry);
         };
@@ -229,7 +230,7 @@ impl OutboxState {
         channel.last_delivery_tag += 1;
         let tag = channel.last_delivery_tag;
         amqp::write_deliver(
-            &mut self.bytes,
+            &mut self.output.frames,
             consumer.channel,
             &consumer.tag,
             tag,
@@ -237,13 +238,7 @@ impl OutboxState {
             message.exchange(),
             message.routing_key(),
         );
-        amqp::write_content(
-            &mut self.bytes,
-            consumer.channel,
-            properties.unwrap_or(message.properties()),
-            message.body(),
-            frame_max,
-        );
+        self.output.content(consumer.channel, message, properties, frame_max);
         if consumer.no_ack {
             return Some(entry);
         }
@@ -270,7 +265,7 @@ impl OutboxState {
         };
         channel.last_delivery_tag += 1;
         amqp::write_deliver(
-            &mut self.bytes,
+            &mut self.output.frames,
             channel_id,
             tag,
             channel.last_delivery_tag,
@@ -278,7 +273,13 @@ impl OutboxState {
             message.exchange(),
             message.routing_key(),
         );
-        amqp::write_content(&mut self.bytes, channel_id, message.properties(), message.body(), frame_max);
+        amqp::write_content(
+            &mut self.output.frames,
+            channel_id,
+            message.properties(),
+            message.body(),
+            frame_max,
+        );
         true
     }
 
@@ -292,7 +293,7 @@ impl OutboxState {
         no_ack: bool,
         properties: Option<&[u8]>,
     ) -> Option<Entry> {
-        let Some(message) = entry.message.clone() else {
+        let Some(message) = &entry.message else {
             debug_assert!(false, "delivering a message whose body is on disk");
             return Some(entry);
         };
@@ -304,7 +305,7 @@ impl OutboxState {
         channel.last_delivery_tag += 1;
         let tag = channel.last_delivery_tag;
         amqp::write_get_ok(
-            &mut self.bytes,
+            &mut self.output.frames,
             channel_id,
             tag,
             entry.redelivered,
@@ -312,8 +313,7 @@ impl OutboxState {
             message.routing_key(),
             message_count,
         );
-        let properties = properties.unwrap_or(message.properties());
-        amqp::write_content(&mut self.bytes, channel_id, properties, message.body(), frame_max);
+        self.output.content(channel_id, message, properties, frame_max);
         if no_ack {
             return Some(entry);
         }

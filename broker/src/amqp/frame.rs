@@ -14,7 +14,8 @@ pub const FRAME_MIN_SIZE: u32 = 4096;
 /// the payload; RabbitMQ grants them as much.
 pub const FRAME_SIZE_LEEWAY: u32 = FRAME_OVERHEAD as u32;
 
-const HEADER_SIZE: usize = 7;
+/// Octets of a frame in front of its payload.
+pub const FRAME_HEADER_SIZE: usize = 7;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -55,7 +56,7 @@ pub struct Frame<'a> {
 /// [`FRAME_END`].
 #[inline]
 pub fn next_frame(input: &[u8], frame_max: u32) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
-    let Some((&[kind, c0, c1, s0, s1, s2, s3], rest)) = input.split_first_chunk::<HEADER_SIZE>() else {
+    let Some((&[kind, c0, c1, s0, s1, s2, s3], rest)) = input.split_first_chunk::<FRAME_HEADER_SIZE>() else {
         return Ok(None);
     };
     let channel = u16::from_be_bytes([c0, c1]);
@@ -73,6 +74,24 @@ pub fn next_frame(input: &[u8], frame_max: u32) -> Result<Option<(Frame<'_>, usi
     }
 }
 
+/// A content body frame whose end has not come: its channel, the size of its payload, and what is here of that.
+/// The size is to have been judged by [`next_frame`].
+#[inline]
+pub fn begun_body_frame(input: &[u8]) -> Option<(u16, usize, &[u8])> {
+    let (&[kind, c0, c1, s0, s1, s2, s3], rest) = input.split_first_chunk::<FRAME_HEADER_SIZE>()?;
+    if kind != FrameKind::Body as u8 {
+        return None;
+    }
+    let size = u32::from_be_bytes([s0, s1, s2, s3]) as usize;
+    Some((u16::from_be_bytes([c0, c1]), size, &rest[..size.min(rest.len())]))
+}
+
+/// What [`next_frame`] says of a body frame that ends with `octet`.
+#[cold]
+pub fn bad_end_of_body_frame(channel: u16, payload: &[u8], octet: u8) -> FrameError {
+    malformed(FrameKind::Body as u8, channel, payload, octet)
+}
+
 #[cold]
 fn malformed(kind: u8, channel: u16, payload: &[u8], octet: u8) -> FrameError {
     let payload = Preview::new(payload);
@@ -84,7 +103,7 @@ fn malformed(kind: u8, channel: u16, payload: &[u8], octet: u8) -> FrameError {
 }
 
 #[inline]
-pub(super) fn frame_header(kind: FrameKind, channel: u16, size: usize) -> [u8; HEADER_SIZE] {
+pub(super) fn frame_header(kind: FrameKind, channel: u16, size: usize) -> [u8; FRAME_HEADER_SIZE] {
     let [c0, c1] = channel.to_be_bytes();
     let [s0, s1, s2, s3] = (size as u32).to_be_bytes();
     [kind as u8, c0, c1, s0, s1, s2, s3]
@@ -110,8 +129,8 @@ pub fn write_method(out: &mut Vec<u8>, channel: u16, method: &Method) {
     let start = out.len();
     out.extend_from_slice(&frame_header(FrameKind::Method, channel, 0));
     method.encode(out);
-    let size = (out.len() - start - HEADER_SIZE) as u32;
-    out[start + 3..start + HEADER_SIZE].copy_from_slice(&size.to_be_bytes());
+    let size = (out.len() - start - FRAME_HEADER_SIZE) as u32;
+    out[start + 3..start + FRAME_HEADER_SIZE].copy_from_slice(&size.to_be_bytes());
     out.push(FRAME_END);
 }
 

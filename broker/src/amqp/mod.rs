@@ -23,13 +23,16 @@ mod tests;
 mod types;
 mod version;
 
-pub use content::{CONTENT_HEADER_SIZE, ContentHeader, content_size, write_content};
+pub use content::{
+    CONTENT_HEADER_SIZE, ContentHeader, body_frame_max, content_size, whole_content, write_body_frame_start,
+    write_content, write_content_header,
+};
 pub use decode::{PublishArgs, decode_ack, decode_publish, peek_method_id};
 pub use encode::{write_ack, write_deliver, write_get_ok, write_nack, write_return};
 pub use error::{DecodeError, FrameError};
 pub use frame::{
-    FRAME_END, FRAME_MIN_SIZE, FRAME_OVERHEAD, FRAME_SIZE_LEEWAY, Frame, FrameKind, next_frame, write_frame,
-    write_heartbeat, write_method,
+    FRAME_END, FRAME_HEADER_SIZE, FRAME_MIN_SIZE, FRAME_OVERHEAD, FRAME_SIZE_LEEWAY, Frame, FrameKind,
+    bad_end_of_body_frame, begun_body_frame, next_frame, write_frame, write_heartbeat, write_method,
 };
 pub use methods::{
     METHODS, Method, MethodInfo, access, basic, channel, confirm, connection, exchange, queue, tx,

@@ -55,6 +55,29 @@ impl Content {
         }
     }
 
+    /// A message that has come in one piece. `None` if its header is wrong.
+    pub fn whole(
+        publish: &PublishArgs<'_>,
+        header: &ContentHeader<'_>,
+        body: &[u8],
+        body_bytes_max: u64,
+    ) -> Option<Content> {
+        if header.class_id != CLASS_BASIC || header.weight != 0 || header.body_size > body_bytes_max {
+            return None;
+        }
+        let parts = [publish.exchange.as_bytes(), publish.routing_key.as_bytes(), header.properties, body];
+        Some(Content {
+            block: parts.concat(),
+            exchange_len: publish.exchange.len() as u8,
+            routing_key_len: publish.routing_key.len() as u8,
+            properties_len: header.properties.len() as u32,
+            mandatory: publish.mandatory,
+            immediate: publish.immediate,
+            pending_bytes: 0,
+            stage: Stage::Body { left: 0 },
+        })
+    }
+
     /// A content header frame has come.
     pub fn header(&mut self, payload: &[u8], body_bytes_max: u64) -> Result<Progress, AmqpError> {
         if self.stage != Stage::Header {
@@ -90,11 +113,17 @@ impl Content {
 
     /// A content body frame has come.
     pub fn body(&mut self, payload: &[u8]) -> Result<Progress, AmqpError> {
+        self.expect_body(payload.len())?;
+        self.block.extend_from_slice(payload);
+        Ok(self.end_body(payload.len()))
+    }
+
+    /// Whether a body frame of so many octets may come next.
+    pub fn expect_body(&self, len: usize) -> Result<(), AmqpError> {
         let Stage::Body { left } = self.stage else {
             return Err(expected_header("non content header frame"));
         };
-        let len = payload.len() as u64;
-        if len > left {
+        if len as u64 > left {
             return Err(AmqpError::connection(
                 ReplyCode::FrameError,
                 format!(
@@ -103,9 +132,14 @@ impl Content {
             )
             .caused_by(PUBLISH));
         }
-        self.block.extend_from_slice(payload);
-        self.stage = Stage::Body { left: left - len };
-        Ok(if len == left { Progress::Complete } else { Progress::Incomplete })
+        Ok(())
+    }
+
+    /// The payload of an expected body frame is in the block.
+    pub fn end_body(&mut self, len: usize) -> Progress {
+        let Stage::Body { left } = &mut self.stage else { return Progress::Incomplete };
+        *left -= len as u64;
+        if *left == 0 { Progress::Complete } else { Progress::Incomplete }
     }
 
     /// What is answered to a frame that does not belong to the message.

@@ -141,7 +141,7 @@ impl Context {
     /// Queues a method for the client.
     pub fn send(&self, channel: u16, method: impl Into<Method>) {
         let method = method.into();
-        self.version.write_method(&mut self.outbox.lock().bytes, channel, &method);
+        self.version.write_method(&mut self.outbox.lock().output.frames, channel, &method);
     }
 
     /// With so much waiting to be written nothing more is handled: a client that asks but does not listen costs
@@ -152,7 +152,7 @@ impl Context {
 
     /// For methods whose answers are much larger than they are.
     pub fn pause_if_unread(&mut self) {
-        self.paused |= self.outbox.lock().bytes.len() >= self.unread_output_bytes_max();
+        self.paused |= self.outbox.lock().output.len() >= self.unread_output_bytes_max();
     }
 
     /// Holds replies back until the definition is committed.

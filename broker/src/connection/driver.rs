@@ -4,7 +4,7 @@
 //! output is held back while a reply's promise is not yet on disk (the gates).
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,13 +16,12 @@ use crate::amqp::{self, ReplyCode};
 use crate::broker::Broker;
 use crate::definitions::DefinitionsError;
 use crate::error::AmqpError;
+use crate::output::{Output, SLICES_MAX, Writing};
 
+use super::input::{Input, READ_BYTES, Read};
 use super::opening::Established;
 use super::stream::Stream;
 use super::{Connection, Phase};
-
-/// A read takes at most this much, plus what a frame in the making already had.
-const READ_BYTES: usize = 256 * 1024;
 
 /// After a read of so much the task lets others go first: a client that never stops sending would keep its thread
 /// from timers and from the sockets of everybody else.
@@ -64,8 +63,7 @@ pub async fn run(established: Established, stream: Stream) {
         connection,
         stream,
         unread,
-        writing: Vec::new(),
-        written: 0,
+        writing: Writing::default(),
         wrote_since_tick: true,
         has_read_much: false,
         last_read: Instant::now(),
@@ -87,9 +85,8 @@ struct Driver {
     stream: Stream,
     /// The beginning of a frame whose rest has not come.
     unread: Vec<u8>,
-    /// Taken from the outbox, `written` bytes of it are with the kernel.
-    writing: Vec<u8>,
-    written: usize,
+    /// Taken from the outbox.
+    writing: Writing,
     wrote_since_tick: bool,
     has_read_much: bool,
     last_read: Instant,
@@ -220,7 +217,7 @@ impl Driver {
     }
 
     fn unread_output_bytes(&self) -> usize {
-        self.connection.cx.outbox.lock().bytes.len() + self.writing.len() - self.written
+        self.connection.cx.outbox.lock().output.len() + self.writing.left()
     }
 
     /// Goes on with what was read, once the client has read what it asked for.
@@ -233,36 +230,38 @@ impl Driver {
         }
     }
 
-    /// Reads once and handles every complete frame. False at the end of the stream.
+    /// Reads and handles every complete frame. False at the end of the stream.
     fn read(&mut self) -> io::Result<bool> {
-        READ_BUFFER.with_borrow_mut(|buffer| {
-            let had = self.unread.len();
-            if buffer.len() < had + READ_BYTES {
-                buffer.resize(had + READ_BYTES, 0);
-            }
-            buffer[..had].copy_from_slice(&self.unread);
-            let read = match self.stream.try_read(&mut buffer[had..]) {
-                Ok(0) => return Ok(false),
-                Ok(read) => read,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
-                Err(error) => return Err(error),
-            };
+        let mut bytes = 0;
+        let is_open = {
+            // One wake-up of the commit thread for the whole batch.
+            let _cork = self.broker.store.cork();
+            let is_open = READ_BUFFER.with_borrow_mut(|buffer| {
+                let mut input = Input {
+                    stream: &mut self.stream,
+                    connection: &mut self.connection,
+                    unread: &mut self.unread,
+                };
+                loop {
+                    let read = input.read(buffer)?;
+                    bytes += read.bytes();
+                    match read {
+                        Read::End => return Ok(false),
+                        Read::Go(_) if bytes < READ_BYTES => {}
+                        Read::Go(_) | Read::Done(_) => return Ok(true),
+                    }
+                }
+            });
+            self.connection.end_batch();
+            is_open
+        };
+        if bytes > 0 {
             self.last_read = Instant::now();
-            self.connection.cx.traffic.received(read);
-            self.has_read_much = read >= READ_BYTES_BEFORE_YIELD;
-            let input = &buffer[..had + read];
-            let consumed = {
-                // One wake-up of the commit thread for the whole batch.
-                let _cork = self.broker.store.cork();
-                let consumed = self.connection.on_input(input);
-                self.connection.end_batch();
-                consumed
-            };
-            self.unread.clear();
-            self.unread.extend_from_slice(&input[consumed..]);
+            self.connection.cx.traffic.received(bytes);
+            self.has_read_much = bytes >= READ_BYTES_BEFORE_YIELD;
             self.note_closing();
-            Ok(true)
-        })
+        }
+        is_open
     }
 
     /// What came with the last bytes of the handshake.
@@ -312,7 +311,7 @@ impl Driver {
             && self.connection.phase == Phase::Running
         {
             // The replies that wait would promise what is not so.
-            self.connection.cx.outbox.lock().bytes.clear();
+            self.connection.cx.outbox.lock().output.clear();
             self.close(&AmqpError::connection(ReplyCode::InternalError, why.to_string()));
         }
     }
@@ -328,7 +327,7 @@ impl Driver {
                 return self.connection.fail_unconfirmed(&failure);
             }
             // The replies that wait promise what is not so, and they may be on any channel.
-            cx.outbox.lock().bytes.clear();
+            cx.outbox.lock().output.clear();
             self.connection.cx.gate_round = None;
             return self.close(&AmqpError::connection(ReplyCode::InternalError, failure.to_string()));
         }
@@ -339,23 +338,23 @@ impl Driver {
     }
 
     fn has_output(&self) -> bool {
-        !self.connection.cx.outbox.lock().bytes.is_empty()
+        !self.connection.cx.outbox.lock().output.is_empty()
     }
 
     fn is_all_written(&mut self) -> bool {
-        self.written == self.writing.len() && !(self.can_flush() && self.has_output())
+        self.writing.is_done() && !(self.can_flush() && self.has_output())
     }
 
     /// Writes until nothing is left, or until the socket takes no more or has taken its share; then `true`.
     fn flush(&mut self) -> io::Result<bool> {
         let mut share = WRITE_BYTES_AT_ONCE;
         loop {
-            if self.written == self.writing.len() && !self.refill() {
+            if self.writing.is_done() && !self.refill() {
                 return Ok(!self.stream.try_flush()?);
             }
-            match self.stream.try_write(&self.writing[self.written..]) {
+            match self.try_write() {
                 Ok(written) => {
-                    self.written += written;
+                    self.writing.advance(written);
                     self.connection.cx.traffic.sent(written);
                     self.wrote_since_tick = true;
                     if written >= share {
@@ -369,17 +368,23 @@ impl Driver {
         }
     }
 
+    fn try_write(&mut self) -> io::Result<usize> {
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        match self.writing.next(&mut slices) {
+            1 => self.stream.try_write(&slices[0]),
+            count => self.stream.try_write_slices(&slices[..count]),
+        }
+    }
+
     /// Takes what waits in the outbox. False when that is nothing.
     fn refill(&mut self) -> bool {
-        self.writing.clear();
-        self.written = 0;
         let can_flush = self.can_flush();
         let outbox = &self.connection.cx.outbox;
         let mut out = outbox.lock();
         out.in_flight = 0;
-        if can_flush && !out.bytes.is_empty() {
-            std::mem::swap(&mut out.bytes, &mut self.writing);
-            out.in_flight = self.writing.len();
+        if can_flush && !out.output.is_empty() {
+            self.writing.take(&mut out.output);
+            out.in_flight = self.writing.left();
             return true;
         }
         let starved = outbox.take_starved(&out);
@@ -399,7 +404,7 @@ impl Driver {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, text));
             }
             if !self.wrote_since_tick && self.connection.phase == Phase::Running {
-                amqp::write_heartbeat(&mut self.connection.cx.outbox.lock().bytes);
+                amqp::write_heartbeat(&mut self.connection.cx.outbox.lock().output.frames);
             }
         }
         self.give_up_unfinished();
@@ -424,16 +429,13 @@ impl Driver {
     }
 
     fn give_buffers_back(&mut self) {
-        if self.written == self.writing.len() {
-            self.writing = Vec::new();
-            self.written = 0;
-        }
+        self.writing.shrink();
         if self.unread.is_empty() {
             self.unread = Vec::new();
         }
         let mut out = self.connection.cx.outbox.lock();
-        if out.bytes.is_empty() {
-            out.bytes = Vec::new();
+        if out.output.is_empty() {
+            out.output = Output::default();
         }
     }
 

@@ -4,6 +4,7 @@
 //! sends the confirms that are due and wakes each outbox that was touched, once.
 
 mod arrival;
+mod body_frame;
 pub mod channel;
 pub mod class;
 pub mod confirms;
@@ -12,6 +13,7 @@ pub mod context;
 mod crowd;
 pub mod driver;
 pub mod handshake;
+mod input;
 mod names;
 mod opening;
 mod pending;
@@ -32,6 +34,7 @@ use crate::capacity::Full;
 use crate::error::{AmqpError, Scope};
 use crate::store::StoreFailure;
 
+use body_frame::BodyFrame;
 use channel::Channel;
 use class::tx::Transaction;
 use confirms::{Confirm, Confirms};
@@ -54,6 +57,9 @@ pub enum Phase {
     Closed,
 }
 
+/// What came of a frame; an error with the channel it is on.
+type Handled = Result<(), (u16, AmqpError)>;
+
 pub struct Connection {
     pub cx: Context,
     pub phase: Phase,
@@ -61,6 +67,8 @@ pub struct Connection {
     channels: HashMap<u16, Box<Channel>>,
     /// Channels with confirms that are ready or wait for the disk.
     confirming: Vec<u16>,
+    /// A large body frame whose end has not come.
+    body_frame: Option<BodyFrame>,
     released: bool,
 }
 
@@ -72,19 +80,32 @@ impl Connection {
             frame_max,
             channels: HashMap::new(),
             confirming: Vec::new(),
+            body_frame: None,
             released: false,
         }
     }
 
     /// Handles every complete frame in `input` and returns how many bytes they took.
     pub fn on_input(&mut self, input: &[u8]) -> usize {
-        let mut consumed = 0;
+        if self.phase == Phase::Closed || self.cx.paused {
+            return 0;
+        }
+        let mut consumed = self.continue_body_frame(input);
         while self.phase != Phase::Closed && !self.cx.paused {
             let handled = match amqp::next_frame(&input[consumed..], self.frame_max) {
-                Ok(None) => break,
+                Ok(None) => {
+                    consumed += self.begin_body_frame(&input[consumed..]);
+                    break;
+                }
                 Ok(Some((frame, size))) => {
                     consumed += size;
-                    self.on_frame(frame)
+                    match self.on_whole_publish(frame, &input[consumed..]) {
+                        Some((content_size, handled)) => {
+                            consumed += content_size;
+                            handled
+                        }
+                        None => self.on_frame(frame),
+                    }
                 }
                 Err(error) => {
                     // Where the next frame begins is anybody's guess.
@@ -102,7 +123,7 @@ impl Connection {
         consumed
     }
 
-    fn on_frame(&mut self, frame: Frame<'_>) -> Result<(), (u16, AmqpError)> {
+    fn on_frame(&mut self, frame: Frame<'_>) -> Handled {
         if self.phase == Phase::Closing {
             self.on_frame_while_closing(frame);
             return Ok(());
@@ -112,6 +133,28 @@ impl Connection {
             return self.on_frame_of_connection(frame).map_err(|error| (0, error));
         }
         self.on_frame_of_channel(frame).map_err(|error| (channel, error))
+    }
+
+    /// A publish whose header and body are here as well, which is nearly every one: it is published without
+    /// being put together frame by frame. Returns the size of its content, or `None` for anything else and for
+    /// everything that is wrong with it; `on_frame` knows what to say then.
+    fn on_whole_publish(&mut self, frame: Frame<'_>, behind: &[u8]) -> Option<(usize, Handled)> {
+        if frame.kind != FrameKind::Method
+            || amqp::peek_method_id(frame.payload) != Some(BASIC_PUBLISH)
+            || self.phase != Phase::Running
+        {
+            return None;
+        }
+        let channel = self.channels.get_mut(&frame.channel)?;
+        if channel.closing || channel.content.is_some() {
+            return None;
+        }
+        let (header, body, size) = amqp::whole_content(behind, frame.channel, self.frame_max)?;
+        let publish = amqp::decode_publish(frame.payload).ok()?;
+        let content =
+            Content::whole(&publish, &header, body, self.cx.broker.config.limits.message_bytes_max)?;
+        let published = publish_content(&mut self.cx, channel, &mut self.confirming, content);
+        Some((size, published.map_err(|error| (frame.channel, error))))
     }
 
     fn on_frame_while_closing(&mut self, frame: Frame<'_>) {
@@ -192,16 +235,22 @@ impl Connection {
             _ => match &mut channel.content {
                 Some(content) => {
                     let progress = content.body(frame.payload)?;
-                    if progress == Progress::Incomplete {
-                        let bytes = frame.payload.len() as u64;
-                        self.cx.pending.add(bytes).map_err(|error| blame(error, BASIC_PUBLISH))?;
-                        content.pending_bytes += bytes;
-                    }
-                    self.on_content_progress(frame.channel, progress)
+                    self.on_body(frame.channel, frame.payload.len(), progress)
                 }
                 None => Err(expected_method()),
             },
         }
+    }
+
+    /// A body frame is in its message.
+    fn on_body(&mut self, id: u16, len: usize, progress: Progress) -> Result<(), AmqpError> {
+        if progress == Progress::Incomplete
+            && let Some(content) = self.channels.get_mut(&id).and_then(|channel| channel.content.as_mut())
+        {
+            self.cx.pending.add(len as u64).map_err(|error| blame(error, BASIC_PUBLISH))?;
+            content.pending_bytes += len as u64;
+        }
+        self.on_content_progress(id, progress)
     }
 
     fn on_content_progress(&mut self, id: u16, progress: Progress) -> Result<(), AmqpError> {
@@ -213,11 +262,7 @@ impl Connection {
         if content.pending_bytes > 0 {
             self.cx.pending.remove(content.pending_bytes);
         }
-        publish::complete(&mut self.cx, channel, content).map_err(|error| blame(error, BASIC_PUBLISH))?;
-        if channel.has_confirms && !self.confirming.contains(&id) {
-            self.confirming.push(id);
-        }
-        Ok(())
+        publish_content(&mut self.cx, channel, &mut self.confirming, content)
     }
 
     fn on_method(&mut self, frame: Frame<'_>) -> Result<(), AmqpError> {
@@ -482,6 +527,21 @@ impl Connection {
     }
 }
 
+/// Publishes a message, and lists its channel if there is a confirm to send now and was none before.
+fn publish_content(
+    cx: &mut Context,
+    channel: &mut Channel,
+    confirming: &mut Vec<u16>,
+    content: Content,
+) -> Result<(), AmqpError> {
+    let is_listed = channel.has_confirms;
+    publish::complete(cx, channel, content).map_err(|error| blame(error, BASIC_PUBLISH))?;
+    if channel.has_confirms && !is_listed {
+        confirming.push(channel.id);
+    }
+    Ok(())
+}
+
 /// Returns whether more confirms are outstanding.
 fn flush_channel_confirms(cx: &Context, channel: &mut Channel) -> bool {
     let Some(confirms) = &mut channel.confirms else { return false };
@@ -489,8 +549,8 @@ fn flush_channel_confirms(cx: &Context, channel: &mut Channel) -> bool {
     let mut out = cx.outbox.lock();
     let id = channel.id;
     confirms.flush(durable, |confirm| match confirm {
-        Confirm::Ack { tag, multiple } => amqp::write_ack(&mut out.bytes, id, tag, multiple),
-        Confirm::Nack { tag } => amqp::write_nack(&mut out.bytes, id, tag, false),
+        Confirm::Ack { tag, multiple } => amqp::write_ack(&mut out.output.frames, id, tag, multiple),
+        Confirm::Nack { tag } => amqp::write_nack(&mut out.output.frames, id, tag, false),
     });
     channel.has_confirms = confirms.unconfirmed() > 0;
     let unconfirmed = confirms.unconfirmed() as u32;

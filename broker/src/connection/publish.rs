@@ -271,18 +271,18 @@ fn enqueue(
     enqueued
 }
 
-fn send_back(cx: &Context, channel: u16, message: &Message, code: ReplyCode) {
+fn send_back(cx: &Context, channel: u16, message: &Arc<Message>, code: ReplyCode) {
     let mut out = cx.outbox.lock();
     let frame_max = out.frame_max;
     amqp::write_return(
-        &mut out.bytes,
+        &mut out.output.frames,
         channel,
         code.code(),
         code.name(),
         message.exchange(),
         message.routing_key(),
     );
-    amqp::write_content(&mut out.bytes, channel, message.properties(), message.body(), frame_max);
+    amqp::write_content(&mut out.output.frames, channel, message.properties(), message.body(), frame_max);
 }
 
 #[cfg(test)]

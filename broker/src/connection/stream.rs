@@ -7,14 +7,18 @@ pub mod proxy;
 pub mod tls;
 pub mod web_socket;
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 
-use tokio::io::AsyncWriteExt;
+use bytes::BufMut;
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 
 use tls::TlsStream;
 use web_socket::WebSocketStream;
+
+/// What a layer over the socket is asked for at a time: a TLS record.
+const LAYERED_READ_BYTES: usize = 16 << 10;
 
 /// A client's byte stream.
 pub enum Stream {
@@ -72,10 +76,22 @@ impl Stream {
     #[inline]
     pub fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Stream::Tcp(socket) => socket.try_read(buffer),
+            Stream::Tcp(socket) => try_read_socket(socket, buffer),
             Stream::Tls(stream) => stream.try_read(buffer),
             Stream::WebSocket(stream) => stream.try_read(buffer),
         }
+    }
+
+    /// Like `try_read`, to the end of a vector, at most `room` bytes.
+    pub fn try_read_into(&mut self, vector: &mut Vec<u8>, room: usize) -> io::Result<usize> {
+        if let Stream::Tcp(socket) = self {
+            return socket.try_read_buf(&mut vector.limit(room));
+        }
+        let had = vector.len();
+        vector.resize(had + room.min(LAYERED_READ_BYTES), 0);
+        let read = self.try_read(&mut vector[had..]);
+        vector.truncate(had + *read.as_ref().unwrap_or(&0));
+        read
     }
 
     /// Takes what it can; `WouldBlock` when that is nothing.
@@ -85,6 +101,15 @@ impl Stream {
             Stream::Tcp(socket) => socket.try_write(bytes),
             Stream::Tls(stream) => stream.try_write(bytes),
             Stream::WebSocket(stream) => stream.try_write(bytes),
+        }
+    }
+
+    /// Like `try_write` for what lies in several places.
+    #[inline]
+    pub fn try_write_slices(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(socket) => socket.try_write_vectored(slices),
+            _ => self.try_write(slices.iter().find(|slice| !slice.is_empty()).map_or(&[], |slice| slice)),
         }
     }
 
@@ -156,4 +181,19 @@ impl Stream {
             }
         }
     }
+}
+
+/// A read that leaves room in the buffer has emptied the socket. The runtime is told so at once; else it would take
+/// another read, which finds nothing, to find out.
+fn try_read_socket(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut partly = None;
+    let read = socket.try_io(Interest::READABLE, || {
+        let read = rustix::io::read(socket, &mut *buffer)?;
+        if read > 0 && read < buffer.len() {
+            partly = Some(read);
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(read)
+    });
+    partly.map_or(read, Ok)
 }

@@ -85,7 +85,7 @@ impl Consumer {
             let cancel = amqp::basic::Cancel { consumer_tag: self.tag.clone(), no_wait: true };
             let mut out = self.outbox.lock();
             if !out.closed && out.channel(self.channel).is_some() {
-                amqp::write_method(&mut out.bytes, self.channel, &cancel.into());
+                amqp::write_method(&mut out.output.frames, self.channel, &cancel.into());
             }
             drop(out);
             self.outbox.wake();

@@ -8,6 +8,7 @@ mod exchanges;
 mod failing_disk;
 mod frames;
 mod harness;
+mod large_bodies;
 mod lifetime;
 mod opening;
 mod ownership;

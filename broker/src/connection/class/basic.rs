@@ -60,7 +60,7 @@ pub fn consume(cx: &mut Context, ch: &mut Channel, consume: amqp::basic::Consume
     let announce = || {
         if !consume.no_wait {
             let ok = amqp::basic::ConsumeOk { consumer_tag: tag.clone() };
-            amqp::write_method(&mut outbox.lock().bytes, ch.id, &ok.into());
+            amqp::write_method(&mut outbox.lock().output.frames, ch.id, &ok.into());
         }
     };
     queue.consume(&consumer, announce, &mut cx.wakes).map_err(|error| match error {

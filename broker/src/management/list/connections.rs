@@ -69,7 +69,7 @@ fn state(row: &Row) -> Value {
 pub fn rows(broker: &Broker) -> impl Iterator<Item = Row> + use<> {
     broker.connections().into_iter().map(|info| {
         let out = info.outbox.lock();
-        let (channels, waiting_bytes) = (out.channels().count(), out.bytes.len() + out.in_flight);
+        let (channels, waiting_bytes) = (out.channels().count(), out.output.len() + out.in_flight);
         drop(out);
         Row { info, channels, waiting_bytes }
     })
