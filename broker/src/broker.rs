@@ -238,6 +238,11 @@ fn recover_vhosts(
     for row in &snapshot.vhosts {
         vhosts.insert(row.name.as_str().into(), Arc::new(new_vhost(&row.name)));
     }
+    for row in &snapshot.policies {
+        if let Some(vhost) = vhosts.get(row.vhost.as_str()) {
+            vhost.recover_policy(row);
+        }
+    }
     for row in &snapshot.vhost_limits {
         if let Some(vhost) = vhosts.get(row.vhost.as_str()) {
             vhost.recover_limits(row.connections_max, row.queues_max);
@@ -258,6 +263,9 @@ fn recover_vhosts(
         if let Some(vhost) = vhosts.get(row.vhost.as_str()) {
             vhost.recover_binding(row)?;
         }
+    }
+    for vhost in vhosts.values().filter(|vhost| !vhost.policies().is_empty()) {
+        vhost.apply_policies();
     }
     fill_queues(&queues, recovered);
     Ok(vhosts)

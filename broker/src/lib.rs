@@ -18,6 +18,7 @@ pub mod message;
 mod outbox;
 mod output;
 mod pager;
+mod policy;
 mod queue;
 mod server;
 pub mod store;

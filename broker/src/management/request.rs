@@ -24,6 +24,8 @@ pub enum Request {
     #[command(flatten)]
     Vhost(VhostCommand),
     #[command(flatten)]
+    Policy(PolicyCommand),
+    #[command(flatten)]
     Act(Act),
 }
 
@@ -80,6 +82,10 @@ pub enum List {
         #[command(flatten)]
         columns: Columns,
     },
+    /// Policies of a vhost, in the order in which they are tried
+    ListPolicies(Columns),
+    /// Operator policies of a vhost, in the order in which they are tried
+    ListOperatorPolicies(Columns),
     /// Limits of a vhost
     ListVhostLimits {
         /// Of all vhosts that have any
@@ -197,6 +203,37 @@ pub enum VhostCommand {
     },
     /// Lift all limits of a vhost
     ClearVhostLimits,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
+#[command(rename_all = "snake_case")]
+#[expect(clippy::enum_variant_names, reason = "the commands are called so")]
+pub enum PolicyCommand {
+    /// Set a policy for all queues and exchanges whose names match; in force at once
+    SetPolicy(SetPolicy),
+    /// Take a policy away
+    ClearPolicy { name: String },
+    /// Set a policy that bounds what policies and arguments say
+    SetOperatorPolicy(SetPolicy),
+    /// Take an operator policy away
+    ClearOperatorPolicy { name: String },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Args, Serialize, Deserialize)]
+pub struct SetPolicy {
+    pub name: String,
+    /// A regular expression over names
+    #[arg(allow_hyphen_values = true)]
+    pub pattern: String,
+    /// JSON, such as {"max-length": 1000, "overflow": "reject-publish"}; an unknown key is answered with the list of
+    /// those there are
+    pub definition: String,
+    /// Of several policies that match, the one with the highest priority counts
+    #[arg(long, default_value_t = 0, allow_hyphen_values = true)]
+    pub priority: i64,
+    /// queues, classic_queues, quorum_queues, exchanges or all
+    #[arg(long = "apply-to", default_value = "all", value_name = "WHAT")]
+    pub apply_to: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]

@@ -202,6 +202,8 @@ impl Queue {
             return;
         }
         state.set_limits(&self.spec.parsed, limits);
+        // Who has just got an expiry is not unused for long already.
+        self.used(&mut state);
         self.set_timer(&mut state);
         drop(state);
         self.drop_what_is_too_much();

@@ -23,7 +23,7 @@ pub struct ExchangeSpec {
 }
 
 impl ExchangeSpec {
-    /// Where messages go that this exchange routes nowhere.
+    /// The argument for where messages go that this exchange routes nowhere.
     pub fn alternate(&self) -> Option<&str> {
         self.arguments.get("alternate-exchange").and_then(|value| value.as_str())
     }
@@ -94,12 +94,19 @@ pub struct Exchange {
     bindings: HashMap<(DestinationName, Box<str>), Vec<FieldTable>>,
     /// Something was bound once; auto-delete waits for the first.
     pub had_binding: bool,
+    /// From a policy.
+    pub policy_alternate: Option<Arc<str>>,
 }
 
 impl Exchange {
     pub fn new(spec: ExchangeSpec) -> Exchange {
         let router = Router::new(spec.kind);
-        Exchange { spec, router, bindings: HashMap::new(), had_binding: false }
+        Exchange { spec, router, bindings: HashMap::new(), had_binding: false, policy_alternate: None }
+    }
+
+    /// Where messages go that this exchange routes nowhere: its argument counts before a policy, as in RabbitMQ.
+    pub fn alternate(&self) -> Option<&str> {
+        self.spec.alternate().or(self.policy_alternate.as_deref())
     }
 
     pub fn has_bindings(&self) -> bool {

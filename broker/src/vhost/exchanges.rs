@@ -85,7 +85,7 @@ impl Vhost {
                 arguments: encoded(declare.arguments),
             }))
         });
-        topology.add_exchange(ExchangeSpec {
+        let exchange = topology.add_exchange(ExchangeSpec {
             name: declare.name.into(),
             kind,
             durable: declare.durable,
@@ -94,6 +94,7 @@ impl Vhost {
             arguments: declare.arguments.clone(),
             ticket,
         });
+        self.apply_to_new_exchange(exchange);
         self.changed();
         Ok(Done { value: (), ticket })
     }

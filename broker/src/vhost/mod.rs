@@ -18,6 +18,7 @@ use crate::queue::{Owner, Queue, QueueEnvironment};
 mod bindings;
 mod exchange;
 mod exchanges;
+mod policies;
 mod queues;
 pub mod recovery;
 mod replies;
@@ -55,6 +56,7 @@ pub struct Vhost {
     definitions: Definitions,
     environment: Arc<QueueEnvironment>,
     limits: VhostLimits,
+    policies: policies::Policies,
     /// Open connections to it.
     pub connections: Arc<Capacity>,
     /// Queues in it; those in the topology are counted.
@@ -92,6 +94,7 @@ impl Vhost {
             definitions,
             environment,
             limits,
+            policies: policies::Policies::default(),
             connections: Arc::default(),
             queues: Capacity::default(),
             replies: Replies::default(),

@@ -93,6 +93,7 @@ impl Vhost {
             ticket,
         };
         let queue = Queue::new(spec, self.environment.clone());
+        self.apply_to_new_queue(&queue);
         topology.add_queue(queue.clone());
         self.changed();
         drop(topology);

@@ -302,8 +302,7 @@ impl Topology {
             }
         }
         if !matched
-            && let Some((name, _)) =
-                exchange.spec.alternate().and_then(|name| self.exchanges.get_key_value(name))
+            && let Some((name, _)) = exchange.alternate().and_then(|name| self.exchanges.get_key_value(name))
         {
             walk.enqueue(name);
         }

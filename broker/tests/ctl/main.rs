@@ -5,6 +5,7 @@ mod harness;
 mod limits;
 mod listings;
 mod operator;
+mod policies;
 mod process;
 mod users;
 mod vhosts;

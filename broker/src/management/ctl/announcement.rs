@@ -1,6 +1,8 @@
 //! What a command says before it asks the broker. Pure.
 
-use crate::management::request::{Act, List, Look, Request, UserCommand, VhostCommand};
+use crate::management::request::{
+    Act, List, Look, PolicyCommand, Request, SetPolicy, UserCommand, VhostCommand,
+};
 
 /// What is about to be done, as `rabbitmqctl` says it.
 pub fn announcement(request: &Request, vhost: &str) -> String {
@@ -21,6 +23,10 @@ pub fn announcement(request: &Request, vhost: &str) -> String {
             List::ListTopicPermissions(_) => format!("Listing topic permissions for vhost \"{vhost}\" ..."),
             List::ListUserTopicPermissions { user, .. } => {
                 format!("Listing topic permissions for user \"{user}\" ...")
+            }
+            List::ListPolicies(_) => format!("Listing policies for vhost \"{vhost}\" ..."),
+            List::ListOperatorPolicies(_) => {
+                format!("Listing operator policy overrides for vhost \"{vhost}\" ...")
             }
             List::ListVhostLimits { global: true, .. } => "Listing limits for all vhosts ...".to_owned(),
             List::ListVhostLimits { .. } => format!("Listing limits for vhost \"{vhost}\" ..."),
@@ -63,6 +69,24 @@ pub fn announcement(request: &Request, vhost: &str) -> String {
                 format!("Setting vhost limits to \"{definition}\" for vhost \"{vhost}\" ...")
             }
             VhostCommand::ClearVhostLimits => format!("Clearing vhost \"{vhost}\" limits ..."),
+        },
+        Request::Policy(command) => match command {
+            PolicyCommand::SetPolicy(SetPolicy { name, pattern, definition, priority, .. }) => format!(
+                "Setting policy \"{name}\" for pattern \"{pattern}\" to \"{definition}\" with priority \"{priority}\" \
+                 for vhost \"{vhost}\" ..."
+            ),
+            PolicyCommand::SetOperatorPolicy(SetPolicy { name, pattern, definition, priority, .. }) => {
+                format!(
+                    "Setting operator policy override \"{name}\" for pattern \"{pattern}\" to \"{definition}\" with \
+                 priority \"{priority}\" for vhost \"{vhost}\" ..."
+                )
+            }
+            PolicyCommand::ClearPolicy { name } => {
+                format!("Clearing policy \"{name}\" on vhost \"{vhost}\" ...")
+            }
+            PolicyCommand::ClearOperatorPolicy { name } => {
+                format!("Clearing operator policy \"{name}\" on vhost \"{vhost}\" ...")
+            }
         },
         Request::Act(act) => match act {
             Act::CloseConnection { pid, explanation } => {

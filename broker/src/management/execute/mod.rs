@@ -1,5 +1,6 @@
 //! What each request does.
 
+mod policies;
 mod users;
 mod vhosts;
 
@@ -35,6 +36,7 @@ pub async fn execute(broker: &Arc<Broker>, envelope: Envelope, output: &Output) 
         }
         Request::User(command) => users::execute(broker, &vhost, command, output).await,
         Request::Vhost(command) => vhosts::execute(broker, &vhost, command).await,
+        Request::Policy(command) => policies::execute(broker, &vhost, command, output).await,
         Request::Act(act) => self::act(broker, &vhost, act, output).await,
     }
 }

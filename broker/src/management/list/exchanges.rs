@@ -1,32 +1,44 @@
 //! `list_exchanges`
 
-use serde_json::json;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
 
 use crate::management::show;
+use crate::policy::Subject;
 use crate::vhost::{ExchangeSpec, Vhost};
 
 use super::{Column, Table, column};
 
 pub struct Row {
     spec: ExchangeSpec,
-    vhost: std::sync::Arc<str>,
+    vhost: Arc<Vhost>,
 }
 
 pub const TABLE: Table<Row> = Table { columns: &COLUMNS, usual: &["name", "type"] };
 
-const COLUMNS: [Column<Row>; 7] = [
+const COLUMNS: [Column<Row>; 8] = [
     column("name", |row| json!(&*row.spec.name)),
     column("type", |row| json!(row.spec.kind.name())),
-    column("vhost", |row| json!(&*row.vhost)),
+    column("vhost", |row| json!(&*row.vhost.name)),
     column("durable", |row| json!(row.spec.durable)),
     column("auto_delete", |row| json!(row.spec.auto_delete)),
     column("internal", |row| json!(row.spec.internal)),
     column("arguments", |row| show::table(&row.spec.arguments)),
+    column("policy", policy),
 ];
 
-pub fn rows(vhost: &Vhost) -> impl Iterator<Item = Row> + use<> {
+fn policy(row: &Row) -> Value {
+    let policies = row.vhost.policies();
+    let matching = policies.matching(Subject::Exchange, &row.spec.name);
+    // The default exchange has none.
+    let policy = matching.policy.filter(|_| !row.spec.name.is_empty());
+    policy.map_or(Value::Null, |policy| json!(policy.name))
+}
+
+pub fn rows(vhost: &Arc<Vhost>) -> impl Iterator<Item = Row> + use<> {
     let mut specs: Vec<_> = vhost.read().exchanges.values().map(|exchange| exchange.spec.clone()).collect();
     specs.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    let vhost = vhost.name.clone();
+    let vhost = vhost.clone();
     specs.into_iter().map(move |spec| Row { spec, vhost: vhost.clone() })
 }

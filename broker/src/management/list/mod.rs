@@ -6,6 +6,7 @@ mod connections;
 mod consumers;
 mod exchanges;
 mod limits;
+mod policies;
 mod queues;
 mod users;
 
@@ -84,6 +85,14 @@ pub fn run(broker: &Arc<Broker>, vhost: &str, list: &List, output: Output) -> Re
             users::find(broker, user)?;
             let rows = limits::topics(broker, |row| row.user == *user);
             limits::USER_TOPICS.write(columns, rows, output)
+        }
+        List::ListPolicies(columns) => {
+            let vhost = find_vhost(broker, vhost)?;
+            policies::TABLE.write(columns, policies::rows(&vhost, false), output)
+        }
+        List::ListOperatorPolicies(columns) => {
+            let vhost = find_vhost(broker, vhost)?;
+            policies::TABLE.write(columns, policies::rows(&vhost, true), output)
         }
         List::ListVhostLimits { global, columns } => {
             find_vhost(broker, vhost)?;
@@ -167,6 +176,7 @@ mod tests {
         check(&users::VHOSTS);
         check(&users::PERMISSIONS);
         check(&users::USER_PERMISSIONS);
+        check(&policies::TABLE);
         check(&limits::TOPICS);
         check(&limits::USER_TOPICS);
         check(&limits::VHOST_LIMITS);

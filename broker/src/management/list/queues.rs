@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::management::show;
+use crate::policy::{Matching, Subject};
 use crate::queue::{Owner, Queue, QueueCounts};
 use crate::vhost::Vhost;
 
@@ -12,19 +13,27 @@ use super::{Column, Table, column};
 
 /// A queue at the moment its row is made.
 pub struct Row {
+    vhost: Arc<Vhost>,
     queue: Arc<Queue>,
     counts: QueueCounts,
 }
 
 pub const TABLE: Table<Row> = Table { columns: &COLUMNS, usual: &["name", "messages"] };
 
-const COLUMNS: [Column<Row>; 19] = [
+const COLUMNS: [Column<Row>; 22] = [
     column("name", |row| json!(row.queue.name())),
     column("vhost", |row| json!(&*row.queue.spec.vhost)),
     column("durable", |row| json!(row.queue.spec.durable)),
     column("auto_delete", |row| json!(row.queue.spec.auto_delete)),
     column("exclusive", |row| json!(row.queue.spec.owner != Owner::Anyone)),
     column("arguments", |row| show::table(&row.queue.spec.arguments)),
+    column("policy", |row| row.policy(|matching| matching.policy.map(|policy| json!(policy.name)))),
+    column("operator_policy", |row| {
+        row.policy(|matching| matching.operator.map(|policy| json!(policy.name)))
+    }),
+    column("effective_policy_definition", |row| {
+        row.policy(|matching| Some(Value::Object(matching.definition().object().clone())))
+    }),
     column("type", |row| queue_type(&row.queue)),
     column("state", |_| json!("running")),
     column("pid", |row| json!(row.queue.spec.id.0)),
@@ -49,6 +58,11 @@ const COLUMNS: [Column<Row>; 19] = [
 ];
 
 impl Row {
+    fn policy(&self, show: impl FnOnce(Matching<'_>) -> Option<Value>) -> Value {
+        let subject = Subject::Queue(self.queue.spec.parsed.kind);
+        show(self.vhost.policies().matching(subject, self.queue.name())).unwrap_or(Value::Null)
+    }
+
     /// Without bodies, which many queues may share.
     fn memory_bytes(&self) -> usize {
         let spec = &self.queue.spec;
@@ -58,8 +72,9 @@ impl Row {
 }
 
 /// Each queue is looked at when its turn comes.
-pub fn rows(vhost: &Vhost) -> impl Iterator<Item = Row> + use<> {
-    sorted(vhost).into_iter().map(|queue| Row { counts: queue.counts(), queue })
+pub fn rows(vhost: &Arc<Vhost>) -> impl Iterator<Item = Row> + use<> {
+    let of_vhost = vhost.clone();
+    sorted(vhost).into_iter().map(move |queue| Row { vhost: of_vhost.clone(), counts: queue.counts(), queue })
 }
 
 /// By name. The lock is held for a copy of the references.
