@@ -1,7 +1,7 @@
-//! A broker and friend servers of our own, inside this process, with a temporary data folder.
+//! A broker and friend servers of our own, inside this process.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use broker::config::Config;
 use broker::{Broker, RunningBroker};
@@ -28,7 +28,13 @@ pub enum EmbeddedError {
 
 /// Ends, with all its friend servers, when dropped.
 pub struct Embedded {
-    folder: TempDir,
+    /// Where the broker keeps what it has, and friend servers their secret.
+    data_dir: PathBuf,
+    secret_file: PathBuf,
+    /// Others than this process use it, and it lasts.
+    kept: bool,
+    /// Removed at the end.
+    _temporary: Option<TempDir>,
     address: SocketAddr,
     /// `None`: stopped.
     broker: Option<RunningBroker>,
@@ -40,9 +46,33 @@ impl Embedded {
     /// A broker on a free port of this machine. Within a multi-threaded tokio runtime.
     pub async fn start() -> Result<Embedded, EmbeddedError> {
         let folder = TempDir::with_prefix("warren-")?;
-        let broker = start_broker(folder.path(), 0).await?;
-        let address = broker.local_addr();
-        Ok(Embedded { folder, address, broker: Some(broker), servers: Vec::new() })
+        let mut embedded = Embedded {
+            data_dir: folder.path().join("broker"),
+            secret_file: folder.path().join("friend-servers.secret"),
+            kept: false,
+            _temporary: Some(folder),
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            broker: None,
+            servers: Vec::new(),
+        };
+        embedded.start_broker().await?;
+        Ok(embedded)
+    }
+
+    /// A broker at `address`, with what the programs `broker` and `friend-server` keep in `folder`. Within a
+    /// multi-threaded tokio runtime.
+    pub async fn kept(folder: &Path, address: SocketAddr) -> Result<Embedded, EmbeddedError> {
+        let mut embedded = Embedded {
+            data_dir: folder.join("broker"),
+            secret_file: folder.join("friend-server").join("secret.toml"),
+            kept: true,
+            _temporary: None,
+            address,
+            broker: None,
+            servers: Vec::new(),
+        };
+        embedded.start_broker().await?;
+        Ok(embedded)
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -61,11 +91,10 @@ impl Embedded {
     pub async fn start_friend_server(&mut self) -> Result<(), EmbeddedError> {
         let uri = self.uri(ADMINISTRATOR.0, ADMINISTRATOR.1)?;
         let (ready, is_ready) = oneshot::channel();
-        let config = friend_server::Config::new(uri, self.folder.path().join("friend-servers.secret"))
-            .on_ready(move || {
-                // Nobody waits any more if the script was given up.
-                let _ = ready.send(());
-            });
+        let config = friend_server::Config::new(uri, self.secret_file.clone()).on_ready(move || {
+            // Nobody waits any more if the script was given up.
+            let _ = ready.send(());
+        });
         let (failed, failure) = oneshot::channel();
         let server = tokio::spawn(async move {
             // Never asked to stop: it is killed, which is the point of it.
@@ -109,7 +138,17 @@ impl Embedded {
         if self.broker.is_some() {
             return Err(EmbeddedError::Usage("the broker is running already".into()));
         }
-        self.broker = Some(start_broker(self.folder.path(), self.address.port()).await?);
+        let mut config =
+            Config { listen: vec![self.address], data_dir: self.data_dir.clone(), ..Config::default() };
+        if !self.kept {
+            // All users of it are this process.
+            config.auth.sign_up.per_hour_max = 0;
+            // A small share of the disk: a nearly full one is no reason to refuse.
+            config.limits.disk_free_min_bytes = 16 << 20;
+        }
+        let broker = Broker::start(config).await?;
+        self.address = broker.local_addr();
+        self.broker = Some(broker);
         Ok(())
     }
 
@@ -130,17 +169,4 @@ impl Drop for Embedded {
             server.abort();
         }
     }
-}
-
-async fn start_broker(folder: &Path, port: u16) -> Result<RunningBroker, EmbeddedError> {
-    let mut config = Config {
-        listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))],
-        data_dir: folder.join("broker"),
-        ..Config::default()
-    };
-    // All users of it are this process.
-    config.auth.sign_up.per_hour_max = 0;
-    // A small share of the disk: a nearly full one is no reason to refuse.
-    config.limits.disk_free_min_bytes = 16 << 20;
-    Ok(Broker::start(config).await?)
 }

@@ -28,6 +28,10 @@ impl FromStr for BrokerArgument {
 }
 
 impl BrokerArgument {
+    pub fn has_password(&self) -> bool {
+        self.has_user && self.has_password
+    }
+
     pub fn has_user(&self) -> bool {
         self.has_user
     }

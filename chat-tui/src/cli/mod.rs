@@ -4,6 +4,7 @@
 
 mod account;
 mod client;
+mod door;
 mod output;
 mod past;
 mod people;
@@ -17,15 +18,17 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use shared::client::{QUIET_LAPIN, SignUp, UriError};
+use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, Account};
 use crate::session::api::{Command, ExportFormat};
-use crate::session::{Session, SessionConfig};
+use crate::session::{Session, SessionConfig, StartError};
 use crate::store::{default_data_dir, state_dir};
-use crate::tui::{Settings, TuiOptions};
+use crate::tui::{Defaults, Settings, TuiError, TuiOptions};
 use account::BrokerArgument;
 use client::Client;
+use door::Door;
 use output::Output;
 use past::{Change, Which};
 use people::Verb;
@@ -398,13 +401,48 @@ async fn tui(place: &Place, settings: Settings) -> Result<(), Failure> {
     if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
         return Err("there is no terminal to draw on: give a command, see --help".into());
     }
-    let config = place.session(None)?;
+    if place.login_is_known() {
+        return chat(place.session(None)?, settings).await.map_err(|error| error.to_string());
+    }
+    let mut door = Door::new(place.data_dir.clone());
+    let ended = by_the_door(place, settings, &mut door).await;
+    door.close().await?;
+    ended
+}
+
+/// Asks who it is until that is clear or the person leaves.
+async fn by_the_door(place: &Place, settings: Settings, door: &mut Door) -> Result<(), Failure> {
+    let user = account::user(&place.broker, place.user.as_deref()).unwrap_or_default();
+    let mut defaults = Defaults { user, broker: place.broker.uri.without_login(), ..Defaults::default() };
+    loop {
+        let welcomed = crate::tui::welcome(defaults.clone(), &settings, door).await;
+        let Some(choice) = welcomed.map_err(|error| error.to_string())? else { return Ok(()) };
+        let config = door.session(choice);
+        defaults.user = config.broker.user().to_owned();
+        defaults.broker = config.broker.without_login();
+        match chat(config, settings.clone()).await {
+            // Refused after all, e.g. a password that was changed meanwhile.
+            Err(ChatError::Tui(TuiError::Ended(reason))) => defaults.problem = Some(reason),
+            ended => return ended.map_err(|error| error.to_string()),
+        }
+    }
+}
+
+#[derive(Debug, Error)]
+enum ChatError {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Tui(#[from] TuiError),
+}
+
+async fn chat(config: SessionConfig, settings: Settings) -> Result<(), ChatError> {
     if let Err(error) = Remembered::of(&config.broker).save(&config.data_dir) {
         tracing::warn!("the account is not remembered: {error}");
     }
     let options = TuiOptions::new(config.broker.user(), config.broker.address(), settings);
-    let Session { commands, events, .. } = Session::start(config).map_err(|error| error.to_string())?;
-    crate::tui::run(commands, events, options).await.map_err(|error| error.to_string())
+    let Session { commands, events, .. } = Session::start(config)?;
+    Ok(crate::tui::run(commands, events, options).await?)
 }
 
 /// Which user at which broker, and where the local state is.
@@ -429,6 +467,14 @@ impl Place {
             false => said(account.user).or(said(last.user)),
         });
         Ok(Place { broker, user, data_dir, password_command: account.password_command })
+    }
+
+    /// Whether nobody has to be asked for name or password.
+    fn login_is_known(&self) -> bool {
+        let has_password = std::env::var_os("WARREN_PASSWORD").is_some()
+            || self.broker.has_password()
+            || !self.password_command.is_empty();
+        has_password && (self.user.is_some() || self.broker.has_user())
     }
 
     /// The folder with the local state.

@@ -3,6 +3,7 @@
 //! ```text
 //!   app (the loop) → terminal
 //!    ├─ update ★ ──→ layer ★ ──→ model ★ → timeline ★, composer ★ → editor ★ → text ★
+//!    ├─ welcome (signing in, before there is a session)
 //!    ├─ outside (an editor of the person's own)
 //!    └─ view ★ ────→ theme ★, layout ★, list ★, marks ★
 //!              keymap ★ → action ★ (what can be done; the keys, the help and the commands come from it)
@@ -33,6 +34,7 @@ mod theme;
 mod timeline;
 mod update;
 mod view;
+mod welcome;
 
 pub use action::{ACTIONS, Action, named};
 pub use app::{TuiError, TuiOptions, run};
@@ -40,3 +42,4 @@ pub use keymap::{Chord, Keymap};
 pub use preset::Preset;
 pub use settings::{Desktop, Notify, Settings};
 pub use theme::{Look, Overrides};
+pub use welcome::{Choice, Defaults, Gate, Refusal, welcome};

@@ -17,9 +17,9 @@ use crossterm::terminal::{
 use crossterm::{cursor, execute, queue};
 use data_encoding::BASE64;
 use jiff::Timestamp;
-use ratatui::Terminal;
 use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::layout::{Position, Rect};
+use ratatui::{Frame, Terminal};
 use terminal_colorsaurus::{QueryOptions, ThemeMode};
 
 use super::model::Model;
@@ -110,6 +110,17 @@ impl OwnTerminal {
         out.flush()
     }
 
+    /// Draws one picture, whole.
+    pub fn paint(&mut self, picture: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        if !TAKEN.load(Ordering::SeqCst) {
+            // A task has panicked; its message stands on the screen that was given back.
+            return Err(io::Error::other("a part of Warren has failed, see above"));
+        }
+        queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
+        self.terminal.draw(picture)?;
+        execute!(self.terminal.backend_mut(), EndSynchronizedUpdate)
+    }
+
     /// Asks the terminal to show a notification.
     fn notify(&mut self, title: &str, body: &str) -> io::Result<()> {
         let (title, body) = (notice_line(title), notice_line(body));
@@ -141,13 +152,7 @@ impl Screen for OwnTerminal {
     }
 
     fn draw(&mut self, model: &Model, theme: &Theme, now: Timestamp) -> io::Result<()> {
-        if !TAKEN.load(Ordering::SeqCst) {
-            // A task has panicked; its message stands on the screen that was given back.
-            return Err(io::Error::other("a part of Warren has failed, see above"));
-        }
-        queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
-        self.terminal.draw(|frame| view::draw(frame, model, theme, now))?;
-        execute!(self.terminal.backend_mut(), EndSynchronizedUpdate)
+        self.paint(|frame| view::draw(frame, model, theme, now))
     }
 
     fn suspend(&mut self) {

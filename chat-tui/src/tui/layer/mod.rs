@@ -118,7 +118,7 @@ impl Layer {
 const LINE_PASTE_CHARS_MAX: usize = 2000;
 
 /// Lets a one-line input take what edits text; true when it did.
-fn edit_line(editor: &mut Editor, input: Input<'_>, kills: &mut String) -> bool {
+pub(in crate::tui) fn edit_line(editor: &mut Editor, input: Input<'_>, kills: &mut String) -> bool {
     match input {
         Input::Key(_, Some(Action::Edit(edit))) => {
             editor.apply(edit, kills);

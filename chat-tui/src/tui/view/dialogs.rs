@@ -2,15 +2,13 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
-use ratatui::style::Style;
 use ratatui::widgets::{Block, BorderType, Widget};
 
 use super::Scene;
 use super::composer::command_area;
-use super::paint::{below, clear, inset, put, put_all, put_right, put_wrapped, rows, shorten};
+use super::paint::{below, clear, input, inset, put, put_all, put_right, put_wrapped, rows, shorten};
 use crate::session::api::FriendStatus;
 use crate::tui::action::Spec;
-use crate::tui::editor::Editor;
 use crate::tui::layer::befriend::{Befriend, Field};
 use crate::tui::layer::command::{self, CommandLine};
 use crate::tui::layer::confirm::Confirm;
@@ -51,25 +49,6 @@ fn frame(scene: &Scene<'_>, buffer: &mut Buffer, title: &str, width: u16, height
         .render(outside, buffer);
     put(buffer, shorten(inset(outside, 2), 2), &format!(" {title} "), scene.theme.style(Role::Title));
     Rect { x: outside.x + 2, y: outside.y + 1, width, height }
-}
-
-/// Draws a one-line input, scrolled so that the cursor is in view; returns where the cursor stands.
-fn input(editor: &Editor, area: Rect, style: Style, buffer: &mut Buffer) -> Option<Position> {
-    if area.is_empty() {
-        return None;
-    }
-    let width = usize::from(area.width).saturating_sub(1);
-    let mut start = 0;
-    let mut column = text::columns(&editor.text()[..editor.cursor()]);
-    for (at, grapheme) in text::graphemes(&editor.text()[..editor.cursor()]) {
-        if column <= width {
-            break;
-        }
-        column -= text::columns(grapheme);
-        start = at + grapheme.len();
-    }
-    buffer.set_stringn(area.x, area.y, text::drawn(&editor.text()[start..]), usize::from(area.width), style);
-    Some(Position::new(area.x + column as u16, area.y))
 }
 
 pub fn confirm(layer: &Confirm, scene: &Scene<'_>, buffer: &mut Buffer) {

@@ -4,7 +4,7 @@ mod composer;
 mod conversation;
 mod dialogs;
 mod help;
-mod paint;
+pub(super) mod paint;
 mod request;
 mod sidebar;
 mod status;

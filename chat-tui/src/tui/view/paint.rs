@@ -1,10 +1,11 @@
 //! ★ Putting text into cells.
 
 use ratatui::buffer::{Buffer, CellWidth};
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 use ratatui::style::{Color, Style};
 use ratatui::widgets::{Clear, Widget};
 
+use crate::tui::editor::Editor;
 use crate::tui::text;
 
 /// Puts `line` at the left of the first row of `area`, with an ellipsis if it does not fit; returns the
@@ -63,6 +64,25 @@ pub fn put_wrapped(buffer: &mut Buffer, area: Rect, text: &str, style: Style) ->
         used += 1;
     }
     used
+}
+
+/// Draws a one-line input, scrolled so that the cursor is in view; returns where the cursor stands.
+pub fn input(editor: &Editor, area: Rect, style: Style, buffer: &mut Buffer) -> Option<Position> {
+    if area.is_empty() {
+        return None;
+    }
+    let width = usize::from(area.width).saturating_sub(1);
+    let mut start = 0;
+    let mut column = text::columns(&editor.text()[..editor.cursor()]);
+    for (at, grapheme) in text::graphemes(&editor.text()[..editor.cursor()]) {
+        if column <= width {
+            break;
+        }
+        column -= text::columns(grapheme);
+        start = at + grapheme.len();
+    }
+    buffer.set_stringn(area.x, area.y, text::drawn(&editor.text()[start..]), usize::from(area.width), style);
+    Some(Position::new(area.x + column as u16, area.y))
 }
 
 /// Blanks `area` for what is drawn over the chat.
