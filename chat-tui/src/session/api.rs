@@ -207,6 +207,21 @@ pub struct Friend {
 }
 
 impl Friend {
+    /// A friend of whom nothing more is known yet.
+    pub fn new(name: impl Into<String>) -> Self {
+        Friend {
+            name: name.into(),
+            status: FriendStatus::Friend,
+            presence: Presence::Offline { last_seen: None },
+            unread: 0,
+            last_message: None,
+            draft: String::new(),
+            nickname: None,
+            muted: false,
+            archived: false,
+        }
+    }
+
     /// The name to show.
     pub fn called(&self) -> &str {
         self.nickname.as_deref().unwrap_or(&self.name)

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use chat_tui::session::api::{Command, Connection, Event, Friend, FriendStatus, Presence};
+use chat_tui::session::api::{Command, Connection, Event, Friend};
 use chat_tui::tui::{self, Settings, TuiOptions};
 use tokio::sync::mpsc::channel;
 
@@ -13,17 +13,7 @@ async fn main() -> ExitCode {
     let (events_out, events) = channel(64);
     tokio::spawn(async move {
         let now = SystemTime::now();
-        let bob = Friend {
-            name: "bob".into(),
-            status: FriendStatus::Friend,
-            presence: Presence::Online,
-            unread: 0,
-            last_message: None,
-            draft: String::new(),
-            nickname: None,
-            muted: false,
-            archived: false,
-        };
+        let bob = Friend::new("bob");
         for event in [Event::Connection(Connection::Online { since: now }), Event::Friends(vec![bob])] {
             let _ = events_out.send(event).await;
         }
