@@ -19,6 +19,8 @@ pub mod key {
     pub const TAB: &str = "\t";
     pub const ESC: &str = "\x1b";
     pub const F1: &str = "\x1bOP";
+    pub const F2: &str = "\x1bOQ";
+    pub const F3: &str = "\x1bOR";
     pub const DOWN: &str = "\x1b[B";
 
     /// E.g. `ctrl('n')`.

@@ -94,6 +94,14 @@ fn refusal(error: ConnectError) -> Refusal {
             ),
             no_broker: false,
         },
+        ConnectError::SignUpRefused { user, text } => {
+            // Before the dash stands what programs go by.
+            let why = text.split_once(" - ").map_or(text.as_str(), |(_, why)| why).trim_end_matches('.');
+            Refusal {
+                reason: format!("The broker does not make the account {user}: {why}."),
+                no_broker: false,
+            }
+        }
         error => Refusal { reason: format!("{error}."), no_broker: false },
     }
 }
@@ -141,7 +149,7 @@ mod tests {
                 .with_login("alice", password),
             sign_up,
         };
-        let alice = choice("s3cret", None);
+        let alice = choice("s3cret word", None);
         let refused = door.enter(&alice).await.unwrap_err();
         assert!(refused.no_broker && refused.reason.contains("no broker"), "{refused:?}");
         let told = door.start_broker(&alice).await.unwrap();
@@ -149,7 +157,7 @@ mod tests {
         assert!(door.start_broker(&alice).await.is_err());
         let refused = door.enter(&alice).await.unwrap_err();
         assert!(!refused.no_broker && refused.reason.contains("F2 makes"), "{refused:?}");
-        let new = choice("s3cret", Some(shared::client::SignUp::Open));
+        let new = choice("s3cret word", Some(shared::client::SignUp::Open));
         door.enter(&new).await.unwrap();
         assert_eq!(door.session(new).sign_up, None);
         door.enter(&alice).await.unwrap();

@@ -11,7 +11,7 @@ use crate::tui::text;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::view::paint::{self, below, input, inset, put, put_all, put_wrapped, shorten};
 
-const LABEL_COLUMNS: u16 = 12;
+const LABEL_COLUMNS: u16 = 13;
 const WIDTH_MAX: u16 = 64;
 
 /// With fewer rows only the field that is being filled in is shown.
