@@ -27,7 +27,8 @@ use super::{Connection, Phase};
 /// from timers and from the sockets of everybody else.
 const READ_BYTES_BEFORE_YIELD: usize = READ_BYTES / 4;
 
-/// How long the server waits for `close-ok` before it closes the socket.
+/// How long the server waits for `close-ok`, or after its own for the client to close the socket, before it closes
+/// the socket itself.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bytes written before the connection's other work gets its turn: who reads as fast as we write must not keep
@@ -71,6 +72,8 @@ pub async fn run(established: Established, stream: Stream) {
         close_deadline: None,
     };
     match driver.run(heartbeat).await {
+        // However the socket went after that.
+        Err(_) if driver.connection.phase == Phase::Parting => tracing::info!(connection = id, "closed"),
         Ok(()) => tracing::info!(connection = id, "closed"),
         Err(error) if driver.broker.client_log.admits(driver.connection.cx.peer) => {
             tracing::info!(connection = id, peer = %driver.connection.cx.peer, "lost: {error}");
@@ -133,7 +136,7 @@ impl Driver {
             self.connection.flush_confirms();
             let stuck = self.flush()?;
             self.end_pause();
-            if !stuck && self.connection.phase == Phase::Closed && self.is_all_written() {
+            if !stuck && self.is_over(&shutdown) && self.is_all_written() {
                 // Whether the client still listens is up to the client.
                 let _ = self.stream.say_goodbye();
                 return Ok(());
@@ -163,6 +166,10 @@ impl Driver {
                     ReplyCode::ConnectionForced,
                     "broker forced connection closure with reason 'shutdown'",
                 )),
+                Event::CloseTimeout if self.connection.phase == Phase::Parting => {
+                    let _ = self.stream.say_goodbye();
+                    return Ok(());
+                }
                 Event::CloseTimeout => {
                     return Err(io::Error::new(io::ErrorKind::TimedOut, "no close-ok from the client"));
                 }
@@ -180,7 +187,7 @@ impl Driver {
         let cx = &self.connection.cx;
         let gate = cx.gate.highest();
         let deadline = self.close_deadline;
-        let running = self.connection.phase == Phase::Running;
+        let running = matches!(self.connection.phase, Phase::Running | Phase::Parting);
         tokio::select! {
             biased;
             // Before reading: a client that never stops sending must not keep them from happening.
@@ -202,6 +209,15 @@ impl Driver {
                 }
             } => Event::Gate(committed),
             _ = alarm.wait_for(|alarm| alarm.is_none()), if cx.held => Event::AlarmOver,
+        }
+    }
+
+    /// Nothing more is expected from the client.
+    fn is_over(&self, shutdown: &watch::Receiver<bool>) -> bool {
+        match self.connection.phase {
+            Phase::Running | Phase::Closing => false,
+            Phase::Parting => *shutdown.borrow(),
+            Phase::Closed => true,
         }
     }
 
@@ -273,7 +289,8 @@ impl Driver {
     }
 
     fn note_closing(&mut self) {
-        if self.connection.phase == Phase::Closing && self.close_deadline.is_none() {
+        let waits = matches!(self.connection.phase, Phase::Closing | Phase::Parting);
+        if waits && self.close_deadline.is_none() {
             self.close_deadline = Some(Instant::now() + CLOSE_TIMEOUT);
         }
     }
@@ -445,7 +462,7 @@ impl Driver {
                 io::ErrorKind::UnexpectedEof,
                 "the client closed the socket without closing the connection",
             )),
-            Phase::Closing | Phase::Closed => Ok(()),
+            Phase::Closing | Phase::Parting | Phase::Closed => Ok(()),
         }
     }
 }

@@ -53,6 +53,9 @@ pub enum Phase {
     Running,
     /// The server has sent `connection.close` and waits for `close-ok`.
     Closing,
+    /// The client has closed and is to close the socket. It may say once more that it closes, from another of its
+    /// threads, and waits for an answer then.
+    Parting,
     /// Both sides know; what is in the outbox is still to be written.
     Closed,
 }
@@ -124,7 +127,7 @@ impl Connection {
     }
 
     fn on_frame(&mut self, frame: Frame<'_>) -> Handled {
-        if self.phase == Phase::Closing {
+        if matches!(self.phase, Phase::Closing | Phase::Parting) {
             self.on_frame_while_closing(frame);
             return Ok(());
         }
@@ -165,7 +168,9 @@ impl Connection {
             Ok(Method::ConnectionCloseOk(_)) => self.phase = Phase::Closed,
             Ok(Method::ConnectionClose(_)) => {
                 self.cx.send(0, amqp::connection::CloseOk);
-                self.phase = Phase::Closed;
+                if self.phase == Phase::Closing {
+                    self.phase = Phase::Closed;
+                }
             }
             _ => {}
         }
@@ -189,7 +194,7 @@ impl Connection {
                 // Released first: after close-ok the client may expect its exclusive queues to be gone.
                 self.release();
                 self.cx.send(0, amqp::connection::CloseOk);
-                self.phase = Phase::Closed;
+                self.phase = Phase::Parting;
                 Ok(())
             }
             Method::ConnectionCloseOk(_) => Ok(()),

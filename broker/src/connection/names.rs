@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use uuid::Uuid;
 
 use crate::error::AmqpError;
-use crate::vhost::{GENERATED_QUEUE_PREFIX, reply_address};
+use crate::vhost::reply_address;
 
 use super::channel::Channel;
 
+const GENERATED_QUEUE_PREFIX: &str = "amq.gen-";
 const GENERATED_CONSUMER_PREFIX: &str = "amq.ctag-";
 
 /// The URL-safe base64 alphabet, as in RabbitMQ's names.

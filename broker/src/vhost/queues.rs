@@ -34,6 +34,15 @@ pub struct DeletedQueue {
     pub consumers: Vec<Arc<Consumer>>,
 }
 
+impl DeletedQueue {
+    /// Tells the clients of its consumers, where they want to know.
+    pub fn announce(&self) {
+        for consumer in &self.consumers {
+            consumer.announce_cancelled();
+        }
+    }
+}
+
 impl Vhost {
     /// Declares a queue, or confirms that the existing one is the same.
     pub fn declare_queue(
@@ -43,12 +52,6 @@ impl Vhost {
     ) -> Result<Done<Arc<Queue>>, AmqpError> {
         if let Some(queue) = self.topology.read().queues.get(declare.name).cloned() {
             return self.redeclare(queue, declare, asker);
-        }
-        if declare.name.starts_with("amq.") && !declare.name.starts_with(GENERATED_QUEUE_PREFIX) {
-            return Err(AmqpError::access_refused(format!(
-                "queue name '{}' contains reserved prefix 'amq.*'",
-                declare.name
-            )));
         }
         let parsed = arguments::parse(declare.name, &self.name, declare.arguments)?;
         self.check_quorum(declare, &parsed)?;
@@ -196,6 +199,8 @@ impl Vhost {
     }
 
     /// Deletes a queue. Deleting what does not exist succeeds, with no messages.
+    /// Consumers are not told yet: a client that consumes from what it deletes expects its `delete-ok` first, and
+    /// `DeletedQueue::announce` after it.
     pub fn delete_queue(
         &self,
         delete: &DeleteQueue<'_>,
@@ -210,7 +215,9 @@ impl Vhost {
 
     /// Deletes a queue whoever it belongs to, for operators.
     pub fn delete_queue_of_anybody(&self, delete: &DeleteQueue<'_>) -> Result<Done<DeletedQueue>, AmqpError> {
-        self.delete_checked(&self.queue(delete.name)?, delete)
+        let done = self.delete_checked(&self.queue(delete.name)?, delete)?;
+        done.value.announce();
+        Ok(done)
     }
 
     fn delete_checked(
@@ -218,7 +225,7 @@ impl Vhost {
         queue: &Arc<Queue>,
         delete: &DeleteQueue<'_>,
     ) -> Result<Done<DeletedQueue>, AmqpError> {
-        self.remove_queue(queue, |counts| {
+        self.take_queue(queue, |counts| {
             let refused = |why| {
                 Err(AmqpError::precondition_failed(format!(
                     "queue '{}' in vhost '{}' {why}",
@@ -249,6 +256,16 @@ impl Vhost {
         queue: &Arc<Queue>,
         allowed: impl FnOnce(&crate::queue::QueueCounts) -> Result<(), E>,
     ) -> Result<Done<DeletedQueue>, E> {
+        let done = self.take_queue(queue, allowed)?;
+        done.value.announce();
+        Ok(done)
+    }
+
+    fn take_queue<E>(
+        &self,
+        queue: &Arc<Queue>,
+        allowed: impl FnOnce(&crate::queue::QueueCounts) -> Result<(), E>,
+    ) -> Result<Done<DeletedQueue>, E> {
         let mut topology = self.topology.write();
         let deleted = queue.delete(allowed)?;
         let cascade = topology.remove_queue(queue);
@@ -261,9 +278,6 @@ impl Vhost {
         drop(topology);
         // Not under the lock: there may be millions.
         drop(deleted.remains);
-        for consumer in &deleted.consumers {
-            consumer.announce_cancelled();
-        }
         Ok(Done { value: DeletedQueue { messages: deleted.messages, consumers: deleted.consumers }, ticket })
     }
 
@@ -309,6 +323,3 @@ impl Vhost {
 fn is_durable(declare: &DeclareQueue<'_>, owner: &Owner) -> bool {
     declare.durable && !matches!(owner, Owner::Connection(_))
 }
-
-/// Names that the server makes up.
-pub const GENERATED_QUEUE_PREFIX: &str = "amq.gen-";

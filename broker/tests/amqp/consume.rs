@@ -203,6 +203,17 @@ fn a_consumer_is_told_that_its_queue_is_gone() {
 }
 
 #[test]
+fn who_deletes_the_queue_it_consumes_from_gets_the_reply_first() {
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    client.call(1, declare("q"), declare_ok("q", 0, 0));
+    client.call(1, consume("q", "c"), consume_ok("c"));
+    // py-amqp raises what it meets while it waits for delete-ok.
+    client.call(1, delete("q"), queue::DeleteOk { message_count: 0 });
+    client.expect(1, basic::Cancel { consumer_tag: "c".into(), no_wait: true });
+}
+
+#[test]
 fn consume_ok_comes_before_the_first_delivery() {
     let broker = TestBroker::start();
     let mut client = broker.connect_with_channel();

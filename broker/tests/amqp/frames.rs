@@ -389,3 +389,17 @@ fn after_connection_close_nothing_but_close_ok_counts() {
     assert!(matches!(client.method(0), Method::ConnectionCloseOk(_)));
     client.expect_end();
 }
+
+#[test]
+fn a_second_connection_close_is_answered_too() {
+    let broker = TestBroker::start();
+    let mut client = fresh(&broker);
+    client.send(0, connection::Close::default());
+    client.expect(0, connection::CloseOk);
+    // Clients whose threads all close the connection wait for as many answers.
+    client.send(1, declare("late"));
+    client.send(0, connection::Close::default());
+    client.expect(0, connection::CloseOk);
+    client.hang_up();
+    fresh(&broker).refused(1, declare_passive("late"), 404, "NOT_FOUND");
+}

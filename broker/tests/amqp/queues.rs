@@ -163,7 +163,9 @@ fn names_are_made_up_and_the_last_one_is_remembered() {
     let name = generated();
     assert_ne!(generated(), name);
     assert!(name.starts_with("amq.gen-") && name.len() == "amq.gen-".len() + 22, "{name}");
-    client.call(1, declare(&name), declare_ok(&name, 0, 0));
+    let reserved = format!("ACCESS_REFUSED - queue name '{name}' contains reserved prefix 'amq.*'");
+    client.refused(1, declare(&name), 403, &reserved);
+    client.call(1, declare_passive(&name), declare_ok(&name, 0, 0));
     // An empty name is the one declared last; with an empty key, that too.
     client.call(1, bind("", "amq.direct", ""), queue::BindOk);
     client.publish(1, "amq.direct", &name, "by its own name");

@@ -69,6 +69,12 @@ fn declare_active(
 ) -> Result<std::sync::Arc<Queue>, AmqpError> {
     let name = match names::without_line_breaks(&declare.queue) {
         given if given.is_empty() => names::generated_queue(),
+        // Also if it is there: who got a generated name asks for it passively.
+        given if given.starts_with("amq.") => {
+            return Err(AmqpError::access_refused(format!(
+                "queue name '{given}' contains reserved prefix 'amq.*'"
+            )));
+        }
         given => given.into_owned(),
     };
     cx.check(Access::Configure, "queue", &name)?;
@@ -185,5 +191,6 @@ pub fn delete(cx: &mut Context, ch: &mut Channel, delete: &amqp::queue::Delete) 
     if !delete.no_wait {
         cx.send(ch.id, amqp::queue::DeleteOk { message_count: deleted.messages as u32 });
     }
+    deleted.announce();
     Ok(())
 }

@@ -189,6 +189,7 @@ impl Client {
     pub fn close(mut self) {
         self.send(0, connection::Close { reply_code: 200, ..Default::default() });
         self.expect(0, connection::CloseOk);
+        self.stream.shutdown(std::net::Shutdown::Write).unwrap();
         self.expect_end();
     }
 
