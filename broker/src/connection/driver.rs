@@ -71,7 +71,12 @@ pub async fn run(established: Established, stream: Stream) {
         waiting_for_round: 0,
         close_deadline: None,
     };
-    match driver.run(heartbeat).await {
+    let end = driver.run(heartbeat).await;
+    if matches!(driver.connection.phase, Phase::Parting | Phase::Closed) {
+        // Whether the client still listens is up to the client.
+        let _ = driver.stream.say_goodbye();
+    }
+    match end {
         // However the socket went after that.
         Err(_) if driver.connection.phase == Phase::Parting => tracing::info!(connection = id, "closed"),
         Ok(()) => tracing::info!(connection = id, "closed"),
@@ -137,8 +142,6 @@ impl Driver {
             let stuck = self.flush()?;
             self.end_pause();
             if !stuck && self.is_over(&shutdown) && self.is_all_written() {
-                // Whether the client still listens is up to the client.
-                let _ = self.stream.say_goodbye();
                 return Ok(());
             }
             self.watch_store();
@@ -166,10 +169,7 @@ impl Driver {
                     ReplyCode::ConnectionForced,
                     "broker forced connection closure with reason 'shutdown'",
                 )),
-                Event::CloseTimeout if self.connection.phase == Phase::Parting => {
-                    let _ = self.stream.say_goodbye();
-                    return Ok(());
-                }
+                Event::CloseTimeout if self.connection.phase == Phase::Parting => return Ok(()),
                 Event::CloseTimeout => {
                     return Err(io::Error::new(io::ErrorKind::TimedOut, "no close-ok from the client"));
                 }

@@ -6,9 +6,16 @@ import uuid
 import pika
 
 from client import ClientTest
+from wire import parameters
 
 PASSWORD = "correct horse battery"
 USERS_OWN = {"x-exclusive-scope": "user"}
+
+
+def setUpModule():
+    """The exchange that a friend server declares, and users may only publish to."""
+    with pika.BlockingConnection(parameters()) as connection:
+        connection.channel().exchange_declare("friends", "fanout", durable=True)
 
 
 class ChatUser(ClientTest):

@@ -66,6 +66,11 @@ pub enum Received {
 /// What a client's bytes travel through.
 pub trait Socket: Read + Write + Send {
     fn tcp(&self) -> &TcpStream;
+
+    /// Says that nothing more will be written.
+    fn finish(&mut self) {
+        self.tcp().shutdown(std::net::Shutdown::Write).unwrap();
+    }
 }
 
 impl Socket for TcpStream {
@@ -189,7 +194,7 @@ impl Client {
     pub fn close(mut self) {
         self.send(0, connection::Close { reply_code: 200, ..Default::default() });
         self.expect(0, connection::CloseOk);
-        self.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        self.stream.finish();
         self.expect_end();
     }
 

@@ -75,4 +75,8 @@ impl<S: Socket> Socket for WebSocketClient<S> {
     fn tcp(&self) -> &TcpStream {
         self.socket.get_ref().tcp()
     }
+
+    fn finish(&mut self) {
+        self.socket.close(None).unwrap();
+    }
 }

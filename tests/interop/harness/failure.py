@@ -1,0 +1,5 @@
+"""What ends a run, said to the person who started it."""
+
+
+class Failure(Exception):
+    pass
