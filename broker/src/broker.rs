@@ -114,7 +114,12 @@ impl Broker {
         let pager = Pager::start(alarms.page_out_bytes()).map_err(StartError::Thread)?;
         let timer = Timer::start().map_err(StartError::Thread)?;
         let environment = Arc::new(QueueEnvironment::new(store.clone(), pager, timer));
-        let limits = VhostLimits { owned_queues_per_user_max: config.limits.owned_queues_per_user_max };
+        let limits = VhostLimits {
+            queues_max: config.limits.queues_per_vhost_max,
+            exchanges_max: config.limits.exchanges_per_vhost_max,
+            bindings_max: config.limits.bindings_per_vhost_max,
+            owned_queues_per_user_max: config.limits.owned_queues_per_user_max,
+        };
         let vhosts = recover_vhosts(&snapshot, recovered, |name| {
             Vhost::new(name.into(), definitions.clone(), environment.clone(), limits.clone())
         })?;

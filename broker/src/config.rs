@@ -84,6 +84,11 @@ pub struct Limits {
     pub message_bytes_max: u64,
     /// Of one connection: incomplete bodies, and publishes that wait for tx.commit.
     pub pending_bytes_max: u64,
+    /// How long a consumer may take to acknowledge; 0: for ever.
+    pub consumer_timeout_ms: u64,
+    pub queues_per_vhost_max: usize,
+    pub exchanges_per_vhost_max: usize,
+    pub bindings_per_vhost_max: usize,
     /// Queues with `x-exclusive-scope: "user"`.
     pub owned_queues_per_user_max: usize,
     /// 0: 40 % of the machine's memory; [`Limits::memory_high_watermark`] resolves it.
@@ -131,6 +136,10 @@ impl Default for Limits {
             unconfirmed_max: 65_536,
             message_bytes_max: 128 << 20,
             pending_bytes_max: 256 << 20,
+            consumer_timeout_ms: 30 * 60 * 1000,
+            queues_per_vhost_max: 2_000_000,
+            exchanges_per_vhost_max: 200_000,
+            bindings_per_vhost_max: 4_000_000,
             owned_queues_per_user_max: 10_000,
             memory_bytes_high_watermark: 0,
             disk_free_min_bytes: 256 << 20,

@@ -17,6 +17,7 @@ pub mod management;
 pub mod message;
 mod outbox;
 mod output;
+mod overdue;
 mod pager;
 mod policy;
 mod queue;

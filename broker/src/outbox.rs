@@ -11,13 +11,17 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
-use crate::amqp;
+use crate::amqp::{self, ReplyCode};
 use crate::error::AmqpError;
 use crate::message::Message;
 use crate::output::Output;
+use crate::overdue::DeliveryClock;
 use crate::queue::{Burial, Consumer, Entry, Queue, has_room};
 use crate::store::{DurableListener, Round};
 use crate::unacked::{Unacked, UnackedDelivery};
+
+/// Deliveries of a channel that are looked at for one that is overdue.
+const OVERDUE_COUNT_MAX: usize = 1024;
 
 /// A connection's output side, shared with every queue that it consumes from.
 pub struct Outbox {
@@ -31,6 +35,8 @@ pub struct Outbox {
     wake_pending: AtomicBool,
     /// A delivery was skipped because the outbox was full.
     starved: AtomicBool,
+    /// The user's rights have become less.
+    rights_changed: AtomicBool,
     /// Why the connection is to be closed, when somebody else wants that.
     evicted: OnceLock<AmqpError>,
 }
@@ -62,6 +68,7 @@ pub struct ChannelOut {
     pub paused: bool,
     /// What its channel has set up, for listings.
     pub setup: ChannelSetup,
+    clock: DeliveryClock,
     /// Settled in a transaction that is not committed: they still count against prefetch.
     uncommitted: u32,
     uncommitted_bytes: u64,
@@ -80,6 +87,11 @@ pub struct ChannelSetup {
 }
 
 impl ChannelOut {
+    /// Whether room for one consumer of the channel is room for all.
+    pub fn shares_prefetch(&self) -> bool {
+        self.prefetch_global != 0 || self.prefetch_size_global != 0
+    }
+
     fn has_credit(&self, next_bytes: impl FnOnce() -> u64) -> bool {
         !self.paused
             && (self.prefetch_global == 0
@@ -89,6 +101,20 @@ impl ChannelOut {
                 self.unacked.body_bytes() + self.uncommitted_bytes,
                 next_bytes,
             )
+    }
+
+    fn overdue(&mut self, now_ms: u64, default_ms: u64) -> Option<u64> {
+        if self.unacked.is_empty() {
+            self.clock.clear();
+            return None;
+        }
+        self.clock.mark(now_ms, self.last_delivery_tag);
+        self.unacked.iter().take(OVERDUE_COUNT_MAX).find_map(|delivery| {
+            let timeout_ms = delivery.queue.consumer_timeout_ms(default_ms);
+            let due =
+                timeout_ms > 0 && delivery.tag <= self.clock.handed_out_at(now_ms.saturating_sub(timeout_ms));
+            due.then_some(timeout_ms)
+        })
     }
 
     /// These were settled in a transaction.
@@ -113,6 +139,7 @@ impl Outbox {
             notify: Notify::new(),
             wake_pending: AtomicBool::new(false),
             starved: AtomicBool::new(false),
+            rights_changed: AtomicBool::new(false),
             evicted: OnceLock::new(),
         }
     }
@@ -148,6 +175,17 @@ impl Outbox {
         }
     }
 
+    /// Has the connection look whether its consumers still may consume.
+    pub fn recheck_rights(&self) {
+        self.rights_changed.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// True once after `recheck_rights`.
+    pub fn take_rights_changed(&self) -> bool {
+        self.rights_changed.load(Ordering::Relaxed) && self.rights_changed.swap(false, Ordering::AcqRel)
+    }
+
     pub fn evicted(&self) -> Option<&AmqpError> {
         self.evicted.get()
     }
@@ -174,6 +212,34 @@ impl DurableListener for Outbox {
 }
 
 impl OutboxState {
+    /// Whether the message's properties fit into one frame, as they must.
+    #[inline]
+    pub fn takes(&self, message: &Message) -> bool {
+        self.frame_max == 0 || amqp::header_frame_size(message.properties().len()) <= self.frame_max as usize
+    }
+
+    /// What a connection is told whose frames are too small for a message.
+    #[cold]
+    pub fn too_small_for(&self, queue: &str, message: &Message) -> AmqpError {
+        AmqpError::connection(
+            ReplyCode::ResourceError,
+            format!(
+                "a message in queue '{queue}' has {} bytes of properties, more than fit into a frame of this \
+                 connection: negotiate a frame_max above {}",
+                message.properties().len(),
+                self.frame_max
+            ),
+        )
+    }
+
+    /// Channels with a delivery that was not acknowledged in time, and the time it had in milliseconds. Of each
+    /// channel the oldest deliveries are looked at. 0 as default is no limit.
+    pub fn overdue(&mut self, now_ms: u64, default_ms: u64) -> Vec<(u16, u64)> {
+        let channels = self.channels.iter_mut().enumerate();
+        let open = channels.filter_map(|(id, channel)| Some((id as u16, channel.as_deref_mut()?)));
+        open.filter_map(|(id, channel)| Some((id, channel.overdue(now_ms, default_ms)?))).collect()
+    }
+
     pub fn open_channel(&mut self, channel: u16) {
         let at = usize::from(channel);
         if self.channels.len() <= at {
@@ -256,7 +322,7 @@ impl OutboxState {
     /// Encodes a direct reply, which needs no acknowledgement. False when the channel is gone.
     pub fn deliver_directly(&mut self, channel_id: u16, tag: &str, message: &Message) -> bool {
         let frame_max = self.frame_max;
-        if self.closed {
+        if self.closed || !self.takes(message) {
             return false;
         }
         let Some(channel) = self.channels.get_mut(usize::from(channel_id)).and_then(|ch| ch.as_deref_mut())

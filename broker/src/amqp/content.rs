@@ -62,6 +62,12 @@ pub fn whole_content(
     is_whole.then_some((header, frame.payload, size + body_frame_size))
 }
 
+/// Octets of the header frame for a property list.
+#[inline]
+pub fn header_frame_size(properties_len: usize) -> usize {
+    CONTENT_HEADER_SIZE + properties_len + FRAME_OVERHEAD
+}
+
 /// The most body octets one frame may carry.
 #[inline]
 pub fn body_frame_max(frame_max: u32) -> usize {

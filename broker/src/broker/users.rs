@@ -1,7 +1,8 @@
 //! Taking users away while they are connected.
 
 use crate::amqp::ReplyCode;
-use crate::auth::UserError;
+use crate::auth::{Permission, UserError};
+use crate::definitions::Ticket;
 use crate::error::AmqpError;
 
 use super::{Broker, ConnectionInfo};
@@ -35,6 +36,37 @@ impl Broker {
         );
         self.close_connections(&error, |info| info.user.name() == name && *info.vhost == *vhost);
         Ok(self.definitions.wait(ticket).await?)
+    }
+
+    /// Gives a user rights in a vhost in place of those that he has. Connections that are open follow: every method
+    /// asks for the rights as they are, and consumers of queues that he may no longer read from end.
+    pub fn set_permissions(
+        &self,
+        name: &str,
+        vhost: &str,
+        permission: Permission,
+    ) -> Result<Ticket, UserError> {
+        let ticket = self.authority.set_permissions(name, vhost, permission)?;
+        for info in self.connections() {
+            if info.user.name() == name && *info.vhost == *vhost {
+                info.outbox.recheck_rights();
+            }
+        }
+        Ok(ticket)
+    }
+
+    /// Changes a password. Connections that logged in with the old one are closed with 320.
+    pub async fn change_password(&self, name: &str, password: &str) -> Result<Ticket, UserError> {
+        let Some(user) = self.authority.user(name) else {
+            return Err(UserError::NoSuchUser(name.to_owned()));
+        };
+        let ticket = self.authority.change_password(name, password).await?;
+        let error = AmqpError::connection(
+            ReplyCode::ConnectionForced,
+            format!("the password of user '{name}' was changed; log in with the new one"),
+        );
+        self.close_connections(&error, |info| info.user.is_same_account(&user));
+        Ok(ticket)
     }
 
     fn drop_queues_of(&self, user: &str) {

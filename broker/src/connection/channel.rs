@@ -25,6 +25,8 @@ pub struct Channel {
     pub consumers: HashMap<Box<str>, Subscription>,
     /// Where the channel awaits direct replies.
     pub reply: Option<ReplyTo>,
+    /// Which of its consumers comes first next time.
+    pub turn: usize,
     /// The queue declared last, which an empty name stands for.
     pub last_queue: Option<Box<str>>,
     /// Listed among the channels that have confirms to send.
@@ -57,6 +59,7 @@ impl Channel {
             prefetch_size: 0,
             consumers: HashMap::new(),
             reply: None,
+            turn: 0,
             last_queue: None,
             has_confirms: false,
             _seat: None,

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::HashMap;
 
@@ -22,6 +23,10 @@ use super::routes::RouteCache;
 
 /// Of `outbox_bytes_max`, which bounds what consumers are sent.
 const UNREAD_OUTPUT_FACTOR: usize = 4;
+
+/// Bounds of how often a connection looks for deliveries that are not acknowledged in time.
+const OVERDUE_CHECK_MIN: Duration = Duration::from_millis(100);
+const OVERDUE_CHECK_MAX: Duration = Duration::from_secs(60);
 
 /// What the client said it can do, in its client-properties.
 #[derive(Debug, Clone, Copy, Default)]
@@ -78,6 +83,10 @@ pub struct Context {
     pub held: bool,
     /// So much waits to be sent that nothing is handled until the client has read.
     pub paused: bool,
+    /// A `basic.get` on this channel waits for a body to be read from disk.
+    pub waiting_get: Option<(u16, crate::amqp::basic::Get)>,
+    /// How often to look for deliveries that are not acknowledged in time.
+    pub overdue_check_every: Option<Duration>,
     pub pending: Pending,
     /// Nothing is sent before this round is durable (`tx.commit-ok`).
     pub gate_round: Option<Round>,
@@ -125,6 +134,8 @@ impl Context {
             gate: Gate::default(),
             held: false,
             paused: false,
+            waiting_get: None,
+            overdue_check_every: None,
             pending,
             gate_round: None,
             permission: opened.permission,
@@ -136,6 +147,15 @@ impl Context {
 
     pub fn asker(&self) -> Asker<'_> {
         Asker { connection_id: self.id, user: self.user.name() }
+    }
+
+    /// Deliveries from this queue are to be acknowledged: looks for late ones often enough.
+    pub fn watch_acknowledgements(&mut self, queue: &Queue) {
+        let timeout_ms = queue.consumer_timeout_ms(self.broker.config.limits.consumer_timeout_ms);
+        if timeout_ms > 0 {
+            let every = Duration::from_millis(timeout_ms / 4).clamp(OVERDUE_CHECK_MIN, OVERDUE_CHECK_MAX);
+            self.overdue_check_every = Some(self.overdue_check_every.map_or(every, |known| known.min(every)));
+        }
     }
 
     /// Queues a method for the client.
@@ -177,6 +197,12 @@ impl Context {
             self.permission_revision = revision;
         }
         Some(&self.permission)
+    }
+
+    /// Whether the user may write in others' names, as of now.
+    pub fn is_impersonator(&self) -> bool {
+        let now = self.broker.authority.user(self.user.name());
+        now.is_some_and(|now| now.is_same_account(&self.user) && now.is_impersonator())
     }
 
     pub fn permission_revision(&self) -> u64 {

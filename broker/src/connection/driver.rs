@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use crate::alarm::Alarm;
 use crate::amqp::{self, ReplyCode};
 use crate::broker::Broker;
+use crate::clock;
 use crate::definitions::DefinitionsError;
 use crate::error::AmqpError;
 use crate::output::{Output, SLICES_MAX, Writing};
@@ -70,6 +71,8 @@ pub async fn run(established: Established, stream: Stream) {
         last_read: Instant::now(),
         waiting_for_round: 0,
         close_deadline: None,
+        overdue_check: None,
+        overdue_check_every: None,
     };
     let end = driver.run(heartbeat).await;
     if matches!(driver.connection.phase, Phase::Parting | Phase::Closed) {
@@ -101,6 +104,10 @@ struct Driver {
     /// The commit round that the store was asked to report.
     waiting_for_round: u64,
     close_deadline: Option<Instant>,
+    /// When to look for deliveries that were not acknowledged in time.
+    overdue_check: Option<Instant>,
+    /// What that was reckoned from.
+    overdue_check_every: Option<Duration>,
 }
 
 /// However the task ends, also by a panic or an abort: consumers and exclusive queues never outlive it.
@@ -119,9 +126,17 @@ enum Event {
     /// The definitions that replies wait for are decided, or never will be.
     Gate(Result<(), DefinitionsError>),
     Tick,
+    OverdueCheck,
     AlarmOver,
     Shutdown,
     CloseTimeout,
+}
+
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
 }
 
 impl Driver {
@@ -138,6 +153,10 @@ impl Driver {
             if let Some(error) = outbox.evicted() {
                 self.close(error);
             }
+            if outbox.take_rights_changed() {
+                self.connection.recheck_rights();
+            }
+            self.retry_get();
             self.connection.flush_confirms();
             let stuck = self.flush()?;
             self.end_pause();
@@ -153,6 +172,7 @@ impl Driver {
                 outbox.set_awake(true);
                 continue;
             }
+            self.plan_overdue_check();
             let event = self.next_event(stuck, &mut ticks, &mut alarm, &mut shutdown).await;
             outbox.set_awake(true);
             match event {
@@ -164,6 +184,10 @@ impl Driver {
                 Event::Writable | Event::Woken => {}
                 Event::Gate(committed) => self.gate_opened(committed),
                 Event::Tick => self.tick(heartbeat)?,
+                Event::OverdueCheck => {
+                    self.overdue_check = None;
+                    self.connection.close_overdue(clock::now_ms());
+                }
                 Event::AlarmOver => self.release_hold(),
                 Event::Shutdown => self.close(&AmqpError::connection(
                     ReplyCode::ConnectionForced,
@@ -193,12 +217,8 @@ impl Driver {
             // Before reading: a client that never stops sending must not keep them from happening.
             _ = shutdown.wait_for(|&down| down), if running => Event::Shutdown,
             _ = ticks.tick() => Event::Tick,
-            () = async {
-                match deadline {
-                    Some(at) => sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            } => Event::CloseTimeout,
+            () = at(deadline) => Event::CloseTimeout,
+            () = at(self.overdue_check), if running => Event::OverdueCheck,
             _ = self.stream.readable(), if self.may_read() => Event::Readable,
             _ = self.stream.writable(), if stuck => Event::Writable,
             () = cx.outbox.woken() => Event::Woken,
@@ -225,6 +245,7 @@ impl Driver {
     fn may_read(&self) -> bool {
         if self.connection.cx.held
             || self.connection.cx.paused
+            || self.connection.waits_for_body()
             || self.connection.unconfirmed() > self.broker.config.limits.unconfirmed_max
         {
             return false;
@@ -243,6 +264,25 @@ impl Driver {
         {
             self.connection.cx.paused = false;
             self.handle_unread();
+        }
+    }
+
+    /// When to look next for late acknowledgements: earlier, if a less patient queue has joined.
+    fn plan_overdue_check(&mut self) {
+        let every = self.connection.cx.overdue_check_every;
+        if self.overdue_check.is_none() || self.overdue_check_every != every {
+            self.overdue_check = every.map(|every| Instant::now() + every);
+            self.overdue_check_every = every;
+        }
+    }
+
+    /// Goes on with what was read, once the body is there that a `basic.get` waits for.
+    fn retry_get(&mut self) {
+        if self.connection.waits_for_body() {
+            self.connection.retry_get();
+            if !self.connection.waits_for_body() {
+                self.handle_unread();
+            }
         }
     }
 

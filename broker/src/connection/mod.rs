@@ -22,6 +22,7 @@ mod rewrite;
 pub mod routes;
 pub mod settle;
 mod stream;
+mod turns;
 
 pub use arrival::serve;
 pub use crowd::Crowd;
@@ -30,6 +31,7 @@ pub use stream::tls::TlsDetails;
 use hashbrown::HashMap;
 
 use crate::amqp::{self, Frame, FrameKind, Method, Octets, ReplyCode, Version};
+use crate::auth::Access;
 use crate::capacity::Full;
 use crate::error::{AmqpError, Scope};
 use crate::store::StoreFailure;
@@ -40,8 +42,10 @@ use class::tx::Transaction;
 use confirms::{Confirm, Confirms};
 use content::{Content, Progress};
 use context::Context;
+use turns::{SHARE_OF_OUTBOX, deliver_in_turn};
 
 const BASIC_PUBLISH: (u16, u16) = (60, 40);
+const BASIC_GET: (u16, u16) = (60, 70);
 const BASIC_ACK: (u16, u16) = (60, 80);
 const CHANNEL_CLOSE: (u16, u16) = (20, 40);
 const CHANNEL_CLOSE_OK: (u16, u16) = (20, 41);
@@ -73,6 +77,8 @@ pub struct Connection {
     /// A large body frame whose end has not come.
     body_frame: Option<BodyFrame>,
     released: bool,
+    /// Which of its consumers comes first when the outbox has drained.
+    turn: usize,
 }
 
 impl Connection {
@@ -85,16 +91,17 @@ impl Connection {
             confirming: Vec::new(),
             body_frame: None,
             released: false,
+            turn: 0,
         }
     }
 
     /// Handles every complete frame in `input` and returns how many bytes they took.
     pub fn on_input(&mut self, input: &[u8]) -> usize {
-        if self.phase == Phase::Closed || self.cx.paused {
+        if self.phase == Phase::Closed || self.cx.paused || self.waits_for_body() {
             return 0;
         }
         let mut consumed = self.continue_body_frame(input);
-        while self.phase != Phase::Closed && !self.cx.paused {
+        while self.phase != Phase::Closed && !self.cx.paused && !self.waits_for_body() {
             let handled = match amqp::next_frame(&input[consumed..], self.frame_max) {
                 Ok(None) => {
                     consumed += self.begin_body_frame(&input[consumed..]);
@@ -414,6 +421,7 @@ impl Connection {
         // The client's close-ok is to be read.
         self.cx.held = false;
         self.cx.paused = false;
+        self.cx.waiting_get = None;
         self.cx.send(
             0,
             amqp::connection::Close {
@@ -455,7 +463,7 @@ impl Connection {
         let out = self.cx.outbox.lock().close_channel(id);
         let mut unacked = out.map(|mut out| out.unacked.take_all()).unwrap_or_default();
         unacked.extend(transaction.into_iter().flat_map(|transaction| transaction.into_unsettled()));
-        settle::apply(&mut self.cx.wakes, unacked, settle::Verdict::Requeue);
+        settle::apply(&mut self.cx.wakes, unacked, settle::Verdict::Requeue, true);
         for queue in to_drop {
             class::basic::drop_unused(&mut self.cx, &queue);
         }
@@ -515,11 +523,62 @@ impl Connection {
         self.cx.wakes.wake_all();
     }
 
-    /// Deliveries were skipped while the outbox was full; there is room again.
+    /// Deliveries were skipped while the outbox was full; there is room again, for each queue in turn.
     pub fn resume_consumers(&mut self) {
-        for channel in self.channels.values() {
-            for subscription in channel.consumers.values() {
-                subscription.queue.resume(&mut self.cx.wakes);
+        let channels = self.channels.values();
+        let subscriptions = channels.flat_map(|channel| channel.consumers.values());
+        let queues: Vec<_> = subscriptions.map(|subscription| subscription.queue.clone()).collect();
+        let cx = &mut self.cx;
+        deliver_in_turn(&cx.outbox, &queues, &mut self.turn, SHARE_OF_OUTBOX, &mut cx.wakes);
+        cx.wakes.wake_all();
+    }
+
+    /// A `basic.get` waits for a body that is being read; nothing behind it is handled.
+    pub fn waits_for_body(&self) -> bool {
+        self.cx.waiting_get.is_some()
+    }
+
+    /// Tries again what waited for a body.
+    pub fn retry_get(&mut self) {
+        let Some((id, get)) = self.cx.waiting_get.take() else { return };
+        let Some(channel) = self.channels.get_mut(&id).filter(|channel| !channel.closing) else { return };
+        if let Err(error) = class::basic::get(&mut self.cx, channel, &get) {
+            self.fail(id, blame(error, BASIC_GET));
+        }
+        self.cx.wakes.wake_all();
+    }
+
+    /// Closes channels with a delivery that was not acknowledged in time.
+    pub fn close_overdue(&mut self, now_ms: u64) {
+        let default_ms = self.cx.broker.config.limits.consumer_timeout_ms;
+        let overdue = self.cx.outbox.lock().overdue(now_ms, default_ms);
+        for (id, timeout_ms) in overdue {
+            let text = format!(
+                "delivery acknowledgement on channel {id} timed out. Timeout value used: {timeout_ms} ms. This \
+                 timeout value can be configured, see consumers doc guide to learn more"
+            );
+            self.fail(id, AmqpError::precondition_failed(text).caused_by((0, 0)));
+        }
+        self.cx.wakes.wake_all();
+    }
+
+    /// The user's rights have become less: consumers of queues that he may no longer read from end.
+    pub fn recheck_rights(&mut self) {
+        let mut refused = Vec::new();
+        for (&id, channel) in &self.channels {
+            for (tag, subscription) in &channel.consumers {
+                if let Err(error) = self.cx.check(Access::Read, "queue", subscription.queue.name()) {
+                    refused.push((id, tag.clone(), error));
+                }
+            }
+        }
+        for (id, tag, error) in refused {
+            let Some(channel) = self.channels.get_mut(&id) else { continue };
+            let Some(subscription) = channel.consumers.remove(&tag) else { continue };
+            class::basic::unsubscribe(&mut self.cx, &subscription);
+            match subscription.consumer.wants_cancel {
+                true => subscription.consumer.announce_cancelled(),
+                false => self.fail(id, error.caused_by((0, 0))),
             }
         }
         self.cx.wakes.wake_all();

@@ -140,7 +140,7 @@ fn check_properties(cx: &Context, reply_address: Option<&str>, raw: &[u8]) -> Re
     })?;
     if let Some(user_id) = properties.user_id()
         && user_id != cx.user.name()
-        && !cx.user.is_impersonator()
+        && !cx.is_impersonator()
     {
         return Err(AmqpError::precondition_failed(format!(
             "user_id property set to '{user_id}' but authenticated user was '{}'",

@@ -6,6 +6,7 @@ use crate::unacked::UnackedDelivery;
 
 use super::channel::Channel;
 use super::context::Context;
+use super::turns::{SHARE_OF_PREFETCH, deliver_in_turn};
 
 /// What is done with deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +28,9 @@ pub fn settle(
     verdict: Verdict,
 ) -> Result<(), AmqpError> {
     let mut taken = Vec::new();
+    let mut shared = false;
     let found = cx.outbox.lock().channel(channel.id).is_some_and(|out| {
+        shared = out.shares_prefetch();
         let found = out.unacked.take(tag, multiple, &mut taken);
         if channel.transaction.is_some() {
             out.settled_uncommitted(&taken);
@@ -41,13 +44,16 @@ pub fn settle(
         transaction.settle(taken, verdict);
         return Ok(());
     }
-    apply(&mut cx.wakes, taken, verdict);
-    resume_channel(cx, channel);
+    apply(&mut cx.wakes, taken, verdict, !shared);
+    if shared {
+        resume_all(cx, channel);
+    }
     Ok(())
 }
 
-/// Carries the verdict out, one lock for each run of deliveries from the same queue.
-pub fn apply(wakes: &mut Wakes, mut deliveries: Vec<UnackedDelivery>, verdict: Verdict) {
+/// Carries the verdict out, one lock for each run of deliveries from the same queue. With `deliver` each queue uses
+/// the room that it makes; else the caller sees to it that they do so in turn.
+pub fn apply(wakes: &mut Wakes, mut deliveries: Vec<UnackedDelivery>, verdict: Verdict, deliver: bool) {
     for delivery in &deliveries {
         if let Some(consumer) = &delivery.consumer {
             consumer.settled(u64::from(delivery.entry.body_len));
@@ -58,29 +64,17 @@ pub fn apply(wakes: &mut Wakes, mut deliveries: Vec<UnackedDelivery>, verdict: V
         let run = deliveries.iter().take_while(|d| std::sync::Arc::ptr_eq(&d.queue, &queue)).count();
         let rest = deliveries.split_off(run);
         match verdict {
-            Verdict::Gone => queue.settle(&deliveries, wakes),
-            Verdict::Rejected => queue.reject(deliveries, wakes),
+            Verdict::Gone => queue.settle(&deliveries, deliver, wakes),
+            Verdict::Rejected => queue.reject(deliveries, deliver, wakes),
             Verdict::Requeue => queue.requeue(deliveries.drain(..).map(|d| d.entry), wakes),
         }
         deliveries = rest;
     }
 }
 
-/// With a prefetch that the channel's consumers share, room made on one queue is room for all of them.
-pub fn resume_channel(cx: &mut Context, channel: &Channel) {
-    let shared = cx
-        .outbox
-        .lock()
-        .channel(channel.id)
-        .is_some_and(|out| out.prefetch_global != 0 || out.prefetch_size_global != 0);
-    if shared {
-        resume_all(cx, channel);
-    }
-}
-
-/// Delivers from every queue that the channel consumes from.
-pub fn resume_all(cx: &mut Context, channel: &Channel) {
-    for subscription in channel.consumers.values() {
-        subscription.queue.resume(&mut cx.wakes);
-    }
+/// Delivers from every queue that the channel consumes from, in turn: room made on one is room for all of them where
+/// they share a prefetch.
+pub fn resume_all(cx: &mut Context, channel: &mut Channel) {
+    let queues: Vec<_> = channel.consumers.values().map(|subscription| subscription.queue.clone()).collect();
+    deliver_in_turn(&cx.outbox, &queues, &mut channel.turn, SHARE_OF_PREFETCH, &mut cx.wakes);
 }

@@ -2,27 +2,44 @@
 
 use std::sync::Arc;
 
-use crate::outbox::Wakes;
+use crate::message::Message;
+use crate::outbox::{OutboxState, Wakes};
 
-use super::{ByPriority, ConsumeError, Consumer, Entry, Queue, QueueState, QueueType};
+use super::{ByPriority, ConsumeError, Consumer, Queue, QueueState, QueueType};
 
 impl Queue {
     /// Delivers ready messages to consumers in turn, as long as some have room.
     pub(super) fn drain(self: &Arc<Self>, state: &mut QueueState, wakes: &mut Wakes) {
+        self.deliver_some(state, usize::MAX, wakes);
+    }
+
+    /// Like `drain`, but at most so many. Says whether there are more that somebody may have room for.
+    fn deliver_some(
+        self: &Arc<Self>,
+        state: &mut QueueState,
+        mut count_max: usize,
+        wakes: &mut Wakes,
+    ) -> bool {
         while !state.consumers.is_empty() {
-            let Some(head) = state.backlog.peek() else { return };
+            let Some(head) = state.backlog.peek() else { return false };
             if head.message.is_none() {
-                return self.start_loading(state);
+                self.start_loading(state);
+                return false;
             }
-            if !self.deliver_run(state, wakes) {
-                return;
+            if count_max == 0 {
+                return true;
+            }
+            match self.deliver_run(state, count_max, wakes) {
+                0 => return false,
+                count => count_max -= count,
             }
         }
+        false
     }
 
     /// Hands the head of the queue to the next consumer with room; a lone consumer gets as many as it
-    /// takes under one hold of its outbox. False when nobody has room.
-    fn deliver_run(self: &Arc<Self>, state: &mut QueueState, wakes: &mut Wakes) -> bool {
+    /// takes under one hold of its outbox, but no more than `count_max`. 0 when nobody has room.
+    fn deliver_run(self: &Arc<Self>, state: &mut QueueState, count_max: usize, wakes: &mut Wakes) -> usize {
         let count = state.consumers.candidates();
         for offset in 0..count {
             let consumer = state.consumers.in_turn(offset).clone();
@@ -30,13 +47,19 @@ impl Queue {
                 continue;
             }
             let mut out = consumer.outbox.lock();
-            let mut delivered = false;
-            while consumer.has_credit(|| next_bytes(&state.backlog))
+            let mut delivered = 0;
+            while delivered < count_max
+                && consumer.has_credit(|| next_bytes(&state.backlog))
                 && !consumer.outbox.is_full(&out)
                 && out.can_deliver(&consumer, || next_bytes(&state.backlog))
             {
-                let Some(entry) = pop_resident(&mut state.backlog) else { break };
-                delivered = true;
+                let Some(head) = state.backlog.peek().and_then(|entry| entry.message.as_ref()) else { break };
+                if !out.takes(head) {
+                    self.evict_small(&consumer, &mut out, head);
+                    break;
+                }
+                let Some(entry) = state.backlog.pop() else { break };
+                delivered += 1;
                 let counted = match self.spec.parsed.kind {
                     QueueType::Classic => None,
                     QueueType::Quorum => state.counted_properties(&entry),
@@ -53,19 +76,27 @@ impl Queue {
                 }
             }
             drop(out);
-            if delivered {
+            if delivered > 0 {
                 wakes.add(&consumer.outbox);
                 state.consumers.advance_past(offset);
-                return true;
+                return delivered;
             }
         }
-        false
+        0
     }
 
-    /// Delivers after a consumer has found room again.
-    pub fn resume(self: &Arc<Self>, wakes: &mut Wakes) {
+    /// A consumer's frames are too small for what is next: its connection ends, and says why. Others may take it.
+    #[cold]
+    fn evict_small(&self, consumer: &Consumer, out: &mut OutboxState, message: &Message) {
+        out.closed = true;
+        consumer.outbox.evict(out.too_small_for(self.name(), message));
+    }
+
+    /// Delivers after a consumer has found room again, at most so many messages. Says whether there are more that
+    /// somebody may have room for.
+    pub fn resume(self: &Arc<Self>, wakes: &mut Wakes, count_max: usize) -> bool {
         let mut state = self.state.lock();
-        self.drain(&mut state, wakes);
+        self.deliver_some(&mut state, count_max, wakes)
     }
 
     /// Adds a consumer and delivers to it. `announce` is called under the lock before the first delivery can
@@ -110,9 +141,4 @@ impl Queue {
 /// Body bytes of the message whose turn it is.
 fn next_bytes(backlog: &ByPriority) -> u64 {
     backlog.peek().map_or(0, |entry| u64::from(entry.body_len))
-}
-
-fn pop_resident(backlog: &mut ByPriority) -> Option<Entry> {
-    backlog.peek()?.message.as_ref()?;
-    backlog.pop()
 }

@@ -16,6 +16,7 @@ impl Queue {
         let mut state = self.state.lock();
         self.used(&mut state);
         let purged = state.backlog.take_all();
+        state.wake_readers();
         let some_handed_out = state.unacked > 0;
         drop(state);
         // There may be millions: not under the lock.
@@ -52,10 +53,7 @@ impl Queue {
         for consumer in &consumers {
             consumer.set_cancelled();
         }
-        if let Some(extras) = &mut state.extras {
-            // Their `basic.get` finds out.
-            extras.readers.drain(..).for_each(|reader| reader.wake());
-        }
+        state.wake_readers();
         Ok(Deleted { messages: remains.len(), consumers, remains })
     }
 

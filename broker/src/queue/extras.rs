@@ -35,6 +35,13 @@ impl Extras {
         self.returns.get(&seq).copied().unwrap_or(0)
     }
 
+    /// A `basic.get` waits for a body.
+    pub fn wait_for_body(&mut self, reader: &Arc<Outbox>) {
+        if !self.readers.iter().any(|known| Arc::ptr_eq(known, reader)) {
+            self.readers.push(reader.clone());
+        }
+    }
+
     /// The message has left the queue.
     pub fn settled(&mut self, seq: u64) {
         self.returns.remove(&seq);
@@ -56,6 +63,13 @@ impl QueueState {
         let expires_ms = self.limits.expires_ms?;
         let used_at_ms = self.extras.as_ref()?.used_at_ms;
         (self.consumers.is_empty() && used_at_ms > 0).then(|| used_at_ms.saturating_add(expires_ms))
+    }
+
+    /// Bodies were read, or cannot be: who waits for one asks again.
+    pub(super) fn wake_readers(&mut self) {
+        if let Some(extras) = &mut self.extras {
+            extras.readers.drain(..).for_each(|reader| reader.wake());
+        }
     }
 
     pub(super) fn take_dying(&mut self) -> Vec<(Entry, Reason)> {

@@ -3,7 +3,7 @@
 //! Whoever publishes, acks, or frees room also delivers, inline, under the queue's lock. Rank: topology →
 //! **queue** → outbox → store; never two queues at once; never a disk read or a wait under the lock.
 
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -109,6 +109,8 @@ pub struct Queue {
     pub spec: QueueSpec,
     environment: Arc<QueueEnvironment>,
     state: Mutex<QueueState>,
+    /// How long consumers may take to acknowledge, in milliseconds; 0: as configured for the broker.
+    consumer_timeout_ms: AtomicU64,
     /// Burials that wait for bodies to be read; later ones queue up behind them.
     burials_waiting: AtomicU32,
 }
@@ -169,6 +171,10 @@ pub enum ConsumeError {
 /// One fetched message, and how many are left.
 pub enum Fetched {
     Empty,
+    /// Its body is being read from disk.
+    Loading,
+    /// Its body cannot be read; the log says why.
+    Unreadable,
     Message(Entry, usize),
 }
 
@@ -186,7 +192,22 @@ pub struct QueueCounts {
 impl Queue {
     pub fn new(spec: QueueSpec, environment: Arc<QueueEnvironment>) -> Arc<Queue> {
         let state = QueueState::new(&spec.parsed);
-        Arc::new(Queue { spec, environment, state: Mutex::new(state), burials_waiting: AtomicU32::new(0) })
+        let consumer_timeout_ms = AtomicU64::new(state.limits.consumer_timeout_ms.unwrap_or(0));
+        Arc::new(Queue {
+            spec,
+            environment,
+            state: Mutex::new(state),
+            consumer_timeout_ms,
+            burials_waiting: AtomicU32::new(0),
+        })
+    }
+
+    /// How long consumers of this queue may take to acknowledge, in milliseconds; 0: for ever.
+    pub fn consumer_timeout_ms(&self, default_ms: u64) -> u64 {
+        match self.consumer_timeout_ms.load(Ordering::Relaxed) {
+            0 => default_ms,
+            own => own,
+        }
     }
 
     /// What counts for this queue now: its arguments, and the policy over them.
@@ -201,6 +222,7 @@ impl Queue {
         if state.limits == limits {
             return;
         }
+        self.consumer_timeout_ms.store(limits.consumer_timeout_ms.unwrap_or(0), Ordering::Relaxed);
         state.set_limits(&self.spec.parsed, limits);
         // Who has just got an expiry is not unused for long already.
         self.used(&mut state);

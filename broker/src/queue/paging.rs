@@ -49,6 +49,7 @@ impl Queue {
             }
             Err(error) => self.read_failed(&mut state, &error.to_string()),
         }
+        state.wake_readers();
     }
 
     /// Lets go of the bodies that the store has, but for those next in line.

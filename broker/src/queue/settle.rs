@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::amqp::{FieldValue, Properties};
-use crate::outbox::Wakes;
+use crate::outbox::{Outbox, Wakes};
 use crate::unacked::UnackedDelivery;
 
 use super::death::Reason;
+use super::enter::LEAVE_COUNT_MAX;
 use super::{Entry, Fetched, Overflow, Queue, QueueState, QueueType};
 
 impl Queue {
@@ -17,27 +18,40 @@ impl Queue {
         }
     }
 
-    /// The first ready message, for `basic.get`. Its body may have to be read by `load_body`.
-    pub fn get(self: &Arc<Self>, wakes: &mut Wakes) -> Fetched {
+    /// The first ready message, for `basic.get`. Where its body has to be read first, `reader` is woken when it has
+    /// been, to ask again.
+    pub fn get(self: &Arc<Self>, reader: &Arc<Outbox>, wakes: &mut Wakes) -> Fetched {
         let mut state = self.state.lock();
         while self.expire(&mut state) {
             self.unlock(state, wakes);
             state = self.state.lock();
         }
         self.used(&mut state);
-        let fetched = match state.backlog.pop() {
+        let fetched = self.fetch(&mut state, reader);
+        self.unlock(state, wakes);
+        fetched
+    }
+
+    fn fetch(self: &Arc<Self>, state: &mut QueueState, reader: &Arc<Outbox>) -> Fetched {
+        if state.backlog.peek().is_some_and(|head| head.message.is_none()) {
+            if state.read_failed {
+                return Fetched::Unreadable;
+            }
+            state.extras.get_or_insert_default().wait_for_body(reader);
+            self.start_loading(state);
+            return Fetched::Loading;
+        }
+        match state.backlog.pop() {
             None => Fetched::Empty,
             Some(entry) => {
                 state.unacked += 1;
                 Fetched::Message(entry, state.backlog.len())
             }
-        };
-        self.unlock(state, wakes);
-        fetched
+        }
     }
 
-    /// Reads the body of an entry that is only on disk. Blocks on the disk; call without locks.
-    pub fn load_body(&self, entry: &mut Entry) -> Result<(), String> {
+    /// Reads the body of an entry that is only on disk. Blocks on the disk: for threads that may.
+    pub(super) fn load_body(&self, entry: &mut Entry) -> Result<(), String> {
         if entry.message.is_some() {
             return Ok(());
         }
@@ -51,8 +65,8 @@ impl Queue {
         }
     }
 
-    /// Acknowledged: the messages are gone.
-    pub fn settle(self: &Arc<Self>, settled: &[UnackedDelivery], wakes: &mut Wakes) {
+    /// Acknowledged: the messages are gone. With `deliver` the room that this makes is used at once.
+    pub fn settle(self: &Arc<Self>, settled: &[UnackedDelivery], deliver: bool, wakes: &mut Wakes) {
         let mut stored = settled.iter().filter(|d| d.entry.stored).peekable();
         if stored.peek().is_some() {
             self.store().ack_many(self.spec.id, stored.map(|d| (d.entry.seq, d.entry.message.as_ref())));
@@ -62,21 +76,25 @@ impl Queue {
         if state.keeps_count_of_handed_out() {
             settled.iter().for_each(|delivery| state.settled(delivery.entry.seq));
         }
-        self.drain(&mut state, wakes);
+        if deliver {
+            self.drain(&mut state, wakes);
+        }
     }
 
     /// Rejected for good: the messages are gone, or dead letters.
-    pub fn reject(self: &Arc<Self>, rejected: Vec<UnackedDelivery>, wakes: &mut Wakes) {
+    pub fn reject(self: &Arc<Self>, rejected: Vec<UnackedDelivery>, deliver: bool, wakes: &mut Wakes) {
         let mut state = self.state.lock();
         if state.deleted || state.limits.dead_letter_exchange.is_none() {
             drop(state);
-            return self.settle(&rejected, wakes);
+            return self.settle(&rejected, deliver, wakes);
         }
         state.unacked -= rejected.len();
         for delivery in rejected {
             self.give_up(&mut state, delivery.entry, Reason::Rejected);
         }
-        self.drain(&mut state, wakes);
+        if deliver {
+            self.drain(&mut state, wakes);
+        }
         self.unlock(state, wakes);
     }
 
@@ -90,12 +108,21 @@ impl Queue {
 
     /// Messages come back to where they were, marked redelivered.
     pub fn requeue(self: &Arc<Self>, entries: impl Iterator<Item = Entry>, wakes: &mut Wakes) {
+        let mut entries = entries.peekable();
         let mut state = self.state.lock();
-        for entry in entries {
-            state.unacked -= 1;
-            if !state.deleted {
-                self.put_back(&mut state, entry);
+        loop {
+            for entry in entries.by_ref().take(LEAVE_COUNT_MAX) {
+                state.unacked -= 1;
+                if !state.deleted {
+                    self.put_back(&mut state, entry);
+                }
             }
+            if entries.peek().is_none() {
+                break;
+            }
+            // A channel may have had a million of them: others get at the queue in between.
+            self.unlock(state, wakes);
+            state = self.state.lock();
         }
         self.expire(&mut state);
         self.drain(&mut state, wakes);

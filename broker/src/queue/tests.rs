@@ -58,7 +58,8 @@ fn a_deleted_queue_takes_nothing() {
     let message = Arc::new(Message::new("", "q", &[0, 0], b"x", true));
     let mut wakes = Wakes::default();
     assert!(matches!(queue.publish(&message, None, &mut wakes), Publish::Enqueued { round: Some(_) }));
-    let Fetched::Message(entry, 0) = queue.get(&mut wakes) else { panic!("nothing to get") };
+    let reader = Arc::new(crate::outbox::Outbox::new(1, 1));
+    let Fetched::Message(entry, 0) = queue.get(&reader, &mut wakes) else { panic!("nothing to get") };
     let deleted = queue.delete(|counts| if counts.ready == 0 { Ok(()) } else { Err(()) });
     assert_eq!(deleted.map(|deleted| deleted.messages).unwrap_or(9), 0);
     assert_eq!(queue.publish(&message, None, &mut wakes), Publish::Deleted);

@@ -33,6 +33,7 @@ impl Vhost {
         let mut topology = self.topology.write();
         self.check_ends(&topology, request, asker)?;
         let binding = request.binding();
+        self.check_binding_count(&topology, &binding)?;
         let row = self.row(&topology, &binding);
         let added = topology.bind(binding).map_err(|error| AmqpError::precondition_failed(error.0))?;
         if !added {
@@ -58,6 +59,17 @@ impl Vhost {
         changes.extend(self.cascade_changes(&cascade));
         let ticket = self.submit(changes);
         Ok(Done { value: (), ticket })
+    }
+
+    fn check_binding_count(&self, topology: &Topology, binding: &Binding) -> Result<(), AmqpError> {
+        let max = self.limits.bindings_max;
+        if topology.binding_count() < max || topology.is_bound(binding) {
+            return Ok(());
+        }
+        Err(AmqpError::precondition_failed(format!(
+            "cannot bind to exchange '{}': binding limit in vhost '{}' ({max}) is reached",
+            binding.source, self.name
+        )))
     }
 
     fn check_ends(

@@ -75,6 +75,7 @@ impl Vhost {
                 declare.name
             )));
         }
+        self.check_count("exchange", declare.name, topology.exchanges.len(), self.limits.exchanges_max)?;
         let ticket = declare.durable.then(|| {
             self.definitions.submit(Change::PutExchange(ExchangeRow {
                 vhost: self.name.to_string(),

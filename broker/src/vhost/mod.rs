@@ -38,6 +38,9 @@ pub use topology::{LazyHeaders, RouteError, Topology, each_once};
 /// Limits that a vhost keeps.
 #[derive(Debug, Clone)]
 pub struct VhostLimits {
+    pub queues_max: usize,
+    pub exchanges_max: usize,
+    pub bindings_max: usize,
     pub owned_queues_per_user_max: usize,
 }
 

@@ -62,6 +62,7 @@ impl Vhost {
             return self.redeclare(queue, declare, asker);
         }
         self.check_owned_limit(&topology, &owner)?;
+        self.check_count("queue", declare.name, topology.queues.len(), self.limits.queues_max)?;
         self.queues.check(topology.queues.len()).map_err(|Full(max)| {
             AmqpError::precondition_failed(format!(
                 "cannot declare queue '{}': queue limit in vhost '{}' ({max}) is reached",
@@ -171,6 +172,23 @@ impl Vhost {
                 declare.name, self.name
             ))),
         }
+    }
+
+    /// Whether there may be one more of what is declared.
+    pub(super) fn check_count(
+        &self,
+        kind: &str,
+        name: &str,
+        count: usize,
+        max: usize,
+    ) -> Result<(), AmqpError> {
+        if count < max {
+            return Ok(());
+        }
+        Err(AmqpError::precondition_failed(format!(
+            "cannot declare {kind} '{name}': {kind} limit in vhost '{}' ({max}) is reached",
+            self.name
+        )))
     }
 
     fn check_owned_limit(&self, topology: &Topology, owner: &Owner) -> Result<(), AmqpError> {

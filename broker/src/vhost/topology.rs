@@ -16,6 +16,7 @@ pub struct Topology {
     pub queues: HashMap<Arc<str>, Arc<Queue>>,
     /// Bindings that end at a destination, so that deleting it costs no search.
     by_destination: HashMap<DestinationName, Vec<Binding>>,
+    binding_count: usize,
     /// Queues that belong to a user, by user.
     pub owned: HashMap<Arc<str>, usize>,
 }
@@ -98,6 +99,7 @@ impl Topology {
             exchange.router.bind(&binding.routing_key, &binding.arguments, destination)?;
         }
         self.by_destination.entry_ref(&binding.destination).or_default().push(binding);
+        self.binding_count += 1;
         Ok(true)
     }
 
@@ -129,6 +131,7 @@ impl Topology {
         if bound.alters_routes(exchange.spec.kind) {
             exchange.router.unbind(&binding.routing_key, &binding.arguments, destination);
         }
+        self.binding_count -= usize::from(bound != Bound::Same);
         bound != Bound::Same
     }
 
@@ -177,6 +180,7 @@ impl Topology {
     }
 
     fn forget_bindings_from(&mut self, exchange: &Exchange) {
+        self.binding_count -= exchange.bindings().count();
         for destination in exchange.destinations() {
             if let Some(bindings) = self.by_destination.get_mut(destination) {
                 bindings.retain(|binding| binding.source != exchange.spec.name);
@@ -204,6 +208,16 @@ impl Topology {
 
     fn is_unused(&self, name: &str) -> bool {
         self.exchanges.get(name).is_some_and(|x| x.spec.auto_delete && x.had_binding && !x.has_bindings())
+    }
+
+    /// Bindings of all exchanges.
+    pub fn binding_count(&self) -> usize {
+        self.binding_count
+    }
+
+    /// Whether there is this very binding.
+    pub fn is_bound(&self, binding: &Binding) -> bool {
+        self.bindings_to(&binding.destination).contains(binding)
     }
 
     /// Whether anything is bound to the exchange as a source.

@@ -6,6 +6,7 @@ mod consume;
 mod dead_letters;
 mod exchanges;
 mod failing_disk;
+mod fairness;
 mod frames;
 mod harness;
 mod large_bodies;

@@ -73,6 +73,9 @@ pub fn consume(cx: &mut Context, ch: &mut Channel, consume: amqp::basic::Consume
     if ch.consumers.len() == ch.consumers.capacity() {
         ch.consumers.retain(|_, known| !known.consumer.is_cancelled());
     }
+    if !consumer.no_ack {
+        cx.watch_acknowledgements(&queue);
+    }
     ch.consumers.insert(tag, Subscription { consumer, queue });
     Ok(())
 }
@@ -162,16 +165,34 @@ pub fn get(cx: &mut Context, ch: &mut Channel, get: &amqp::basic::Get) -> Result
     let name = names::queue(ch, &get.queue)?.into_owned();
     cx.check(Access::Read, "queue", &name)?;
     let queue = cx.vhost.queue_for(&name, cx.asker())?;
-    let Fetched::Message(mut entry, left) = queue.get(&mut cx.wakes) else {
-        cx.send(ch.id, amqp::basic::GetEmpty);
-        return Ok(());
+    let (entry, left) = match queue.get(&cx.outbox, &mut cx.wakes) {
+        Fetched::Message(entry, left) => (entry, left),
+        Fetched::Empty => {
+            cx.send(ch.id, amqp::basic::GetEmpty);
+            return Ok(());
+        }
+        Fetched::Loading => {
+            cx.waiting_get = Some((ch.id, get.clone()));
+            return Ok(());
+        }
+        Fetched::Unreadable => {
+            return Err(AmqpError::connection(
+                ReplyCode::InternalError,
+                format!("cannot read the next message of queue '{name}' from disk: see the broker's log"),
+            ));
+        }
     };
-    if let Err(why) = queue.load_body(&mut entry) {
+    let too_small = {
+        let out = cx.outbox.lock();
+        let message = entry.message.as_ref().filter(|message| !out.takes(message));
+        message.map(|message| out.too_small_for(&name, message))
+    };
+    if let Some(error) = too_small {
         queue.requeue(std::iter::once(entry), &mut cx.wakes);
-        return Err(AmqpError::connection(
-            ReplyCode::InternalError,
-            format!("cannot read a stored message: {why}"),
-        ));
+        return Err(error);
+    }
+    if !get.no_ack {
+        cx.watch_acknowledgements(&queue);
     }
     let counted = queue.counted_properties(&entry);
     let settled =
@@ -211,7 +232,7 @@ pub fn recover(cx: &mut Context, ch: &mut Channel, requeue: bool, answer: bool) 
         cx.send(ch.id, amqp::basic::RecoverOk);
     }
     if requeue {
-        settle::apply(&mut cx.wakes, taken, Verdict::Requeue);
+        settle::apply(&mut cx.wakes, taken, Verdict::Requeue, true);
     } else {
         redeliver(cx, taken);
     }
@@ -239,5 +260,5 @@ fn redeliver(cx: &mut Context, taken: Vec<UnackedDelivery>) {
         out.deliver(consumer, &delivery.queue, delivery.entry, None);
     }
     drop(out);
-    settle::apply(&mut cx.wakes, back, Verdict::Requeue);
+    settle::apply(&mut cx.wakes, back, Verdict::Requeue, true);
 }

@@ -82,7 +82,7 @@ pub fn commit(cx: &mut Context, ch: &mut Channel) -> Result<(), AmqpError> {
     };
     let any_acked = transaction.settlements.iter().any(acked);
     for (deliveries, verdict) in transaction.settlements {
-        settle::apply(&mut cx.wakes, deliveries, verdict);
+        settle::apply(&mut cx.wakes, deliveries, verdict, true);
     }
     if any_acked {
         // What was acked in a transaction never comes back once it is committed; an ack alone is not synced.
@@ -93,7 +93,7 @@ pub fn commit(cx: &mut Context, ch: &mut Channel) -> Result<(), AmqpError> {
     }
     cx.send(ch.id, amqp::tx::CommitOk);
     cx.pause_if_unread();
-    settle::resume_channel(cx, ch);
+    settle::resume_all(cx, ch);
     Ok(())
 }
 

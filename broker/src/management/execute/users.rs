@@ -30,7 +30,7 @@ pub async fn execute(
             Ok(())
         }
         UserCommand::ChangePassword { user, password } => {
-            let ticket = authority.change_password(&user, &given(password)?).await;
+            let ticket = broker.change_password(&user, &given(password)?).await;
             committed(broker, ticket.map_err(Failure::new)?).await?;
             tracing::info!("password of user '{user}' changed by an operator");
             Ok(())
@@ -61,7 +61,7 @@ pub async fn execute(
                 output.line(&Line::Note(note)).await;
             }
             find_vhost(broker, vhost)?;
-            let ticket = authority.set_permissions(&user, vhost, permission).map_err(Failure::new)?;
+            let ticket = broker.set_permissions(&user, vhost, permission).map_err(Failure::new)?;
             forget_if_deleted(broker, vhost);
             committed(broker, ticket).await
         }
