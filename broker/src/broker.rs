@@ -85,7 +85,8 @@ pub struct Broker {
     vhosts: RwLock<HashMap<Box<str>, Arc<Vhost>>>,
     /// Names that no new vhost gets yet.
     vhosts_being_deleted: Mutex<Vec<String>>,
-    connections: Mutex<HashMap<u64, Arc<ConnectionInfo>>>,
+    /// Ranks above outboxes. Held for a look-up, or a copy of the references.
+    connections: Mutex<connections::Connections>,
     last_connection_id: AtomicU64,
     /// Counts connections that ended.
     ended: watch::Sender<u64>,

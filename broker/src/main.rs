@@ -46,6 +46,7 @@ fn main() -> ExitCode {
     }
     match cli.command {
         Some(Command::Ctl(args)) => return ctl::run(args, &config),
+        Some(Command::Top(args)) => return ctl::top(&args, &config),
         Some(Command::Store(command)) => return store(command, &config),
         None => {}
     }

@@ -53,6 +53,8 @@ pub struct OutboxState {
     /// The connection is going away: nothing is delivered any more.
     pub closed: bool,
     channels: Vec<Option<Box<ChannelOut>>>,
+    /// Deliveries on channels that are closed.
+    delivered_before: u64,
 }
 
 /// What a channel has handed out.
@@ -251,10 +253,16 @@ impl OutboxState {
     /// Forgets the channel; what it had handed out goes back to the caller.
     pub fn close_channel(&mut self, channel: u16) -> Option<Box<ChannelOut>> {
         let taken = self.channels.get_mut(usize::from(channel))?.take();
+        self.delivered_before += taken.as_ref().map_or(0, |out| out.last_delivery_tag);
         while self.channels.last().is_some_and(Option::is_none) {
             self.channels.pop();
         }
         taken
+    }
+
+    /// Deliveries so far, those to `basic.get` among them.
+    pub fn delivered(&self) -> u64 {
+        self.delivered_before + self.channels().map(|(_, out)| out.last_delivery_tag).sum::<u64>()
     }
 
     /// Those that are open, by number.

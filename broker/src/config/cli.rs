@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::{Config, listen_address};
-use crate::management::ctl::CtlArgs;
+use crate::management::ctl::{CtlArgs, TopArgs};
 use crate::store_command::StoreCommand;
 
 /// An AMQP 0-9-1 broker.
@@ -27,6 +27,8 @@ pub struct Cli {
 pub enum Command {
     /// Look at and change a broker that is running
     Ctl(CtlArgs),
+    /// Watch a broker that is running
+    Top(TopArgs),
 
     /// Look into the message log of a broker that is not running
     #[command(subcommand)]

@@ -69,6 +69,9 @@ pub struct Context {
     pub vhost: Arc<Vhost>,
     pub outbox: Arc<Outbox>,
     pub traffic: Arc<Traffic>,
+    /// Messages so far; told to `traffic` at the end of a batch.
+    pub published: u64,
+    pub acknowledged: u64,
     pub capabilities: Capabilities,
     pub version: Version,
     pub channel_max: u16,
@@ -125,6 +128,8 @@ impl Context {
             vhost: opened.vhost,
             outbox: opened.outbox,
             traffic: opened.traffic,
+            published: 0,
+            acknowledged: 0,
             capabilities: opened.capabilities,
             version: opened.version,
             channel_max: opened.channel_max,

@@ -97,6 +97,7 @@ pub fn prepare(
 /// Enqueues one message; returns it to the publisher where it must.
 pub fn publish(cx: &mut Context, channel: u16, prepared: Prepared) -> Outcome {
     let Prepared { content, checked, route } = prepared;
+    cx.published += 1;
     let (mandatory, immediate) = (content.mandatory, content.immediate);
     let message = Arc::new(Message::from_block(
         content.block,

@@ -40,6 +40,9 @@ pub fn settle(
     if !found {
         return Err(AmqpError::precondition_failed(format!("unknown delivery tag {tag}")));
     }
+    if verdict == Verdict::Gone {
+        cx.acknowledged += taken.len() as u64;
+    }
     if let Some(transaction) = &mut channel.transaction {
         transaction.settle(taken, verdict);
         return Ok(());

@@ -14,6 +14,7 @@ pub mod ctl;
 mod execute;
 mod limits;
 mod list;
+mod objects;
 mod reply;
 mod request;
 mod show;

@@ -253,6 +253,11 @@ impl Queue {
         self.state.lock().consumers.iter().cloned().collect()
     }
 
+    /// The one that gets everything, where only one does, for listings.
+    pub fn single_active_consumer(&self) -> Option<Arc<Consumer>> {
+        self.state.lock().consumers.active().cloned()
+    }
+
     /// Positions of stored messages that were delivered before: what a clean shutdown writes down.
     pub fn delivered_before(&self) -> Vec<u64> {
         self.state.lock().backlog.redelivered().collect()

@@ -77,9 +77,52 @@ fn connections_channels_and_consumers_are_listed() {
     let channels = broker.rows(&[&["list_channels"][..], &columns].concat());
     assert_eq!(channels, ["1\t1\t1\t5\tfalse", "7\t0\t0\t0\ttrue"]);
     let consumers = broker.rows(&["list_consumers"]);
-    assert_eq!(consumers, [format!("q\t{pid}.1\ttag\ttrue\t5\tfalse")]);
+    assert_eq!(consumers, [format!("q\t{pid}.1\ttag\ttrue\t5\ttrue")]);
     client.close();
     eventually("the connection is no longer listed", || broker.rows(&["list_connections"]).is_empty());
+}
+
+#[test]
+fn what_went_through_is_counted_also_when_its_connection_is_gone() {
+    let broker = Broker::start();
+    let mut client = broker.connect();
+    client.call(1, declare("q"), declare_ok("q", 0, 0));
+    for text in ["1", "2", "3"] {
+        client.publish(1, "", "q", text);
+    }
+    let tag = client.fetch(1, "q").tag();
+    client.fetch(1, "q");
+    client.send(1, ack(tag));
+    client.sync(1);
+    let totals = |broker: &Broker| {
+        let status = broker.json(&["status"]);
+        ["published", "delivered", "acknowledged"]
+            .map(|what| status[format!("messages_{what}_total")].clone())
+    };
+    assert_eq!(totals(&broker), [3, 2, 1]);
+    client.close_channel(1);
+    client.open_channel(1);
+    client.fetch(1, "q");
+    client.sync(1);
+    assert_eq!(totals(&broker), [3, 3, 1]);
+    client.close();
+    eventually("it is gone", || broker.rows(&["list_connections"]).is_empty());
+    assert_eq!(totals(&broker), [3, 3, 1]);
+}
+
+#[test]
+fn one_consumer_of_several_is_active() {
+    let broker = Broker::start();
+    let mut client = broker.connect();
+    let single = [("x-single-active-consumer", true.into())];
+    client.call(1, declare_with("q", single), declare_ok("q", 0, 0));
+    client.call(1, consume("q", "first"), consume_ok("first"));
+    client.call(1, consume("q", "second"), consume_ok("second"));
+    let active = ["list_consumers", "consumer_tag", "active"];
+    assert_eq!(broker.rows(&active), ["first\ttrue", "second\tfalse"]);
+    assert_eq!(broker.rows(&["list_queues", "single_active_consumer_tag"]), ["first"]);
+    client.call(1, cancel("first"), cancel_ok("first"));
+    assert_eq!(broker.rows(&active), ["second\ttrue"]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use crate::harness::*;
-use crate::process::{Broker, ctl};
+use crate::process::{Broker, ctl, run};
 
 #[test]
 fn queues_are_purged_and_deleted() {
@@ -48,6 +48,27 @@ fn status_and_health_tell_how_it_is() {
     assert_eq!(status["listeners"][0], format!("amqp://{}", broker.address()));
     let ran = broker.ctl(&["health"]);
     assert!(ran.code == 0 && ran.err.contains("healthy"), "{ran:?}");
+}
+
+#[test]
+fn top_shows_the_fullest_queues_and_ends_when_it_has_shown_enough() {
+    let broker = Broker::start();
+    let mut client = broker.connect();
+    client.call(1, declare("empty"), declare_ok("empty", 0, 0));
+    client.call(1, declare("full"), declare_ok("full", 0, 0));
+    client.publish(1, "", "full", "x");
+    client.sync(1);
+    let ran = run("top", &broker.data_dir(), &["--count", "1", "--rows", "1"], "");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let lines: Vec<&str> = ran.out.lines().collect();
+    assert!(lines[0].ends_with(", healthy"), "{ran:?}");
+    assert!(lines[1].starts_with("connections 1  channels 1  queues 2  consumers 0  ready 1  "), "{ran:?}");
+    assert_eq!(
+        lines.last().map(|line| line.split_whitespace().collect()),
+        Some(vec!["1", "0", "-", "0", "full"])
+    );
+    let ran = run("top", &broker.data_dir(), &["-p", "/nowhere"], "");
+    assert!(ran.code == 1 && ran.err.contains("there is no vhost '/nowhere'"), "{ran:?}");
 }
 
 #[test]

@@ -148,8 +148,13 @@ fn launch(mut command: Command, folder: &Path) -> (Child, SocketAddr) {
 }
 
 pub fn ctl(data_dir: &Path, arguments: &[&str], input: &str) -> Ran {
+    run("ctl", data_dir, arguments, input)
+}
+
+/// `broker` with a subcommand, to its end.
+pub fn run(subcommand: &str, data_dir: &Path, arguments: &[&str], input: &str) -> Ran {
     let mut command = Command::new(BROKER);
-    command.arg("ctl").arg("--data-dir").arg(data_dir).args(arguments);
+    command.arg(subcommand).arg("--data-dir").arg(data_dir).args(arguments);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = command.spawn().unwrap();
     process.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();

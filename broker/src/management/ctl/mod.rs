@@ -3,6 +3,7 @@
 mod announcement;
 mod client;
 mod print;
+mod top;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -16,6 +17,7 @@ use super::reply::Line;
 use super::request::{Envelope, Look, Request};
 use client::{Answer, ClientError};
 use print::{Format, Printer};
+pub use top::TopArgs;
 
 /// As in `sysexits.h`, and as `rabbitmqctl` ends: no broker to ask.
 const EXIT_UNAVAILABLE: u8 = 69;
@@ -68,13 +70,23 @@ pub struct CtlArgs {
 pub fn run(mut args: CtlArgs, config: &Config) -> ExitCode {
     match ask(&mut args, config) {
         Ok(code) => code,
-        Err(error) => {
-            eprintln!("broker ctl: {}", print::harmless(&error.to_string()));
-            match error {
-                ClientError::Unavailable { .. } | ClientError::Path(_) => ExitCode::from(EXIT_UNAVAILABLE),
-                ClientError::Io(_) | ClientError::Refused(_) | ClientError::Answer(_) => ExitCode::FAILURE,
-            }
-        }
+        Err(error) => failed("broker ctl", &error),
+    }
+}
+
+/// Runs `broker top` until it is interrupted, or has shown what it was to show.
+pub fn top(args: &TopArgs, config: &Config) -> ExitCode {
+    match top::run(args, config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed("broker top", &error),
+    }
+}
+
+fn failed(program: &str, error: &ClientError) -> ExitCode {
+    eprintln!("{program}: {}", print::harmless(&error.to_string()));
+    match error {
+        ClientError::Unavailable { .. } | ClientError::Path(_) => ExitCode::from(EXIT_UNAVAILABLE),
+        ClientError::Io(_) | ClientError::Refused(_) | ClientError::Answer(_) => ExitCode::FAILURE,
     }
 }
 

@@ -21,6 +21,7 @@ use crate::vhost::{DeleteQueue, Vhost};
 
 use super::control_socket::Output;
 use super::list;
+use super::objects::{Objects, resident_memory_bytes};
 use super::reply::{Failure, Line};
 use super::request::{Act, Envelope, Look, Request};
 
@@ -44,7 +45,10 @@ pub async fn execute(broker: &Arc<Broker>, envelope: Envelope, output: &Output) 
 async fn look(broker: &Arc<Broker>, look: &Look, output: &Output) -> Result<(), Failure> {
     match look {
         Look::Status => {
-            output.line(&Line::Facts(status(broker))).await;
+            let broker = broker.clone();
+            // Looks at every queue.
+            let facts = tokio::task::spawn_blocking(move || status(&broker)).await.map_err(Failure::new)?;
+            output.line(&Line::Facts(facts)).await;
             Ok(())
         }
         Look::Health => {
@@ -72,7 +76,7 @@ fn status(broker: &Broker) -> Vec<(String, Value)> {
     let stats = broker.store.stats();
     let limits = &broker.config.limits;
     let vhosts = broker.vhosts();
-    let queues: usize = vhosts.iter().map(|vhost| vhost.read().queues.len()).sum();
+    let (objects, totals) = (Objects::count(broker), broker.totals());
     let uptime_s = crate::clock::now_ms().saturating_sub(broker.started_at_ms) / 1000;
     let facts = [
         ("version", json!(env!("CARGO_PKG_VERSION"))),
@@ -83,11 +87,21 @@ fn status(broker: &Broker) -> Vec<(String, Value)> {
         ("healthy", json!(failures.is_empty())),
         ("failures", json!(failures)),
         ("alarms", json!(alarms)),
-        ("connections", json!(broker.connection_count())),
+        ("connections", json!(objects.connections)),
         ("connections_max", json!(limits.connections_max)),
+        ("channels", json!(objects.channels)),
         ("users", json!(broker.authority.list_users().len())),
         ("vhosts", json!(vhosts.len())),
-        ("queues", json!(queues)),
+        ("exchanges", json!(objects.exchanges)),
+        ("queues", json!(objects.queues)),
+        ("consumers", json!(objects.consumers)),
+        ("messages_ready", json!(objects.messages_ready)),
+        ("messages_unacknowledged", json!(objects.messages_unacknowledged)),
+        ("messages_published_total", json!(totals.published)),
+        ("messages_delivered_total", json!(totals.delivered)),
+        ("messages_acknowledged_total", json!(totals.acknowledged)),
+        ("received_bytes_total", json!(totals.received_bytes)),
+        ("sent_bytes_total", json!(totals.sent_bytes)),
         ("stored_messages", json!(stats.messages)),
         ("message_log_bytes", json!(stats.disk_bytes)),
         ("message_log_segments", json!(stats.segments)),
@@ -97,13 +111,6 @@ fn status(broker: &Broker) -> Vec<(String, Value)> {
         ("disk_free_min_bytes", json!(limits.disk_free_min_bytes)),
     ];
     facts.map(|(name, value)| (name.to_owned(), value)).into()
-}
-
-/// Of this process; `None` where the operating system does not tell.
-pub fn resident_memory_bytes() -> Option<u64> {
-    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size() as u64)
 }
 
 async fn act(broker: &Arc<Broker>, vhost: &str, act: Act, output: &Output) -> Result<(), Failure> {

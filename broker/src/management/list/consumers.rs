@@ -12,14 +12,16 @@ use super::{Column, Table, column, queues};
 pub struct Row {
     queue: Arc<Queue>,
     consumer: Arc<Consumer>,
+    /// Gets messages: it does not wait for a single active one to go.
+    is_active: bool,
 }
 
 pub const TABLE: Table<Row> = Table {
     columns: &COLUMNS,
-    usual: &["queue_name", "channel_pid", "consumer_tag", "ack_required", "prefetch_count", "exclusive"],
+    usual: &["queue_name", "channel_pid", "consumer_tag", "ack_required", "prefetch_count", "active"],
 };
 
-const COLUMNS: [Column<Row>; 8] = [
+const COLUMNS: [Column<Row>; 10] = [
     column("queue_name", |row| json!(row.queue.name())),
     column("channel_pid", |row| {
         json!(format!("{}.{}", row.consumer.outbox.connection_id, row.consumer.channel))
@@ -27,13 +29,19 @@ const COLUMNS: [Column<Row>; 8] = [
     column("consumer_tag", |row| json!(&*row.consumer.tag)),
     column("ack_required", |row| json!(!row.consumer.no_ack)),
     column("prefetch_count", |row| json!(row.consumer.prefetch)),
+    column("active", |row| json!(row.is_active)),
     column("exclusive", |row| json!(row.consumer.exclusive)),
+    column("priority", |row| json!(row.consumer.priority)),
     column("messages_unacknowledged", |row| json!(row.consumer.unacked())),
     column("vhost", |row| json!(&*row.queue.spec.vhost)),
 ];
 
 pub fn rows(vhost: &Vhost) -> impl Iterator<Item = Row> + use<> {
     queues::sorted(vhost).into_iter().flat_map(|queue| {
-        queue.consumers().into_iter().map(move |consumer| Row { queue: queue.clone(), consumer })
+        let single = queue.single_active_consumer();
+        queue.consumers().into_iter().map(move |consumer| {
+            let is_active = single.as_ref().is_none_or(|single| Arc::ptr_eq(single, &consumer));
+            Row { queue: queue.clone(), consumer, is_active }
+        })
     })
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::management::show;
 use crate::policy::{Matching, Subject};
-use crate::queue::{Owner, Queue, QueueCounts};
+use crate::queue::{Consumer, Owner, Queue, QueueCounts};
 use crate::vhost::Vhost;
 
 use super::{Column, Table, column};
@@ -20,7 +20,7 @@ pub struct Row {
 
 pub const TABLE: Table<Row> = Table { columns: &COLUMNS, usual: &["name", "messages"] };
 
-const COLUMNS: [Column<Row>; 22] = [
+const COLUMNS: [Column<Row>; 24] = [
     column("name", |row| json!(row.queue.name())),
     column("vhost", |row| json!(&*row.queue.spec.vhost)),
     column("durable", |row| json!(row.queue.spec.durable)),
@@ -50,10 +50,14 @@ const COLUMNS: [Column<Row>; 22] = [
     column("messages_unacknowledged", |row| json!(row.counts.unacked)),
     column("message_bytes_ready", |row| json!(row.counts.ready_body_bytes)),
     column("consumers", |row| json!(row.counts.consumers)),
-    column("exclusive_consumer_pid", |row| {
-        exclusive_consumer(&row.queue, |c| json!(format!("{}.{}", c.outbox.connection_id, c.channel)))
-    }),
+    column("exclusive_consumer_pid", |row| exclusive_consumer(&row.queue, pid)),
     column("exclusive_consumer_tag", |row| exclusive_consumer(&row.queue, |c| json!(&*c.tag))),
+    column("single_active_consumer_pid", |row| {
+        row.queue.single_active_consumer().map_or(Value::Null, |consumer| pid(&consumer))
+    }),
+    column("single_active_consumer_tag", |row| {
+        row.queue.single_active_consumer().map_or(Value::Null, |consumer| json!(&*consumer.tag))
+    }),
     column("memory", |row| json!(row.memory_bytes())),
 ];
 
@@ -89,6 +93,11 @@ fn queue_type(queue: &Queue) -> Value {
     json!(declared.unwrap_or("classic"))
 }
 
-fn exclusive_consumer(queue: &Queue, show: impl FnOnce(&crate::queue::Consumer) -> Value) -> Value {
+/// Of the consumer's channel, as list_channels has it.
+fn pid(consumer: &Consumer) -> Value {
+    json!(format!("{}.{}", consumer.outbox.connection_id, consumer.channel))
+}
+
+fn exclusive_consumer(queue: &Queue, show: impl FnOnce(&Consumer) -> Value) -> Value {
     queue.consumers().iter().find(|consumer| consumer.exclusive).map_or(Value::Null, |c| show(c))
 }
