@@ -62,11 +62,17 @@ struct ScreenTable {
     keys: Preset,
     theme: Look,
     mouse: bool,
+    away_after_minutes: u32,
 }
 
 impl Default for ScreenTable {
     fn default() -> Self {
-        ScreenTable { keys: Preset::default(), theme: Look::default(), mouse: true }
+        ScreenTable {
+            keys: Preset::default(),
+            theme: Look::default(),
+            mouse: true,
+            away_after_minutes: Settings::default().away_after_minutes.unwrap_or(0),
+        }
     }
 }
 
@@ -123,6 +129,7 @@ pub fn parse(text: &str, path: &str) -> Result<Config, ConfigError> {
         paints: document.colours,
         mouse: document.screen.mouse,
         notify: document.notify,
+        away_after_minutes: Some(document.screen.away_after_minutes).filter(|minutes| *minutes > 0),
     };
     Ok(Config { account: document.account, settings })
 }

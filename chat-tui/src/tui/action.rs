@@ -31,6 +31,10 @@ pub enum Action {
     Unblock,
     Withdraw,
     Unfriend,
+    Nickname,
+    Mute,
+    Archive,
+    ShowArchived,
     Away,
     DoNotDisturb,
     PageUp,
@@ -41,6 +45,21 @@ pub enum Action {
     Newest,
     Back,
     Copy,
+    Choose,
+    ChooseUp,
+    ChooseDown,
+    ChooseEnd,
+    Reply,
+    EditMessage,
+    DeleteMessage,
+    React,
+    Retry,
+    OpenLink,
+    GoToAnswered,
+    Search,
+    Me,
+    Export,
+    Retention,
     Mouse,
     Help,
     Redraw,
@@ -53,6 +72,8 @@ pub enum Action {
 pub enum When {
     /// Ways to go on are offered above the text.
     Completing,
+    /// A message is chosen: single letters are about it.
+    Choosing,
     /// A request from somebody is shown: single letters answer it.
     Incoming,
     /// A request to somebody is shown.
@@ -106,6 +127,8 @@ pub enum Argument {
     Blocked,
     /// Anybody in the list.
     Known,
+    /// Words, named so in the help.
+    Words(&'static str),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +144,7 @@ impl Slash {
         match self.argument {
             Argument::None => format!("/{}", self.name),
             Argument::NameAndNote => format!("/{} NAME NOTE", self.name),
+            Argument::Words(what) => format!("/{} {what}", self.name),
             _ => format!("/{} NAME", self.name),
         }
     }
@@ -189,6 +213,13 @@ pub const ACTIONS: &[Spec] = {
         spec(A::Block, "block", Friends, "Hear nothing from somebody any more", &[(Incoming, "b")])
             .typed(Argument::Known),
         spec(A::Unblock, "unblock", Friends, "Lift a block", &[]).typed(Argument::Blocked),
+        spec(A::Nickname, "nickname", Friends, "Show a friend under another name", &[])
+            .typed(Argument::Words("NAME")),
+        spec(A::Mute, "mute", Friends, "No bell for a friend, or again", &[]).typed(Argument::Known),
+        spec(A::Archive, "archive", Friends, "Hide a friend until they write, or show again", &[])
+            .typed(Argument::Known),
+        spec(A::ShowArchived, "archived", Friends, "Show the hidden friends too, or not", &[])
+            .typed(Argument::None),
         spec(
             A::Switch,
             "switch",
@@ -228,16 +259,40 @@ pub const ACTIONS: &[Spec] = {
         spec(A::PageDown, "page-down", Reading, "A page down", &[(Chat, "pagedown")]),
         spec(A::LineUp, "line-up", Reading, "A line up", &[(Chat, "shift-up")]),
         spec(A::LineDown, "line-down", Reading, "A line down", &[(Chat, "shift-down")]),
-        spec(
-            A::Oldest,
-            "oldest",
-            Reading,
-            "The oldest message at hand",
-            &[(Chat, "ctrl-home"), (Empty, "home")],
-        ),
+        spec(A::Oldest, "oldest", Reading, "The oldest message", &[(Chat, "ctrl-home"), (Empty, "home")]),
         spec(A::Newest, "newest", Reading, "The newest message", &[(Chat, "ctrl-end"), (Empty, "end")]),
         spec(A::Back, "back", Reading, "Back: to the newest message, to the list", &[(Chat, "esc")]),
-        spec(A::Copy, "copy", Reading, "Copy the newest message in view", &[(Chat, "alt-c")]),
+        spec(A::Search, "search", Reading, "Search everything that was said", &[(Chat, "ctrl-r")])
+            .typed(Argument::Words("WORDS")),
+        spec(A::Choose, "choose", Reading, "Choose a message", &[(Chat, "alt-s")]),
+        spec(A::ChooseUp, "choose-up", Reading, "", &[(Choosing, "up"), (Choosing, "k")]),
+        spec(A::ChooseDown, "choose-down", Reading, "", &[(Choosing, "down"), (Choosing, "j")]),
+        spec(A::ChooseEnd, "choose-end", Reading, "", &[(Choosing, "esc"), (Choosing, "q")]),
+        spec(
+            A::Copy,
+            "copy",
+            Reading,
+            "Copy the message chosen, or the newest in view",
+            &[(Chat, "alt-c"), (Choosing, "c"), (Choosing, "y")],
+        ),
+        spec(
+            A::OpenLink,
+            "open-link",
+            Reading,
+            "Open the link in the message",
+            &[(Chat, "alt-o"), (Choosing, "o")],
+        ),
+        spec(
+            A::GoToAnswered,
+            "go-to-answered",
+            Reading,
+            "Go to what the message chosen answers",
+            &[(Choosing, "g")],
+        ),
+        spec(A::Export, "export", Reading, "Write the whole conversation to a file", &[])
+            .typed(Argument::Words("text|json FILE")),
+        spec(A::Retention, "retention", Reading, "Forget messages after so many days", &[])
+            .typed(Argument::Words("DAYS|off")),
         spec(A::Mouse, "mouse", Reading, "Mouse for Warren, or for selecting text", &[(Chat, "alt-m")]),
         spec(A::Send, "send", Writing, "Send", &[(Chat, "enter")]),
         spec(
@@ -247,6 +302,41 @@ pub const ACTIONS: &[Spec] = {
             "A new line",
             &[(Chat, "alt-enter"), (Chat, "shift-enter"), (Chat, "ctrl-enter"), (Chat, "ctrl-j")],
         ),
+        spec(
+            A::Reply,
+            "reply",
+            Writing,
+            "Answer the message chosen, or the newest",
+            &[(Chat, "alt-r"), (Choosing, "r"), (Choosing, "enter")],
+        )
+        .typed(Argument::None),
+        spec(
+            A::EditMessage,
+            "edit",
+            Writing,
+            "Change your message chosen, or your newest",
+            &[(Choosing, "e")],
+        )
+        .typed(Argument::None),
+        spec(
+            A::DeleteMessage,
+            "delete",
+            Writing,
+            "Take back your message chosen, or your newest",
+            &[(Choosing, "d"), (Choosing, "delete")],
+        )
+        .typed(Argument::None),
+        spec(
+            A::React,
+            "react",
+            Writing,
+            "Put a mark on the message chosen, or the newest",
+            &[(Choosing, "+"), (Choosing, "m")],
+        )
+        .typed(Argument::Words("MARK")),
+        spec(A::Retry, "retry", Writing, "Send again what came back or failed", &[(Choosing, "t")])
+            .typed(Argument::None),
+        spec(A::Me, "me", Writing, "Say what you do, as in /me waves", &[]).typed(Argument::Words("DOES")),
         spec(A::Up, "up", Writing, "The line above, then what you sent before", &[(Chat, "up")]),
         spec(A::Down, "down", Writing, "The line below, then back again", &[(Chat, "down")]),
         spec(A::Edit(Edit::Left), "left", Writing, "", &[(Editing, "left"), (Editing, "ctrl-b")]),

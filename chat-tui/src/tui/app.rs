@@ -15,7 +15,7 @@ use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::model::Model;
-use super::outside::Outside;
+use super::outside::{self, Outside};
 use super::settings::Settings;
 use super::terminal::{self, OwnTerminal, Screen};
 use super::theme::Theme;
@@ -187,7 +187,8 @@ where
             options.zone,
             screen.size().map_err(TuiError::NoTerminal)?,
         );
-        let Settings { keymap, mouse, notify, .. } = options.settings;
+        let Settings { keymap, mouse, notify, away_after_minutes, .. } = options.settings;
+        (model.away_after_minutes, model.last_input) = (away_after_minutes, Some(Timestamp::now()));
         (model.keymap, model.mouse, model.notify) = (keymap, mouse, notify);
         Ok(App {
             commands,
@@ -305,6 +306,11 @@ where
                 Effect::Abandon => return Err(End::Abandoned),
                 Effect::Exit(reason) => return Err(End::Ended(reason)),
                 Effect::EditOutside(text) => self.go_outside(&text)?,
+                Effect::Open(link) => {
+                    if let Err(problem) = outside::open_link(&link) {
+                        self.apply(Msg::Session(Event::Notice(problem)))?;
+                    }
+                }
                 // The other program has the terminal: what is asked for now would spoil its screen.
                 _ if self.outside.is_some() => {}
                 effect => self.screen.carry_out(&effect).map_err(End::Failed)?,

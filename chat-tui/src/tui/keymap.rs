@@ -162,6 +162,7 @@ impl fmt::Display for Chord {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Situation {
     pub layer_open: bool,
+    pub choosing: bool,
     /// Ways to go on are offered.
     pub completing: bool,
     /// Letters are commands (vim-like keys).
@@ -179,6 +180,7 @@ impl Situation {
         match when {
             When::Always | When::Editing => true,
             When::Chat => chat,
+            When::Choosing => chat && self.choosing,
             When::Completing => chat && self.completing && !self.normal,
             When::Normal => chat && self.normal && !self.list_only,
             When::AtEnd => chat && self.cursor_at_end,
@@ -268,7 +270,7 @@ impl Keymap {
         if self.preset == Preset::Vim {
             return Ok(When::Normal);
         }
-        let letters = |when: &When| (When::Incoming..When::AtEnd).contains(when);
+        let letters = |when: &When| (When::Choosing..When::AtEnd).contains(when);
         places.find(letters).ok_or(BindError::Types(chord))
     }
 

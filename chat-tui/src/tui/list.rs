@@ -8,6 +8,13 @@ pub enum Row {
     /// A heading, and how many below it wait for an answer.
     Heading(&'static str, usize),
     Entry(Entry),
+    /// What was said last with the one above.
+    Preview(Entry),
+    /// How many are put away, and whether they follow.
+    Archive {
+        count: usize,
+        open: bool,
+    },
     Blank,
 }
 
@@ -15,28 +22,71 @@ pub enum Row {
 pub fn rows(model: &Model) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut heading = None;
+    let (count, open) = (model.archived(), model.archive_open);
+    let mut archive = (count > 0).then_some(Row::Archive { count, open });
     for entry in model.entries() {
         let title = title(model, &entry);
         if heading != Some(title) {
-            if heading.is_some() {
-                rows.push(Row::Blank);
+            // Those put away stand between friends and those who no longer are, even if none of them is listed.
+            if [ARCHIVED, FORMER, BLOCKED].contains(&title) {
+                begin(&mut rows, archive.take());
             }
-            let badge = if title == REQUESTS { model.open_requests() } else { 0 };
-            rows.push(Row::Heading(title, badge));
+            if title != ARCHIVED {
+                let badge = if title == REQUESTS { model.open_requests() } else { 0 };
+                begin(&mut rows, Some(Row::Heading(title, badge)));
+            }
             heading = Some(title);
         }
         rows.push(Row::Entry(entry));
     }
-    rows
+    begin(&mut rows, archive);
+    with_previews(model, rows)
+}
+
+/// Begins a part of the list.
+fn begin(rows: &mut Vec<Row>, heading: Option<Row>) {
+    if let Some(heading) = heading {
+        if !rows.is_empty() {
+            rows.push(Row::Blank);
+        }
+        rows.push(heading);
+    }
+}
+
+/// Shows what friends said last, where there is room for all of it.
+fn with_previews(model: &Model, rows: Vec<Row>) -> Vec<Row> {
+    let has_preview = |row: &Row| match row {
+        Row::Entry(Entry::Friend(name)) => model
+            .friend(name)
+            .is_some_and(|f| f.status == FriendStatus::Friend && !f.archived && f.last_message.is_some()),
+        _ => false,
+    };
+    let previews = rows.iter().filter(|row| has_preview(row)).count();
+    if rows.len() + previews > usize::from(model.areas().list.height) {
+        return rows;
+    }
+    let preview = |row: Row| {
+        let below = match &row {
+            Row::Entry(entry) if has_preview(&row) => Some(Row::Preview(entry.clone())),
+            _ => None,
+        };
+        std::iter::once(row).chain(below)
+    };
+    rows.into_iter().flat_map(preview).collect()
 }
 
 const REQUESTS: &str = "Requests";
+const ARCHIVED: &str = "Archived";
+const FORMER: &str = "No longer friends";
+const BLOCKED: &str = "Blocked";
 
 fn title(model: &Model, entry: &Entry) -> &'static str {
     let Entry::Friend(name) = entry else { return REQUESTS };
-    match model.friend(name).map(|f| f.status) {
-        Some(FriendStatus::Former) => "No longer friends",
-        Some(FriendStatus::Blocked) => "Blocked",
+    let friend = model.friend(name);
+    match friend.map(|f| f.status) {
+        _ if friend.is_some_and(|f| f.archived) => ARCHIVED,
+        Some(FriendStatus::Former) => FORMER,
+        Some(FriendStatus::Blocked) => BLOCKED,
         Some(FriendStatus::Friend) | None => "Friends",
     }
 }

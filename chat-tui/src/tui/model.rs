@@ -61,6 +61,18 @@ pub struct Conversation {
     pub typing_until: Option<Timestamp>,
     /// The newest row that the session was told is seen.
     pub marked: Option<i64>,
+    /// What becomes of the text when it is sent.
+    pub purpose: Purpose,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Purpose {
+    #[default]
+    New,
+    /// It answers the message `row`, which begins so.
+    Reply { row: i64, quote: String },
+    /// It replaces the message `row`; what was being written before is kept.
+    Edit { row: i64, kept: String },
 }
 
 /// Why nothing can be written to the friend shown.
@@ -108,6 +120,14 @@ pub struct Model {
     pub mouse: bool,
     pub notify: Notify,
     pub away: bool,
+    /// Away because nothing was typed for a while.
+    pub auto_away: bool,
+    /// When there was last a sign of the person.
+    pub last_input: Option<Timestamp>,
+    /// Away after so many minutes without one.
+    pub away_after_minutes: Option<u32>,
+    /// Those who were put away are in the list.
+    pub archive_open: bool,
     pub draft_due: Option<Timestamp>,
     pub typing_told: Option<Timestamp>,
     /// Until then a second Ctrl-C leaves.
@@ -147,6 +167,10 @@ impl Model {
             mouse: false,
             notify: Notify::default(),
             away: false,
+            auto_away: false,
+            last_input: None,
+            away_after_minutes: None,
+            archive_open: false,
             draft_due: None,
             typing_told: None,
             interrupt_until: None,
@@ -164,10 +188,20 @@ impl Model {
             requests(Direction::Incoming).filter(|r| is_open(r)).map(|r| Entry::Incoming(r.name.clone())),
         );
         entries.extend(requests(Direction::Outgoing).map(|r| Entry::Outgoing(r.name.clone())));
-        for status in [FriendStatus::Friend, FriendStatus::Former, FriendStatus::Blocked] {
-            entries.extend(friends(status).map(|f| Entry::Friend(f.name.clone())));
+        let entry = |f: &Friend| Entry::Friend(f.name.clone());
+        entries.extend(friends(FriendStatus::Friend).filter(|f| !f.archived).map(entry));
+        // Whoever is shown stays in the list.
+        let listed = |f: &&Friend| f.archived && (self.archive_open || self.shown_friend() == Some(&f.name));
+        entries.extend(self.friends.iter().filter(listed).map(entry));
+        for status in [FriendStatus::Former, FriendStatus::Blocked] {
+            entries.extend(friends(status).filter(|f| !f.archived).map(entry));
         }
         entries
+    }
+
+    /// How many are put away.
+    pub fn archived(&self) -> usize {
+        self.friends.iter().filter(|f| f.archived).count()
     }
 
     pub fn friend(&self, name: &str) -> Option<&Friend> {
@@ -222,6 +256,7 @@ impl Model {
             composer: Composer::with_draft(&draft),
             typing_until: None,
             marked: None,
+            purpose: Purpose::New,
         })
     }
 
@@ -252,7 +287,7 @@ impl Model {
             && self.conversation().is_some_and(|c| c.timeline.is_at_newest())
     }
 
-    /// Messages of friends that were not read.
+    /// Messages of friends that were not read, but for those of muted ones.
     pub fn unread(&self) -> usize {
         self.unread_but(None)
     }
@@ -263,7 +298,8 @@ impl Model {
     }
 
     fn unread_but(&self, but: Option<&str>) -> usize {
-        let counted = |f: &&Friend| f.status == FriendStatus::Friend && Some(f.name.as_str()) != but;
+        let counted =
+            |f: &&Friend| f.status == FriendStatus::Friend && !f.muted && Some(f.name.as_str()) != but;
         self.friends.iter().filter(counted).map(|f| f.unread as usize).sum()
     }
 
@@ -277,7 +313,8 @@ impl Model {
         let writes = self.can_write();
         Situation {
             layer_open: !self.layers.is_empty(),
-            completing: self.completion.is_some(),
+            choosing: self.is_choosing(),
+            completing: self.completion.is_some() && !self.is_choosing(),
             normal: self.normal,
             incoming_shown: matches!(self.selected, Some(Entry::Incoming(_))),
             outgoing_shown: matches!(self.selected, Some(Entry::Outgoing(_))),
@@ -285,6 +322,11 @@ impl Model {
             nothing_typed: !writes || editor.is_none_or(|e| e.is_empty()),
             cursor_at_end: !writes || editor.is_none_or(|e| e.at_end()),
         }
+    }
+
+    /// Whether a message is chosen.
+    pub fn is_choosing(&self) -> bool {
+        self.conversation_is_visible() && self.conversation().is_some_and(|c| c.timeline.is_choosing())
     }
 
     /// How the key for `action` is called.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Stdio};
 
 use tempfile::NamedTempFile;
 use tokio::process::{Child, Command};
@@ -79,4 +79,18 @@ fn write(text: &str) -> io::Result<NamedTempFile> {
     file.write_all(b"\n")?;
     file.flush()?;
     Ok(file)
+}
+
+/// Opens `link` with what the system has for it. No shell reads it, and as it begins with its scheme, no program takes it for
+/// an option.
+pub fn open_link(link: &str) -> Result<(), String> {
+    let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let mut command = std::process::Command::new(opener);
+    command.arg(link).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let mut child = command.spawn().map_err(|error| format!("`{opener}` does not start ({error})."))?;
+    // It may last as long as a browser does.
+    std::thread::spawn(move || child.wait());
+    Ok(())
 }

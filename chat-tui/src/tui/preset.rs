@@ -63,6 +63,8 @@ const VIM: &[(A, When, &str)] = {
         (A::Previous, Normal, "K"),
         (A::NextUnread, Normal, "]"),
         (A::Copy, Normal, "y"),
+        (A::Choose, Normal, "v"),
+        (A::Search, Normal, "n"),
         (A::Edit(Edit::Left), Normal, "h"),
         (A::Edit(Edit::Right), Normal, "l"),
         (A::Edit(Edit::WordRight), Normal, "w"),

@@ -3,6 +3,9 @@
 use super::keymap::Keymap;
 use super::theme::{Look, Overrides};
 
+/// Unless it is said otherwise.
+const AWAY_AFTER_MINUTES: u32 = 10;
+
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub keymap: Keymap,
@@ -11,6 +14,8 @@ pub struct Settings {
     /// The wheel scrolls and clicks select; the terminal's own selection then needs Shift.
     pub mouse: bool,
     pub notify: Notify,
+    /// Away after so many minutes without a key; never without this.
+    pub away_after_minutes: Option<u32>,
 }
 
 /// How the person hears of what is not before their eyes.
@@ -64,6 +69,7 @@ impl Default for Settings {
             paints: Overrides::new(),
             mouse: true,
             notify: Notify::default(),
+            away_after_minutes: Some(AWAY_AFTER_MINUTES),
         }
     }
 }

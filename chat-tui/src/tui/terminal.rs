@@ -179,7 +179,8 @@ impl Screen for OwnTerminal {
             Effect::Mouse(true) => execute!(out, EnableMouseCapture),
             Effect::Mouse(false) => execute!(out, DisableMouseCapture),
             Effect::Redraw => wipe(&mut self.terminal),
-            Effect::Session(_)
+            Effect::Open(_)
+            | Effect::Session(_)
             | Effect::Leave
             | Effect::Abandon
             | Effect::Exit(_)

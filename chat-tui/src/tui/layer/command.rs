@@ -115,6 +115,9 @@ pub fn parse(line: &str, context: &Context) -> Result<Intent, String> {
     match slash.argument {
         Argument::None if !rest.is_empty() => return Err(format!("Type only /{}.", slash.name)),
         Argument::None => {}
+        Argument::Words(_) => {
+            return Ok(Intent::Perform { action: spec.action, name: None, note: rest.to_owned() });
+        }
         Argument::NameAndNote if name.is_empty() => {}
         Argument::NameAndNote => {
             befriend::check_note(note)?;
@@ -148,13 +151,13 @@ fn check_known(kind: Argument, name: &str, context: &Context) -> Result<(), Stri
         Argument::Outgoing => format!("You have not asked {name}."),
         Argument::Blocked => format!("{name} is not blocked."),
         // Whoever troubles people can be blocked without having been in the list.
-        Argument::Known | Argument::None | Argument::NameAndNote => return Ok(()),
+        Argument::Known | Argument::None | Argument::NameAndNote | Argument::Words(_) => return Ok(()),
     })
 }
 
 fn fits(kind: Argument, person: &Person) -> bool {
     match kind {
-        Argument::None => false,
+        Argument::None | Argument::Words(_) => false,
         Argument::Known => person.status != Some(FriendStatus::Blocked),
         Argument::NameAndNote => person.status == Some(FriendStatus::Former),
         Argument::Friend => person.status == Some(FriendStatus::Friend),

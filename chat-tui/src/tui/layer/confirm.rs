@@ -43,6 +43,19 @@ impl Confirm {
         }
     }
 
+    pub fn delete(friend: &str, row: i64, text: &str) -> Self {
+        Confirm {
+            question: "Take this message back?".to_owned(),
+            explanation: format!(
+                "“{text}” is deleted here and with {friend}, as soon as {friend}'s Warren hears of it."
+            ),
+            yes: "Delete",
+            no: "Keep",
+            yes_chosen: false,
+            command: Command::Delete { friend: friend.to_owned(), row },
+        }
+    }
+
     pub(super) fn handle(&mut self, input: Input<'_>) -> Reply {
         let Input::Key(chord, action) = input else { return Reply::Consumed };
         if passes_through(action) {

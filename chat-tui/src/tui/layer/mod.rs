@@ -7,6 +7,8 @@ pub mod confirm;
 pub mod help;
 pub mod palette;
 pub mod picker;
+pub mod react;
+pub mod search;
 pub mod switcher;
 
 use super::action::Action;
@@ -23,6 +25,8 @@ pub enum Layer {
     Switcher(switcher::Switcher),
     Palette(palette::Palette),
     Command(command::CommandLine),
+    Search(search::Search),
+    React(react::React),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +45,8 @@ pub enum Reply {
     Consumed,
     Close,
     CloseAnd(Intent),
+    /// The layer stays open.
+    Do(Intent),
 }
 
 /// What the person decided in a layer.
@@ -53,6 +59,11 @@ pub enum Intent {
         action: Action,
         name: Option<String>,
         note: String,
+    },
+    /// Go to the message `row`.
+    GoTo {
+        friend: String,
+        row: i64,
     },
     /// Begin a message with a slash.
     TypeSlash,
@@ -110,6 +121,8 @@ impl Layer {
             Layer::Switcher(switcher) => switcher.handle(input, context, kills),
             Layer::Palette(palette) => palette.handle(input, context, kills),
             Layer::Command(command) => command.handle(input, context, kills),
+            Layer::Search(search) => search.handle(input, kills),
+            Layer::React(react) => react.handle(input, kills),
         }
     }
 }

@@ -39,6 +39,7 @@ impl Palette {
 /// Does it, or asks for what is missing.
 fn take(spec: &Spec, context: &Context) -> Reply {
     let intent = match spec.argument {
+        // Words may be left out: then a dialog asks, or it is about what is there.
         None | Some(Argument::None) => {
             Intent::Perform { action: spec.action, name: None, note: String::new() }
         }

@@ -95,7 +95,7 @@ fn start(draws_max: usize) -> Running {
         user: "alice".into(),
         broker: "test".into(),
         zone: TimeZone::UTC,
-        settings: Settings { mouse: false, ..Settings::default() },
+        settings: Settings { mouse: false, away_after_minutes: None, ..Settings::default() },
     };
     let keys_in = TestKeys(keys_in);
     let signals_in = stream::poll_fn(move |context| signals_in.poll_recv(context));

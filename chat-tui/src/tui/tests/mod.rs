@@ -1,4 +1,5 @@
 mod app;
+mod changing;
 mod fixture;
 mod random;
 mod reading;

@@ -171,6 +171,55 @@ fn palette_completion_and_a_long_text() {
 }
 
 #[test]
+fn what_was_said_before() {
+    let told = |width, height| {
+        let mut ui = chat(width, height);
+        ui.keys("ctrl-u");
+        let quoted = Quoted { row: 6, direction: Direction::Outgoing, text: "At eight?".into() };
+        let answers = Some(Box::new(Answered { id: uuid::Uuid::from_u128(6), known: Some(quoted) }));
+        let marks = (Some("👍".to_owned()), Some("🎉".to_owned()));
+        ui.event(Event::Message(Message { answers, ..seen(incoming(10, "bob", "Make it nine", 1)) }));
+        ui.event(Event::Message(seen(incoming(11, "bob", "/me takes the umbrella", 1))));
+        ui.event(Event::Message(Message {
+            revision: 1,
+            our_mark: marks.0,
+            their_mark: marks.1,
+            ..outgoing(12, "bob", "Nine it is", 0, Delivery::Delivered)
+        }));
+        ui.event(Event::Message(Message {
+            text: String::new(),
+            deleted: true,
+            ..outgoing(13, "bob", "", 0, Delivery::Read)
+        }));
+        ui
+    };
+    snapshots("choosing", |width, height| {
+        let mut ui = told(width, height);
+        ui.keys("alt-s up");
+        ui
+    });
+    snapshots("answering", |width, height| {
+        let mut ui = told(width, height);
+        ui.keys("alt-r").types("See you there");
+        ui
+    });
+    snapshots("marking", |width, height| {
+        let mut ui = told(width, height);
+        ui.keys("alt-s up up up +");
+        ui
+    });
+    snapshots("search", |width, height| {
+        let mut ui = told(width, height);
+        ui.keys("ctrl-r").types("umbr");
+        let hits = [(11, "bob", "/me takes the umbrella", 1), (4, "erin", "Whose umbrella is that?", 3000)];
+        let messages = hits.map(|(row, name, text, minutes)| incoming(row, name, text, minutes)).to_vec();
+        ui.event(Event::Found { query: "um".into(), friend: None, messages: Vec::new(), more: false });
+        ui.event(Event::Found { query: "umbr".into(), friend: None, messages, more: false });
+        ui
+    });
+}
+
+#[test]
 fn the_help_is_whole_in_a_common_terminal() {
     let mut ui = Ui::with_bob(80, 200);
     ui.keys("f1");

@@ -22,8 +22,11 @@ pub fn day_label(day: Date, today: Date) -> String {
     day.strftime(format).to_string()
 }
 
-/// A moment seen from `now`: `09:05` today, `24 Nov 09:05` on another day.
+/// A moment seen from `now`: `09:05` today, `yesterday 09:05`, `24 Nov 09:05` on another day.
 pub fn moment(at: DateTime, now: DateTime) -> String {
+    if now.date().yesterday().is_ok_and(|yesterday| yesterday == at.date()) {
+        return at.strftime("yesterday %H:%M").to_string();
+    }
     let format = match (at.date() == now.date(), at.year() == now.year()) {
         (true, _) => "%H:%M",
         (false, true) => "%-d %b %H:%M",
@@ -45,6 +48,7 @@ mod tests {
         let now = datetime(2025, 11, 24, 12, 0, 0, 0);
         let table = [
             (datetime(2025, 11, 24, 9, 5, 0, 0), "09:05"),
+            (datetime(2025, 11, 23, 23, 59, 0, 0), "yesterday 23:59"),
             (datetime(2025, 11, 2, 9, 5, 0, 0), "2 Nov 09:05"),
             (datetime(2024, 11, 24, 9, 5, 0, 0), "24 Nov 2024"),
         ];

@@ -182,7 +182,6 @@ impl Timeline {
     }
 
     /// Brings the message `row` into view, and chooses it.
-    #[cfg_attr(not(test), expect(dead_code))]
     pub fn go_to(&mut self, row: i64) {
         self.opening = false;
         if self.loaded && self.entries.iter().any(|e| e.message.row == row) {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use shared::message::TEXT_BYTES_MAX;
 
-use super::{Effect, after, complain, complete, inform};
+use super::{Effect, after, complain, complete, inform, message, words};
 use crate::session::api::{Command, Direction, FriendStatus};
 use crate::tui::action::Action;
 use crate::tui::editor::Edit;
@@ -15,7 +15,7 @@ use crate::tui::layer::palette::Palette;
 use crate::tui::layer::switcher::Switcher;
 use crate::tui::layer::{Context, Intent, Layer};
 use crate::tui::layout::{self, Pane};
-use crate::tui::model::{Closed, Entry, Model};
+use crate::tui::model::{Closed, Entry, Model, Purpose};
 
 /// A draft is kept when typing has paused for this long.
 const DRAFT_SECONDS: i64 = 1;
@@ -79,6 +79,8 @@ pub fn perform(model: &mut Model, action: Action, now: Timestamp, effects: &mut 
         | Action::Block
         | Action::Unblock
         | Action::Withdraw
+        | Action::Mute
+        | Action::Archive
         | Action::Unfriend => {
             if let Some(name) = model.selected.as_ref().map(|e| e.name().to_owned()) {
                 about(model, action, name, now, effects);
@@ -97,7 +99,24 @@ pub fn perform(model: &mut Model, action: Action, now: Timestamp, effects: &mut 
         }
         Action::Newest => newest(model),
         Action::Back => back(model),
-        Action::Copy => copy(model, now, effects),
+        Action::Copy => message::copy(model, now, effects),
+        Action::Choose => message::choose(model, now),
+        Action::ChooseUp => message::step(model, -1),
+        Action::ChooseDown => message::step(model, 1),
+        Action::ChooseEnd => message::stop(model),
+        Action::Reply => message::reply(model, now, effects),
+        Action::EditMessage => message::edit(model, now, effects),
+        Action::DeleteMessage => message::delete(model, now),
+        Action::Retry => message::retry(model, now, effects),
+        Action::OpenLink => message::open_link(model, now, effects),
+        Action::GoToAnswered => message::go_to_answered(model, now),
+        Action::React
+        | Action::Search
+        | Action::Me
+        | Action::Export
+        | Action::Retention
+        | Action::Nickname => words::perform(model, action, "", now, effects),
+        Action::ShowArchived => model.archive_open = !model.archive_open,
         Action::Mouse => {
             model.mouse = !model.mouse;
             effects.push(Effect::Mouse(model.mouse));
@@ -119,12 +138,20 @@ pub fn intend(model: &mut Model, intent: Intent, now: Timestamp, effects: &mut V
             select(model, entry, effects);
             model.pane = Pane::Conversation;
         }
+        Intent::GoTo { friend, row } => {
+            select(model, Entry::Friend(friend.clone()), effects);
+            model.pane = Pane::Conversation;
+            model.open(&friend).timeline.go_to(row);
+        }
         Intent::TypeSlash => type_char(model, '/', now, effects),
         Intent::TypeCommand(line) => model.layers.push(Layer::Command(CommandLine::new(&line))),
         Intent::Perform { action: Action::Befriend, name: Some(name), note } => {
             tell(model, Command::Befriend { name, note }, now, effects);
         }
         Intent::Perform { action, name: Some(name), .. } => about(model, action, name, now, effects),
+        Intent::Perform { action, name: None, note } if !note.is_empty() => {
+            words::perform(model, action, &note, now, effects);
+        }
         Intent::Perform { action, name: None, .. } => perform(model, action, now, effects),
     }
 }
@@ -140,6 +167,24 @@ fn about(model: &mut Model, action: Action, name: String, now: Timestamp, effect
         Action::Decline => tell(model, Command::Decline { name }, now, effects),
         Action::Withdraw => tell(model, Command::Withdraw { name }, now, effects),
         Action::Unblock => tell(model, Command::Unblock { name }, now, effects),
+        Action::Mute => {
+            let muted = !model.friend(&name).is_some_and(|f| f.muted);
+            let text = match muted {
+                true => format!("{name} no longer calls for your attention. /mute lifts it."),
+                false => format!("{name} calls for your attention again."),
+            };
+            inform(model, text, now);
+            effects.push(Effect::Session(Command::Mute { name, muted }));
+        }
+        Action::Archive => {
+            let archived = !model.friend(&name).is_some_and(|f| f.archived);
+            let text = match archived {
+                true => format!("{name} is hidden until something new comes. /archived shows who is."),
+                false => format!("{name} is back in the list."),
+            };
+            inform(model, text, now);
+            effects.push(Effect::Session(Command::Archive { name, archived }));
+        }
         Action::Block => model.layers.push(Layer::Confirm(Confirm::block(&name))),
         Action::Unfriend if is_friend => model.layers.push(Layer::Confirm(Confirm::unfriend(&name))),
         _ => {}
@@ -197,6 +242,10 @@ pub fn select(model: &mut Model, entry: Entry, effects: &mut Vec<Effect>) {
 
 pub fn save_draft(model: &mut Model, effects: &mut Vec<Effect>) {
     model.draft_due = None;
+    // A message that is being changed is no draft.
+    if model.conversation().is_some_and(|c| matches!(c.purpose, Purpose::Edit { .. })) {
+        return;
+    }
     let Some(friend) = model.shown_friend().map(str::to_owned) else { return };
     if let Some(text) = model.conversation_mut().and_then(|c| c.composer.draft_to_save()) {
         effects.push(Effect::Session(Command::SaveDraft { friend, text }));
@@ -279,7 +328,7 @@ fn do_not_disturb(model: &mut Model, now: Timestamp) {
 }
 
 /// Whether something can be written here; if not, says why.
-fn writable(model: &mut Model, now: Timestamp) -> bool {
+pub fn writable(model: &mut Model, now: Timestamp) -> bool {
     if model.leaving {
         return false;
     }
@@ -347,7 +396,15 @@ fn send(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
     let Some(text) = conversation.composer.take() else { return };
     conversation.timeline.forget_new();
     conversation.timeline.scroll_to_newest();
-    effects.push(Effect::Session(Command::Send { to, text }));
+    let purpose = std::mem::take(&mut conversation.purpose);
+    if let Purpose::Edit { kept, .. } = &purpose {
+        conversation.composer.replace(kept);
+    }
+    effects.push(Effect::Session(match purpose {
+        Purpose::New => Command::Send { to, text },
+        Purpose::Reply { row, .. } => Command::Reply { to, row, text },
+        Purpose::Edit { row, .. } => Command::Edit { friend: to, row, text },
+    }));
     model.typing_told = None;
     model.notice = None;
     save_draft(model, effects);
@@ -420,6 +477,9 @@ fn back(model: &mut Model) {
     if model.notice.take().is_some() {
         return;
     }
+    if message::forget_purpose(model) {
+        return;
+    }
     if model.conversation().is_some_and(|c| !c.timeline.is_at_newest()) && model.conversation_is_visible() {
         return newest(model);
     }
@@ -428,22 +488,18 @@ fn back(model: &mut Model) {
     }
 }
 
-fn copy(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
-    let text = model.conversation().and_then(|c| {
-        let entry = c.timeline.newest_visible().and_then(|index| c.timeline.entry(index))?;
-        Some(entry.message.text.clone())
-    });
-    match text {
-        Some(text) => {
-            effects.push(Effect::Copy(text));
-            inform(model, "Copied the newest message in view.", now);
-        }
-        None => inform(model, "There is no message to copy.", now),
+/// The person has given a sign.
+pub fn come_back(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
+    model.last_input = Some(now);
+    if std::mem::take(&mut model.auto_away) && model.away {
+        model.away = false;
+        effects.push(Effect::Session(Command::SetAway(false)));
     }
 }
 
 fn away(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
     model.away = !model.away;
+    model.auto_away = false;
     effects.push(Effect::Session(Command::SetAway(model.away)));
     inform(
         model,

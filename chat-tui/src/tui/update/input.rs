@@ -30,6 +30,8 @@ pub fn key(model: &mut Model, key: KeyEvent, now: Timestamp, effects: &mut Vec<E
     match (action, chord.typed()) {
         (Some(action), _) => act::perform(model, action, now, effects),
         (None, Some(_)) if model.normal => {}
+        // Letters are about the message that is chosen.
+        (None, Some(_)) if model.is_choosing() => {}
         (None, Some(c)) => act::type_char(model, c, now, effects),
         (None, None) => {}
     }
@@ -68,9 +70,13 @@ fn click(model: &mut Model, at: Position, effects: &mut Vec<Effect>) {
     }
     let rows = list::rows(model);
     let first = list::offset(&rows, model.selected.as_ref(), usize::from(areas.list.height));
-    if let Some(Row::Entry(entry)) = rows.get(first + usize::from(at.y - areas.list.y)) {
-        act::select(model, entry.clone(), effects);
-        model.pane = Pane::Conversation;
+    match rows.get(first + usize::from(at.y - areas.list.y)) {
+        Some(Row::Entry(entry) | Row::Preview(entry)) => {
+            act::select(model, entry.clone(), effects);
+            model.pane = Pane::Conversation;
+        }
+        Some(Row::Archive { .. }) => model.archive_open = !model.archive_open,
+        Some(Row::Heading(..) | Row::Blank) | None => {}
     }
 }
 
@@ -91,6 +97,7 @@ fn offer_to_layer(model: &mut Model, input: Input<'_>, now: Timestamp, effects: 
             model.layers.pop();
             act::intend(model, intent, now, effects);
         }
+        Reply::Do(intent) => act::intend(model, intent, now, effects),
     }
     true
 }

@@ -3,8 +3,10 @@
 mod act;
 mod complete;
 mod input;
+mod message;
 mod session;
 mod settle;
+mod words;
 
 use crossterm::event::{KeyEvent, MouseEvent};
 use jiff::{SignedDuration, Timestamp};
@@ -48,6 +50,8 @@ pub enum Effect {
     },
     /// Open this text in the person's own editor; `Msg::Edited` follows.
     EditOutside(String),
+    /// Open the link with what the system has for it.
+    Open(String),
     /// To the clipboard.
     Copy(String),
     /// The terminal's title.
@@ -63,6 +67,9 @@ const ERROR_SECONDS: i64 = 15;
 /// Applies `msg` at the time `now`.
 pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
     let mut effects = Vec::new();
+    if matches!(msg, Msg::Key(_) | Msg::Paste(_) | Msg::Mouse(_) | Msg::Edited(_)) {
+        act::come_back(model, now, &mut effects);
+    }
     match msg {
         Msg::Key(key) => input::key(model, key, now, &mut effects),
         Msg::Paste(text) => input::paste(model, &text, now, &mut effects),
@@ -87,7 +94,8 @@ pub fn next_wake(model: &Model, now: Timestamp) -> Option<Timestamp> {
         _ => None,
     };
     let typing = model.conversations.values().filter_map(|c| c.typing_until).min();
-    [retry, typing, model.notice.as_ref().map(|n| n.until), model.draft_due, model.interrupt_until]
+    let notice = model.notice.as_ref().map(|n| n.until);
+    [retry, typing, notice, model.draft_due, model.interrupt_until, settle::away_at(model)]
         .into_iter()
         .flatten()
         .min()

@@ -8,6 +8,7 @@ use super::{Effect, after, complain, inform};
 use crate::session::api::{
     Command, Direction, Event, Friend, FriendStatus, Message, Page, Request, RequestState, Span,
 };
+use crate::tui::layer::Layer;
 use crate::tui::model::{Model, NoticeKind};
 
 /// Shown that long after the last sign of typing.
@@ -19,14 +20,23 @@ const BELL_SECONDS_MAX: i64 = 120;
 pub fn event(model: &mut Model, event: Event, now: Timestamp, effects: &mut Vec<Effect>) {
     match event {
         Event::Connection(connection) => model.connection = connection,
-        Event::Friends(friends) => set_friends(model, friends),
+        Event::Friends(friends) => {
+            tell_new_friends(model, &friends, now);
+            set_friends(model, friends);
+        }
         Event::Requests(mut requests) => {
             requests.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.name.cmp(&b.name)));
             call_for_requests(model, &requests, effects);
+            tell_answers(model, &requests, now);
             model.requests = requests;
         }
         Event::History { friend, span, page } => add_history(model, &friend, span, page),
-        Event::Found { .. } => {}
+        Event::Found { query, friend, messages, more } => {
+            if let Some(Layer::Search(search)) = model.layers.last_mut() {
+                search.take(query, friend, messages, more);
+                effects.extend(search.question().map(Effect::Session));
+            }
+        }
         Event::Message(message) => add_message(model, message, now, effects),
         Event::MessageChanged(message) => {
             if let Some(conversation) = model.conversations.get_mut(&message.friend) {
@@ -122,6 +132,36 @@ fn call_for_requests(model: &Model, requests: &[Request], effects: &mut Vec<Effe
     }
 }
 
+/// Says who has accepted.
+fn tell_new_friends(model: &mut Model, friends: &[Friend], now: Timestamp) {
+    let is_friend = |f: &Friend| f.status == FriendStatus::Friend;
+    let asked = |f: &&Friend| is_friend(f) && model.request(&f.name, Direction::Outgoing).is_some();
+    let new = friends.iter().filter(asked).find(|f| !model.friend(&f.name).is_some_and(is_friend));
+    if let Some(name) = new.filter(|_| model.friends_known).map(|f| f.name.clone()) {
+        inform(model, format!("{name} has accepted: you are friends."), now);
+    }
+}
+
+/// Says at once what became of requests of one's own.
+fn tell_answers(model: &mut Model, requests: &[Request], now: Timestamp) {
+    let answer = requests.iter().filter(|r| r.direction == Direction::Outgoing).find_map(|request| {
+        let before = model.request(&request.name, Direction::Outgoing)?;
+        if before.state == request.state {
+            return None;
+        }
+        match &request.state {
+            RequestState::Failed(reason) => {
+                Some(format!("Your request did not reach {}: {reason}.", request.name))
+            }
+            RequestState::Declined => Some(format!("{} has declined your request.", request.name)),
+            _ => None,
+        }
+    });
+    if let Some(answer) = answer {
+        complain(model, answer, now);
+    }
+}
+
 fn unfriended(model: &mut Model, by: &str, now: Timestamp) {
     if let Some(friend) = model.friends.iter_mut().find(|f| f.name == by) {
         friend.status = FriendStatus::Former;
@@ -136,6 +176,7 @@ fn failed(model: &mut Model, command: Command, reason: String, now: Timestamp) {
         Command::Send { to, text } | Command::Reply { to, text, .. } => {
             model.open(&to).composer.give_back(&text);
         }
+        Command::Edit { friend, text, .. } => model.open(&friend).composer.give_back(&text),
         Command::LoadHistory { friend, .. } => model.open(&friend).timeline.page_failed(),
         _ => {}
     }

@@ -17,6 +17,7 @@ pub fn settle(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
     expire(model, now);
     keep_selection(model, now, effects);
     if !model.leaving {
+        go_away(model, now, effects);
         save_due_draft(model, now, effects);
     }
     complete::offer(model);
@@ -27,6 +28,19 @@ pub fn settle(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
         see(model, effects);
     }
     set_title(model, effects);
+}
+
+/// When the person counts as away, if nothing happens before.
+pub fn away_at(model: &Model) -> Option<Timestamp> {
+    let minutes = model.away_after_minutes.filter(|_| !model.away && !model.leaving)?;
+    Some(after(model.last_input?, i64::from(minutes) * 60))
+}
+
+fn go_away(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
+    if away_at(model).is_some_and(|at| at <= now) {
+        (model.away, model.auto_away) = (true, true);
+        effects.push(Effect::Session(Command::SetAway(true)));
+    }
 }
 
 fn expire(model: &mut Model, now: Timestamp) {

@@ -8,7 +8,7 @@ use super::{Scene, request};
 use crate::session::api::Connection;
 use crate::tui::action::Action;
 use crate::tui::layout;
-use crate::tui::model::{Closed, Conversation};
+use crate::tui::model::{Closed, Conversation, Purpose};
 use crate::tui::text;
 use crate::tui::theme::Role;
 
@@ -148,6 +148,12 @@ fn rule(scene: &Scene<'_>, buffer: &mut Buffer) {
 
 fn remark(scene: &Scene<'_>, conversation: &Conversation) -> Option<String> {
     let name = scene.model.shown_friend()?;
+    let key = scene.model.key(Action::Back);
+    match &conversation.purpose {
+        Purpose::New => {}
+        Purpose::Reply { quote, .. } => return Some(format!("answers “{quote}” · {key} leaves it")),
+        Purpose::Edit { .. } => return Some(format!("changes your message · {key} leaves it")),
+    }
     if let Some(closed) = scene.model.closed() {
         let kept = !conversation.composer.is_blank();
         return kept.then(|| format!("Not sent, but kept. {}", closed_hint(scene, closed)));

@@ -23,7 +23,7 @@ use crate::tui::theme::Role;
 const COMPLETIONS_MAX: usize = 8;
 
 /// A frame of `height` rows of content in the middle; small screens are taken whole. Returns the inside.
-fn frame(scene: &Scene<'_>, buffer: &mut Buffer, title: &str, width: u16, height: u16) -> Rect {
+pub(super) fn frame(scene: &Scene<'_>, buffer: &mut Buffer, title: &str, width: u16, height: u16) -> Rect {
     let screen = Rect { height: scene.areas.status.y, ..scene.areas.screen };
     if screen.width < width + 4 || screen.height < height + 2 {
         clear(buffer, screen);

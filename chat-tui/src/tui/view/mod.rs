@@ -6,6 +6,7 @@ mod dialogs;
 mod help;
 pub(super) mod paint;
 mod request;
+mod search;
 mod sidebar;
 mod status;
 
@@ -65,6 +66,8 @@ fn draw_layer(layer: &Layer, scene: &Scene<'_>, buffer: &mut Buffer) -> Option<P
         Layer::Switcher(layer) => return dialogs::switcher(layer, scene, buffer),
         Layer::Palette(layer) => return dialogs::palette(layer, scene, buffer),
         Layer::Command(layer) => return dialogs::command(layer, scene, buffer),
+        Layer::Search(layer) => return search::draw(layer, scene, buffer),
+        Layer::React(layer) => return search::react(layer, scene, buffer),
     }
     None
 }

@@ -28,6 +28,8 @@ pub fn draw(scene: &Scene<'_>, buffer: &mut Buffer) {
             Row::Blank => {}
             Row::Heading(title, badge) => heading(scene, buffer, area, title, *badge),
             Row::Entry(entry) => self::entry(scene, buffer, area, entry),
+            Row::Preview(entry) => preview(scene, buffer, area, entry),
+            Row::Archive { count, open } => archive(scene, buffer, area, *count, *open),
         }
     }
 }
@@ -65,6 +67,29 @@ fn heading(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, title: &str, badg
     if badge > 0 {
         put_right(buffer, area, &badge.to_string(), scene.theme.style(Role::News));
     }
+}
+
+/// What was said last.
+fn preview(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, entry: &Entry) {
+    if scene.model.selected.as_ref() == Some(entry) {
+        put(buffer, area, "▌", scene.theme.style(Role::Key));
+    }
+    let Some(message) = scene.model.friend(entry.name()).and_then(|f| f.last_message.as_ref()) else {
+        return;
+    };
+    let text = match (message.deleted, message.direction) {
+        (true, _) => "deleted".to_owned(),
+        (false, Direction::Outgoing) => format!("you: {}", message.text.trim()),
+        (false, Direction::Incoming) => message.text.trim().to_owned(),
+    };
+    put(buffer, shorten(inset(area, 3), 1), &text, scene.theme.style(Role::Quiet));
+}
+
+fn archive(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, count: usize, open: bool) {
+    let area = shorten(inset(area, 1), 1);
+    let mark = if open { "▾" } else { "▸" };
+    put(buffer, area, &format!("{mark} Archived"), scene.theme.style(Role::Heading));
+    put_right(buffer, area, &count.to_string(), scene.theme.style(Role::Quiet));
 }
 
 fn entry(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, entry: &Entry) {
@@ -111,9 +136,11 @@ fn friend(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, friend: &Friend, s
     };
     let used = match () {
         _ if friend.unread > 0 && is_friend => {
-            put_right(buffer, area, &unread(friend.unread), theme.style(Role::News)) + 1
+            let role = if friend.muted { Role::Quiet } else { Role::News };
+            put_right(buffer, area, &unread(friend), theme.style(role)) + 1
         }
         _ if typing && is_friend => put_right(buffer, area, "typing", theme.style(Role::Quiet)) + 1,
+        _ if friend.muted && !drafted => put_right(buffer, area, "muted", theme.style(Role::Quiet)) + 1,
         _ if drafted && !selected => put_right(buffer, area, "draft", theme.style(Role::Quiet)) + 1,
         _ => 0,
     };
@@ -126,11 +153,11 @@ fn friend(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, friend: &Friend, s
         ("×", Role::Quiet)
     };
     let role = match () {
-        _ if friend.unread > 0 && is_friend => Role::Title,
+        _ if friend.unread > 0 && is_friend && !friend.muted => Role::Title,
         _ if is_friend => Role::Text,
         _ => Role::Quiet,
     };
-    name_row(scene, buffer, shorten(area, used), mark, &friend.name, role, selected);
+    name_row(scene, buffer, shorten(area, used), mark, friend.called(), role, selected);
 }
 
 pub fn presence_role(presence: Presence) -> Role {
@@ -141,8 +168,10 @@ pub fn presence_role(presence: Presence) -> Role {
     }
 }
 
-fn unread(count: u32) -> String {
-    if count > 999 { "999+".to_owned() } else { count.to_string() }
+/// In brackets if the friend is muted.
+fn unread(friend: &Friend) -> String {
+    let count = if friend.unread > 999 { "999+".to_owned() } else { friend.unread.to_string() };
+    if friend.muted { format!("({count})") } else { count }
 }
 
 fn name_row(

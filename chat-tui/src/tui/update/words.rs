@@ -1,0 +1,91 @@
+//! ★ Actions that take words, as they are typed behind a slash command.
+
+use jiff::Timestamp;
+
+use super::{Effect, act, complain, inform, message};
+use crate::session::api::{Command, ExportFormat, FriendStatus};
+use crate::store::RETENTION_DAYS_MAX;
+use crate::tui::action::Action;
+use crate::tui::layer::Layer;
+use crate::tui::layer::search::Search;
+use crate::tui::model::Model;
+
+pub fn perform(model: &mut Model, action: Action, words: &str, now: Timestamp, effects: &mut Vec<Effect>) {
+    match action {
+        Action::Search => search(model, words, effects),
+        Action::React => message::react(model, words, now, effects),
+        Action::Me => me(model, words, now, effects),
+        Action::Export => export(model, words, now, effects),
+        Action::Retention => retention(model, words, now, effects),
+        Action::Nickname => nickname(model, words, now, effects),
+        _ => {}
+    }
+}
+
+fn search(model: &mut Model, words: &str, effects: &mut Vec<Effect>) {
+    let mut search = Search::new(words, model.shown_friend());
+    effects.extend(search.question().map(Effect::Session));
+    model.layers.push(Layer::Search(search));
+}
+
+fn me(model: &mut Model, deed: &str, now: Timestamp, effects: &mut Vec<Effect>) {
+    let Some(to) = model.shown_friend().map(str::to_owned) else {
+        return inform(model, "There is nobody to tell.", now);
+    };
+    if deed.is_empty() {
+        return complain(model, "What do you do? Type e.g. /me waves.", now);
+    }
+    if act::writable(model, now) {
+        effects.push(Effect::Session(Command::Send { to, text: format!("/me {deed}") }));
+    }
+}
+
+fn export(model: &mut Model, words: &str, now: Timestamp, effects: &mut Vec<Effect>) {
+    let Some(friend) = model.shown_friend().map(str::to_owned) else {
+        return inform(model, "There is no conversation to write to a file.", now);
+    };
+    let (format, file) = match words.split_once(char::is_whitespace).unwrap_or((words, "")) {
+        ("" | "text", file) => (ExportFormat::Text, file),
+        ("json", file) => (ExportFormat::Json, file),
+        _ => return complain(model, "Type /export text or /export json, and a file if you like.", now),
+    };
+    let ending = if format == ExportFormat::Json { "json" } else { "txt" };
+    let day = model.local(now).date();
+    let path = match file.trim() {
+        "" => format!("warren-{friend}-{day}.{ending}"),
+        file => file.to_owned(),
+    };
+    inform(model, format!("Writing the conversation with {friend} to {path} …"), now);
+    effects.push(Effect::Session(Command::Export { friend, format, path: path.into() }));
+}
+
+fn retention(model: &mut Model, words: &str, now: Timestamp, effects: &mut Vec<Effect>) {
+    let days = match (words, words.parse()) {
+        ("off", _) => None,
+        (_, Ok(days @ 1..=RETENTION_DAYS_MAX)) => Some(days),
+        _ => {
+            let how =
+                "Type /retention and a number of days, after which messages are forgotten here, or off.";
+            return complain(model, how, now);
+        }
+    };
+    let text = match days {
+        None => "All messages are kept.".to_owned(),
+        Some(days) => format!("Messages are forgotten here after {days} days."),
+    };
+    inform(model, text, now);
+    effects.push(Effect::Session(Command::SetRetention { days }));
+}
+
+fn nickname(model: &mut Model, nickname: &str, now: Timestamp, effects: &mut Vec<Effect>) {
+    let is_listed = |name: &String| model.friend(name).is_some_and(|f| f.status != FriendStatus::Blocked);
+    let Some(name) = model.shown_friend().map(str::to_owned).filter(is_listed) else {
+        return inform(model, "There is no friend shown to give a nickname to.", now);
+    };
+    let text = match nickname {
+        "" => format!("{name} is shown under that name."),
+        nickname => format!("{name} is shown as {nickname}. /nickname alone takes that back."),
+    };
+    inform(model, text, now);
+    effects.push(Effect::Session(Command::SetNickname { name, nickname: nickname.to_owned() }));
+}
