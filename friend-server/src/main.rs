@@ -28,6 +28,9 @@ struct Arguments {
         default_value = "amqp://guest:guest@127.0.0.1:5672/"
     )]
     broker: BrokerUri,
+    /// Trust the authorities in this PEM file besides those of the system, for amqps.
+    #[arg(long, env = "WARREN_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
     /// The secret that all friend servers of the broker share; made on the first start. By default in
     /// warren/friend-server/ of your data folder.
     #[arg(long, env = "WARREN_SECRET_FILE", value_name = "FILE")]
@@ -49,7 +52,11 @@ async fn main() -> ExitCode {
 
 async fn serve(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let secret_file = arguments.secret_file.map_or_else(default_secret_file, Ok)?;
-    let config = Config::new(arguments.broker, secret_file).on_ready(say_ready);
+    let broker = match &arguments.ca_file {
+        Some(file) => arguments.broker.with_ca_file(file)?,
+        None => arguments.broker,
+    };
+    let config = Config::new(broker, secret_file).on_ready(say_ready);
     run(config, asked_to_stop()?).await?;
     Ok(())
 }

@@ -66,6 +66,17 @@ impl Broker {
         self.url_for("guest", "guest")
     }
 
+    /// `amqps://localhost:port`, without a login, of a broker that listens with TLS on a port of the kernel's choice.
+    pub fn tls_url(&self) -> String {
+        let address = self.process.await_stdout("line that says where it listens with TLS", |lines| {
+            lines
+                .iter()
+                .find_map(|line| line.strip_prefix("listening on amqps://127.0.0.1:"))
+                .map(str::to_owned)
+        });
+        format!("amqps://localhost:{address}")
+    }
+
     pub fn data_dir(&self) -> PathBuf {
         self.folder.path().join("data")
     }

@@ -40,6 +40,11 @@ impl ChatUser {
         ChatUser { name: name.to_owned(), broker_url: broker.url(), data_dir }
     }
 
+    /// The same person by another way to the broker.
+    pub fn by(self, broker_url: &str) -> ChatUser {
+        ChatUser { broker_url: broker_url.to_owned(), ..self }
+    }
+
     /// Makes the account, and stays until the inbox is there, which takes a friend server.
     pub fn signed_up(broker: &Broker, name: &str) -> ChatUser {
         let user = ChatUser::without_account(broker, name);

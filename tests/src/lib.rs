@@ -4,6 +4,7 @@
 //! - [`terminal`]: somebody at the TUI, in a pty.
 //! - [`Peer`]: a chat user at the level of messages.
 //! - [`amqp`]: the same broker seen by a stock AMQP client.
+//! - [`tls`]: certificates for a broker.
 //! - [`process`]: spawning, reading, ending. Everything that was started ends with its owner, and what it printed is
 //!   shown if the test failed.
 //! - [`eventually`]: waiting for what has no event to wait for.
@@ -16,6 +17,7 @@ mod friend_server;
 mod peer;
 pub mod process;
 pub mod terminal;
+pub mod tls;
 mod world;
 
 use std::time::{Duration, Instant};

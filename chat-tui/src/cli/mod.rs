@@ -43,6 +43,9 @@ pub struct Arguments {
     #[arg(long, global = true, env = "WARREN_BROKER", hide_env_values = true, value_name = "URI")]
     // Not parsed by clap, which would show a mistyped one with its password.
     broker: Option<String>,
+    /// Trust the authorities in this PEM file besides those of the system, for amqps.
+    #[arg(long, global = true, env = "WARREN_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
     /// Your user name.
     #[arg(long, short, global = true, env = "WARREN_USER", value_name = "NAME")]
     user: Option<String>,
@@ -461,7 +464,10 @@ impl Place {
         let said = |text: String| Some(text).filter(|text| !text.is_empty());
         let uri = arguments.broker.clone().or(said(account.broker)).or(said(last.broker));
         let uri = uri.as_deref().unwrap_or(DEFAULT_BROKER);
-        let broker: BrokerArgument = uri.parse().map_err(|error: UriError| error.to_string())?;
+        let mut broker: BrokerArgument = uri.parse().map_err(|error: UriError| error.to_string())?;
+        if let Some(file) = &arguments.ca_file {
+            broker.uri = broker.uri.with_ca_file(file).map_err(|error| error.to_string())?;
+        }
         let user = arguments.user.clone().or_else(|| match broker.has_user() {
             true => None,
             false => said(account.user).or(said(last.user)),

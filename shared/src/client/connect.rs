@@ -1,6 +1,7 @@
 //! Opening a connection, with errors that say what to do.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,8 +91,10 @@ impl ConnectError {
 /// Connects and signs in, once. Must be called within a multi-threaded tokio runtime. When dropped, the
 /// attempt ends.
 pub async fn connect(uri: &BrokerUri, options: &Options) -> Result<Link, ConnectError> {
+    let ca = uri.ca_file().map(authorities).transpose();
+    let ca = ca.map_err(|reason| ConnectError::Tls { address: uri.address(), reason })?;
     let guard = StreamGuard(Arc::default());
-    let connecting = connect_lapin(uri.to_lapin(options.heartbeat_s), options, &guard.0);
+    let connecting = connect_lapin(uri.to_lapin(options.heartbeat_s), ca, options, &guard.0);
     match timeout(options.timeout, connecting).await {
         Ok(Ok(connection)) => Ok(Link::new(connection, guard, uri.user().to_owned())),
         Ok(Err(error)) => Err(explain(&error, uri, options, guard.0.server())),
@@ -99,11 +102,26 @@ pub async fn connect(uri: &BrokerUri, options: &Options) -> Result<Link, Connect
     }
 }
 
-async fn connect_lapin(uri: AMQPUri, options: &Options, shared: &Arc<Shared>) -> lapin::Result<Connection> {
+/// The PEM text of a file with certificates.
+fn authorities(file: &Path) -> Result<String, String> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| format!("cannot read the authorities in {}: {error}", file.display()))?;
+    match text.contains("-----BEGIN CERTIFICATE-----") {
+        true => Ok(text),
+        false => Err(format!("there is no certificate in {}; it has to be a PEM file", file.display())),
+    }
+}
+
+async fn connect_lapin(
+    uri: AMQPUri,
+    ca: Option<String>,
+    options: &Options,
+    shared: &Arc<Shared>,
+) -> lapin::Result<Connection> {
     let (tap, patience) = (Arc::clone(shared), options.timeout);
     let open = async move |uri: AMQPUri, _| {
         // `lapin` does this on a thread of its own, which would outlive our patience.
-        let opened = timeout(patience, open(&uri, Arc::clone(&tap))).await;
+        let opened = timeout(patience, open(&uri, ca.clone(), Arc::clone(&tap))).await;
         Ok(opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?)
     };
     let runtime = tapped_runtime(Arc::clone(shared));

@@ -131,8 +131,13 @@ pub(super) fn tapped_runtime(shared: Arc<Shared>) -> TappedRuntime {
     Runtime::new(RuntimeParts::new(tokio.clone(), TappedReactor { tokio, shared }))
 }
 
-pub(super) async fn open(uri: &AMQPUri, shared: Arc<Shared>) -> io::Result<AsyncTcpStream<Tap>> {
-    let tls = OwnedTLSConfig::default();
+/// `ca` is a PEM text with authorities to trust besides those of the system.
+pub(super) async fn open(
+    uri: &AMQPUri,
+    ca: Option<String>,
+    shared: Arc<Shared>,
+) -> io::Result<AsyncTcpStream<Tap>> {
+    let tls = OwnedTLSConfig { cert_chain: ca, ..OwnedTLSConfig::default() };
     let stream = uri.connect_with_config_async(tls.as_ref(), &Runtime::new(Tokio::current())).await?;
     Ok(AsyncTcpStream::Plain(Tap::new(stream, shared)))
 }

@@ -9,5 +9,6 @@ mod presence;
 mod protocol;
 mod scripts;
 mod sign_up;
+mod tls;
 mod unfriending;
 mod workers;

@@ -6,6 +6,7 @@ mod frames;
 mod golden;
 mod methods;
 mod properties;
+mod published;
 mod tables;
 mod texts;
 
