@@ -14,7 +14,8 @@ use url::Url;
 /// `amqps://host?cacertfile=/path/ca.pem` trusts the authorities of that PEM file besides those of the system.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BrokerUri {
-    uri: AMQPUri,
+    // Large, and kept in many places.
+    uri: Box<AMQPUri>,
     ca_file: Option<PathBuf>,
 }
 
@@ -86,7 +87,7 @@ impl BrokerUri {
     }
 
     pub(super) fn to_lapin(&self, heartbeat_s: u16) -> AMQPUri {
-        let mut uri = self.uri.clone();
+        let mut uri = (*self.uri).clone();
         uri.query.heartbeat.get_or_insert(heartbeat_s);
         uri
     }
@@ -109,7 +110,7 @@ impl FromStr for BrokerUri {
             // By the letter, a trailing slash names the vhost "". Nobody has one; everybody types it.
             uri.vhost = "/".to_owned();
         }
-        let found = Self { uri, ca_file: None };
+        let found = Self { uri: Box::new(uri), ca_file: None };
         match ca_file(given).map_err(|error| wrong(error.to_string()))? {
             None => Ok(found),
             Some(file) => found.with_ca_file(&file),
