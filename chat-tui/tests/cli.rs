@@ -289,3 +289,50 @@ fn the_config_file_says_what_is_wrong_with_it() {
     let error = text(&wrong.stderr);
     assert!(error.contains("line 2, `screen.theme`") && error.contains("`contrast`"), "{error}");
 }
+
+/// Runs `--plain` with these lines as its input.
+fn plain(world: &World, user: &str, lines: &str) -> Output {
+    let mut command = world.command(user, &["--plain"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn a_script_chats_by_lines() {
+    let world = World::new(1);
+    world.ok("alice", &["sign-up"]);
+    world.ok("bob", &["sign-up"]);
+    let asked = plain(&world, "alice", "/befriend bob it's me\n");
+    assert!(asked.status.success(), "{asked:?}");
+    let accepted = plain(&world, "bob", "/accept alice\n/switch alice\nwelcome\n");
+    assert!(accepted.status.success(), "{accepted:?}");
+
+    let said = plain(&world, "alice", "/switch bob\nhello\\\nworld\n//usr/bin\n");
+    assert!(said.status.success(), "{said:?}");
+    let out = text(&said.stdout);
+    assert!(out.contains("You write to bob now.") && out.contains("bob: welcome"), "{out}");
+    world.ok("bob", &["friends"]);
+    let heard: Vec<Value> = world.json("bob", &["history", "alice"]);
+    let texts: Vec<&str> = heard.iter().filter_map(|message| message["text"].as_str()).collect();
+    assert_eq!(texts, ["welcome", "hello\nworld", "/usr/bin"]);
+
+    let wrong = plain(&world, "alice", "nobody hears this\n/accept zoe\n");
+    assert_eq!(wrong.status.code(), Some(1));
+    let error = text(&wrong.stderr);
+    assert!(error.contains("To whom?") && error.contains("no friend request from zoe"), "{error}");
+    assert_eq!(world.json("bob", &["history", "alice"]).len(), 3);
+}
+
+#[test]
+fn a_question_can_be_answered_by_a_script() {
+    let world = World::new(1);
+    world.friends("alice", "bob");
+    let kept = plain(&world, "alice", "/unfriend bob\nno\n");
+    assert!(text(&kept.stdout).contains("Stop being friends with bob?"), "{kept:?}");
+    assert_eq!(world.json("alice", &["friends"])[0]["status"], "friend");
+    let ended = plain(&world, "alice", "/unfriend bob\nyes\n");
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(world.json("alice", &["friends"])[0]["status"], "former");
+}

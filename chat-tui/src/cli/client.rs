@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Failure;
 use crate::session::api::{Command, Connection, Event, Friend, FriendStatus, Request, Span};
-use crate::session::{Session, SessionConfig};
+use crate::session::{Progress, Session, SessionConfig};
 
 /// How long a command waits for its effect at the broker.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
@@ -66,6 +66,15 @@ impl Client {
             _ => {}
         }
         Ok(Step::Event(event))
+    }
+
+    /// Whether everything that was given is in the local state.
+    pub fn is_done(&self) -> bool {
+        self.session.progress.borrow().commands_done >= self.sent
+    }
+
+    pub fn progress(&self) -> Progress {
+        self.session.progress.borrow().clone()
     }
 
     pub fn is_friend(&self, name: &str) -> bool {

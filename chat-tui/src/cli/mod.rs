@@ -8,6 +8,7 @@ mod door;
 mod output;
 mod past;
 mod people;
+mod plain;
 mod play;
 mod remembered;
 mod talk;
@@ -55,6 +56,10 @@ pub struct Arguments {
     /// Where the config file is. Default: warren/chat.toml in your config folder. `config --print-default` shows every option.
     #[arg(long, global = true, env = "WARREN_CHAT_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Without a screen: a line is a message or a /command, and everything is told in lines. Good for screen readers, and
+    /// for scripts, with standard input and output.
+    #[arg(long)]
+    plain: bool,
     /// Print one JSON object a line.
     #[arg(long, global = true)]
     json: bool,
@@ -280,6 +285,9 @@ fn config(arguments: &Arguments, print_default: bool) -> ExitCode {
 async fn run(arguments: &Arguments, state: Place, settings: Settings) -> Result<(), Failure> {
     let output = Output { json: arguments.json };
     match &arguments.command {
+        None if arguments.plain => {
+            plain::run(Client::start(state.session(None)?)?, state.whoami()?, settings.notify, &output).await
+        }
         None => tui(&state, settings).await,
         Some(Subcommands::Unread) => talk::unread(&state.folder()?, &output),
         Some(Subcommands::SignUp { invite }) => {
@@ -402,7 +410,7 @@ async fn signed_in(
 
 async fn tui(place: &Place, settings: Settings) -> Result<(), Failure> {
     if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
-        return Err("there is no terminal to draw on: give a command, see --help".into());
+        return Err("there is no terminal to draw on: add --plain, or give a command, see --help".into());
     }
     if place.login_is_known() {
         return chat(place.session(None)?, settings).await.map_err(|error| error.to_string());
@@ -481,6 +489,10 @@ impl Place {
             || self.broker.has_password()
             || !self.password_command.is_empty();
         has_password && (self.user.is_some() || self.broker.has_user())
+    }
+
+    fn whoami(&self) -> Result<String, Failure> {
+        account::user(&self.broker, self.user.as_deref())
     }
 
     /// The folder with the local state.

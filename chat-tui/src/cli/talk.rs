@@ -142,13 +142,13 @@ pub async fn listen(client: Client, output: &Output) -> Result<(), Failure> {
 
 /// Lists come whole; only what changed in them is printed.
 #[derive(Default)]
-struct Told {
+pub struct Told {
     friends: Vec<Friend>,
     requests: Vec<Request>,
 }
 
 impl Told {
-    fn tell(&mut self, event: &Event, output: &Output) -> std::io::Result<()> {
+    pub fn tell(&mut self, event: &Event, output: &Output) -> std::io::Result<()> {
         match event {
             Event::Message(message) => output.print(&Line::Message(message)),
             Event::MessageChanged(message) => output.print(&Line::Changed(message)),

@@ -129,6 +129,8 @@ pub enum Argument {
     Known,
     /// Words, named so in the help.
     Words(&'static str),
+    /// The same; without a name there is a choice.
+    Anybody,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,7 +228,8 @@ pub const ACTIONS: &[Spec] = {
             Friends,
             "Go to a friend by name",
             &[(Chat, "ctrl-g"), (AtEnd, "ctrl-k"), (List, "ctrl-k")],
-        ),
+        )
+        .typed(Argument::Anybody),
         spec(
             A::Previous,
             "previous",

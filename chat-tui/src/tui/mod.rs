@@ -3,6 +3,7 @@
 //! ```text
 //!   app (the loop) → terminal
 //!    ├─ update ★ ──→ layer ★ ──→ model ★ → timeline ★, composer ★ → editor ★ → text ★
+//!    ├─ plain ★ (the same model and update, without a screen)
 //!    ├─ welcome (signing in, before there is a session)
 //!    ├─ outside (an editor of the person's own)
 //!    └─ view ★ ────→ theme ★, layout ★, list ★, marks ★
@@ -24,6 +25,7 @@ mod list;
 mod marks;
 mod model;
 mod outside;
+mod plain;
 mod preset;
 mod settings;
 mod terminal;
@@ -39,6 +41,7 @@ mod welcome;
 pub use action::{ACTIONS, Action, named};
 pub use app::{TuiError, TuiOptions, run};
 pub use keymap::{Chord, Keymap};
+pub use plain::{Plain, Said, Turn};
 pub use preset::Preset;
 pub use settings::{Desktop, Notify, Settings};
 pub use theme::{Look, Overrides};

@@ -103,6 +103,8 @@ pub struct Model {
     pub unchosen_until: Option<Timestamp>,
     /// Whose request was just accepted: the conversation is shown as soon as it is there.
     pub expected: Option<String>,
+    /// Nobody is shown who was not asked for.
+    pub choose_nobody: bool,
     pub pane: Pane,
     /// Rows of the text being written, as of the last layout.
     composer_rows: u16,
@@ -155,6 +157,7 @@ impl Model {
             selected: None,
             unchosen_until: None,
             expected: None,
+            choose_nobody: false,
             pane: Pane::List,
             composer_rows: 1,
             layers: Vec::new(),

@@ -106,3 +106,21 @@ fn a_message_is_written_in_an_editor_of_ones_own() {
     at_alice.types("other").types(&key::alt('e')).shows("your text is as it was");
     at_alice.shows_row(&["›", "other"]);
 }
+
+#[test]
+fn without_a_screen_everything_is_a_line() {
+    let world = World::new();
+    let (alice, bob) = world.friends("alice", "bob");
+    let at_bob = Terminal::open(&bob);
+    let mut command = ChatUser::command(&alice, &["--plain"]);
+    command.env("WARREN_PASSWORD", ChatUser::PASSWORD);
+    let background = e2e::terminal::Background::Dark;
+    let mut at_alice = Terminal::start("alice", &command, Terminal::SIZE, background);
+    at_alice.shows("\"state\":\"online\"").types("/switch bob\r").shows("You write to bob now.");
+    at_alice.types("hello from a line\r");
+    at_bob.shows_row(&["alice", "hello from a line"]).types("hello from a screen").types(key::ENTER);
+    at_alice.shows("hello from a screen").types("/quit\r");
+    assert!(at_alice.wait().success());
+    at_alice.assert_clean();
+    at_bob.shows_row(&["◉", "hello from a screen"]);
+}

@@ -118,7 +118,7 @@ pub fn parse(line: &str, context: &Context) -> Result<Intent, String> {
         Argument::Words(_) => {
             return Ok(Intent::Perform { action: spec.action, name: None, note: rest.to_owned() });
         }
-        Argument::NameAndNote if name.is_empty() => {}
+        Argument::NameAndNote | Argument::Anybody if rest.is_empty() => {}
         Argument::NameAndNote => {
             befriend::check_note(note)?;
             return Ok(perform(spec, &befriend::check_name(name, context)?, note));
@@ -151,6 +151,7 @@ fn check_known(kind: Argument, name: &str, context: &Context) -> Result<(), Stri
         Argument::Outgoing => format!("You have not asked {name}."),
         Argument::Blocked => format!("{name} is not blocked."),
         // Whoever troubles people can be blocked without having been in the list.
+        Argument::Anybody => format!("There is nobody called {name} in your list."),
         Argument::Known | Argument::None | Argument::NameAndNote | Argument::Words(_) => return Ok(()),
     })
 }
@@ -159,6 +160,7 @@ fn fits(kind: Argument, person: &Person) -> bool {
     match kind {
         Argument::None | Argument::Words(_) => false,
         Argument::Known => person.status != Some(FriendStatus::Blocked),
+        Argument::Anybody => true,
         Argument::NameAndNote => person.status == Some(FriendStatus::Former),
         Argument::Friend => person.status == Some(FriendStatus::Friend),
         Argument::Incoming => person.is_request(Direction::Incoming),

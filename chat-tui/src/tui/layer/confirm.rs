@@ -56,6 +56,11 @@ impl Confirm {
         }
     }
 
+    /// What happens if the person agrees.
+    pub fn agreed(&self) -> Intent {
+        Intent::Session(self.command.clone())
+    }
+
     pub(super) fn handle(&mut self, input: Input<'_>) -> Reply {
         let Input::Key(chord, action) = input else { return Reply::Consumed };
         if passes_through(action) {

@@ -1,6 +1,6 @@
 mod app;
 mod changing;
-mod fixture;
+pub mod fixture;
 mod random;
 mod reading;
 mod screens;

@@ -160,6 +160,13 @@ pub fn intend(model: &mut Model, intent: Intent, now: Timestamp, effects: &mut V
 fn about(model: &mut Model, action: Action, name: String, now: Timestamp, effects: &mut Vec<Effect>) {
     let is_friend = model.friend(&name).is_some_and(|f| f.status == FriendStatus::Friend);
     match action {
+        Action::Switch => {
+            let entry = model.entries().into_iter().find(|entry| entry.name() == name);
+            if let Some(entry) = entry {
+                select(model, entry, effects);
+                model.pane = Pane::Conversation;
+            }
+        }
         Action::Accept if model.request(&name, Direction::Incoming).is_some() => {
             model.expected = Some(name.clone());
             tell(model, Command::Accept { name }, now, effects);

@@ -3,6 +3,7 @@
 mod act;
 mod complete;
 mod input;
+mod line;
 mod message;
 mod session;
 mod settle;
@@ -28,6 +29,8 @@ pub enum Msg {
     Tick,
     /// The editor outside has ended: with the text, or with why there is none.
     Edited(Result<String, String>),
+    /// A whole line, where there is no screen.
+    Line(String),
     /// The system asks us to end.
     Terminate,
 }
@@ -78,6 +81,7 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
         Msg::Resize(width, height) => model.size = (width, height),
         Msg::Session(event) => session::event(model, event, now, &mut effects),
         Msg::Tick => {}
+        Msg::Line(text) => line::line(model, &text, now, &mut effects),
         Msg::Edited(result) => act::edited(model, result, now, &mut effects),
         Msg::Terminate => act::leave(model, &mut effects),
     }

@@ -60,6 +60,7 @@ fn expire(model: &mut Model, now: Timestamp) {
 fn keep_selection(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
     if let Some(name) = model.expected.clone()
         && model.friend(&name).is_some_and(|f| f.status == FriendStatus::Friend)
+        && !model.choose_nobody
     {
         model.expected = None;
         act::select(model, Entry::Friend(name), effects);
@@ -71,7 +72,7 @@ fn keep_selection(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) 
     let same_name = model.selected.as_ref().map(|old| Entry::Friend(old.name().to_owned()));
     let next = match same_name.filter(|entry| entries.contains(entry)) {
         Some(entry) => Some(entry),
-        None if model.friends_known => {
+        None if model.friends_known && !model.choose_nobody => {
             entries.iter().find(|e| matches!(e, Entry::Friend(_))).or(entries.first()).cloned()
         }
         None => None,
