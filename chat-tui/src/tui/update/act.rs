@@ -116,7 +116,15 @@ pub fn perform(model: &mut Model, action: Action, now: Timestamp, effects: &mut 
         | Action::Export
         | Action::Retention
         | Action::Nickname => words::perform(model, action, "", now, effects),
-        Action::ShowArchived => model.archive_open = !model.archive_open,
+        Action::ShowArchived => {
+            model.archive_open = !model.archive_open;
+            let text = if model.archive_open {
+                "Archived friends are in the list."
+            } else {
+                "Archived friends are hidden."
+            };
+            inform(model, text, now);
+        }
         Action::Mouse => {
             model.mouse = !model.mouse;
             effects.push(Effect::Mouse(model.mouse));
