@@ -58,6 +58,7 @@ pub struct Config {
     pub tls: TlsOptions,
     pub websocket: WebSocketOptions,
     pub store: StoreOptions,
+    pub management: ManagementOptions,
 }
 
 /// Bounds. What happens at each is said in `config/default.toml`.
@@ -96,6 +97,14 @@ pub struct Limits {
     pub disk_free_min_bytes: u64,
 }
 
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ManagementOptions {
+    /// For metrics, health and listings over HTTP; none: off.
+    #[serde(deserialize_with = "listen_addresses")]
+    pub listen: Vec<SocketAddr>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StoreOptions {
@@ -118,6 +127,7 @@ impl Default for Config {
             tls: TlsOptions::default(),
             websocket: WebSocketOptions::default(),
             store: StoreOptions::default(),
+            management: ManagementOptions::default(),
         }
     }
 }

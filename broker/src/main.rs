@@ -77,6 +77,9 @@ async fn run(
     for listener in running.listeners() {
         writeln!(stdout, "listening on {listener}")?;
     }
+    for address in running.management_addresses() {
+        writeln!(stdout, "management on http://{address}")?;
+    }
     stdout.flush()?;
     drop(stdout);
     loop {

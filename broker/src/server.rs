@@ -22,6 +22,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct RunningBroker {
     broker: Arc<Broker>,
     listeners: Vec<Listener>,
+    management_addresses: Vec<SocketAddr>,
     acceptors: JoinSet<JoinSet<()>>,
     /// The alarm, the log exchange and the like.
     helpers: JoinSet<()>,
@@ -40,10 +41,12 @@ impl Broker {
         let broker = opened.map_err(|error| StartError::Thread(std::io::Error::other(error)))??;
         let mut bound = Vec::new();
         for listener in configured {
-            let failed = |source| StartError::Listen { addr: listener.address.to_string(), source };
-            let socket = TcpListener::bind(listener.address).await.map_err(failed)?;
-            let address = socket.local_addr().map_err(failed)?;
+            let (address, socket) = bind(listener.address).await?;
             bound.push((Listener { address, ..listener }, socket));
+        }
+        let mut management = Vec::new();
+        for &address in &broker.config.management.listen {
+            management.push(bind(address).await?);
         }
         let control_socket = control_socket(&broker)?;
         let listeners: Vec<_> = bound.iter().map(|(listener, _)| *listener).collect();
@@ -60,7 +63,11 @@ impl Broker {
         if let Some(socket) = control_socket {
             helpers.spawn(management::serve(broker.clone(), socket));
         }
-        Ok(RunningBroker { broker, listeners, acceptors, helpers })
+        let management_addresses = management.iter().map(|(address, _)| *address).collect();
+        for (_, socket) in management {
+            helpers.spawn(management::serve_http(broker.clone(), socket));
+        }
+        Ok(RunningBroker { broker, listeners, management_addresses, acceptors, helpers })
     }
 }
 
@@ -73,6 +80,11 @@ impl RunningBroker {
     /// Where it listens, with the ports that it got.
     pub fn listeners(&self) -> &[Listener] {
         &self.listeners
+    }
+
+    /// Where metrics and listings are served.
+    pub fn management_addresses(&self) -> &[SocketAddr] {
+        &self.management_addresses
     }
 
     /// Publishes what the layer collects to the exchange `amq.rabbitmq.log`.
@@ -103,6 +115,12 @@ impl RunningBroker {
             .await
             .map_err(|error| StartError::Thread(std::io::Error::other(error)))?
     }
+}
+
+async fn bind(address: SocketAddr) -> Result<(SocketAddr, TcpListener), StartError> {
+    let failed = |source| StartError::Listen { addr: address.to_string(), source };
+    let socket = TcpListener::bind(address).await.map_err(failed)?;
+    Ok((socket.local_addr().map_err(failed)?, socket))
 }
 
 /// Says in the log, also when no further client fails, how many lines were left out of it.

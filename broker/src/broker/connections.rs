@@ -124,6 +124,11 @@ impl Broker {
         self.last_connection_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// Since the start; not all of them logged in.
+    pub fn connections_accepted(&self) -> u64 {
+        self.last_connection_id.load(Ordering::Relaxed)
+    }
+
     pub fn remember_connection(&self, info: ConnectionInfo) {
         self.connections.lock().open.insert(info.id, Arc::new(info));
     }

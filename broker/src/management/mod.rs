@@ -4,7 +4,8 @@
 //! - [`reply`]: how it is answered, line by line.
 //! - [`control_socket`]: the broker's end of the unix socket in the data folder.
 //! - [`execute`]: what each request does; [`list`] the listings.
-//! - [`ctl`]: `broker ctl`, the other end.
+//! - [`ctl`]: `broker ctl` and `broker top`, the other end.
+//! - [`http`]: metrics, health and the listings for browsers and programs, where that is configured.
 //!
 //! Listings take a snapshot of references under a brief lock and then look at one thing at a time, so a listing of
 //! a hundred thousand queues never holds anybody up.
@@ -12,6 +13,7 @@
 mod control_socket;
 pub mod ctl;
 mod execute;
+mod http;
 mod limits;
 mod list;
 mod objects;
@@ -21,3 +23,4 @@ mod show;
 
 pub use control_socket::ControlSocketError;
 pub(crate) use control_socket::{ControlSocket, serve};
+pub(crate) use http::serve as serve_http;

@@ -114,7 +114,7 @@ pub enum UserCommand {
         #[arg(allow_hyphen_values = true)]
         password: Option<String>,
     },
-    /// Give a user another password; open connections stay
+    /// Give a user another password, and close the connections that were opened with the old one
     ChangePassword {
         user: String,
         /// Asked for, or read from standard input, if it is not given

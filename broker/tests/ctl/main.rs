@@ -2,6 +2,7 @@
 
 #[path = "../amqp/harness/mod.rs"]
 mod harness;
+mod http;
 mod limits;
 mod listings;
 mod operator;

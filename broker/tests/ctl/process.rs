@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -21,6 +21,7 @@ store.segment_bytes = 1048576
 pub struct Broker {
     process: Child,
     address: SocketAddr,
+    stdout: BufReader<ChildStdout>,
     folder: TempDir,
 }
 
@@ -44,11 +45,23 @@ impl Broker {
         Broker::launched_by(shell)
     }
 
+    /// One that serves HTTP too, and where.
+    pub fn with_management() -> (Broker, SocketAddr) {
+        let mut command = Command::new(BROKER);
+        command.env("WARREN_MANAGEMENT_LISTEN", "127.0.0.1:0");
+        let mut broker = Broker::launched_by(command);
+        let mut line = String::new();
+        broker.stdout.read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("management on http://");
+        let address = address.unwrap_or_else(|| panic!("{line:?}")).parse().unwrap();
+        (broker, address)
+    }
+
     fn launched_by(command: Command) -> Broker {
         let folder = TempDir::new().unwrap();
         std::fs::write(folder.path().join("broker.toml"), CONFIG).unwrap();
-        let (process, address) = launch(command, folder.path());
-        Broker { process, address, folder }
+        let (process, address, stdout) = launch(command, folder.path());
+        Broker { process, address, stdout, folder }
     }
 
     pub fn kill9(&mut self) {
@@ -59,7 +72,7 @@ impl Broker {
     /// As after a crash.
     pub fn kill9_and_start_again(&mut self) {
         self.kill9();
-        (self.process, self.address) = launch(Command::new(BROKER), self.folder.path());
+        (self.process, self.address, self.stdout) = launch(Command::new(BROKER), self.folder.path());
     }
 
     /// `broker ctl` with these arguments.
@@ -136,15 +149,16 @@ impl Drop for Broker {
     }
 }
 
-fn launch(mut command: Command, folder: &Path) -> (Child, SocketAddr) {
+fn launch(mut command: Command, folder: &Path) -> (Child, SocketAddr, BufReader<ChildStdout>) {
     command.arg("--config").arg(folder.join("broker.toml"));
     command.arg("--data-dir").arg(folder.join("data"));
     command.args(["--listen", "127.0.0.1:0", "--log", "warn"]);
     let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
-    BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let mut stdout = BufReader::new(process.stdout.take().unwrap());
+    stdout.read_line(&mut line).unwrap();
     let address = line.trim().strip_prefix("listening on amqp://").unwrap_or_else(|| panic!("{line:?}"));
-    (process, address.parse().unwrap())
+    (process, address.parse().unwrap(), stdout)
 }
 
 pub fn ctl(data_dir: &Path, arguments: &[&str], input: &str) -> Ran {

@@ -31,13 +31,13 @@ fn a_user_is_added_and_survives_a_crash() {
 }
 
 #[test]
-fn a_changed_password_counts_for_the_next_login() {
+fn a_changed_password_ends_what_was_opened_with_the_old_one() {
     let broker = Broker::start();
     broker.ok(&["add_user", "alice", "secret"]);
     broker.ok(&["set_permissions", "alice", ".*", ".*", ".*"]);
     let mut before = broker.connect_as(&alice());
     broker.ok(&["change_password", "alice", "other"]);
-    before.sync(1);
+    before.expect_connection_error(320, "CONNECTION_FORCED - the password of user 'alice' was changed");
     let mut refused = Client::dial(broker.address());
     assert!(!refused.try_log_in(&alice()), "the old password");
     broker.connect_as(&Login { password: "other", ..alice() });

@@ -42,6 +42,16 @@ const COLUMNS: [Column<Row>; 7] = [
     column("vhost", |row| json!(&*row.vhost)),
 ];
 
+/// As RabbitMQ's management plugin names them.
+pub const API: &[Column<Row>] = &[
+    column("source", |row| json!(&*row.binding.source)),
+    column("vhost", |row| json!(&*row.vhost)),
+    column("destination", COLUMNS[2].value),
+    column("destination_type", COLUMNS[3].value),
+    column("routing_key", |row| json!(&*row.binding.routing_key)),
+    column("arguments", |row| show::table(&row.binding.arguments)),
+];
+
 /// First what the default exchange does by itself, then the rest by destination. The lock is taken anew for each
 /// destination: there may be many bindings.
 pub fn rows(vhost: &Arc<Vhost>) -> impl Iterator<Item = Row> + use<> {

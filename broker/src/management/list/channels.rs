@@ -38,6 +38,26 @@ const COLUMNS: [Column<Row>; 14] = [
     column("global_prefetch_count", |row| json!(row.prefetch_global)),
 ];
 
+/// As RabbitMQ's management plugin has it.
+pub const API: &[Column<Row>] = &[
+    column("name", |row| json!(format!("{} ({})", row.connection.name(), row.number))),
+    column("number", |row| json!(row.number)),
+    column("user", |row| json!(row.connection.user.name())),
+    column("vhost", |row| json!(&*row.connection.vhost)),
+    column("state", COLUMNS[6].value),
+    column("transactional", |row| json!(row.setup.transactional)),
+    column("confirm", |row| json!(row.setup.confirms)),
+    column("consumer_count", |row| json!(row.setup.consumers)),
+    column("messages_unacknowledged", |row| json!(row.unacked)),
+    column("messages_unconfirmed", |row| json!(row.setup.unconfirmed)),
+    column("prefetch_count", |row| json!(row.setup.prefetch)),
+    column("global_prefetch_count", |row| json!(row.prefetch_global)),
+    column("connection_details", |row| {
+        let (name, peer) = (row.connection.name(), row.connection.peer);
+        json!({"name": name, "peer_host": peer.ip().to_canonical().to_string(), "peer_port": peer.port()})
+    }),
+];
+
 pub fn rows(broker: &Broker) -> impl Iterator<Item = Row> + use<> {
     broker.connections().into_iter().flat_map(|connection| {
         let out = connection.outbox.lock();

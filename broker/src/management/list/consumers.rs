@@ -36,6 +36,20 @@ const COLUMNS: [Column<Row>; 10] = [
     column("vhost", |row| json!(&*row.queue.spec.vhost)),
 ];
 
+/// As RabbitMQ's management plugin has it.
+pub const API: &[Column<Row>] = &[
+    column("queue", |row| json!({"name": row.queue.name(), "vhost": &*row.queue.spec.vhost})),
+    column(
+        "channel_details",
+        |row| json!({"connection_id": row.consumer.outbox.connection_id, "number": row.consumer.channel}),
+    ),
+    column("consumer_tag", |row| json!(&*row.consumer.tag)),
+    column("ack_required", |row| json!(!row.consumer.no_ack)),
+    column("prefetch_count", |row| json!(row.consumer.prefetch)),
+    column("active", |row| json!(row.is_active)),
+    column("exclusive", |row| json!(row.consumer.exclusive)),
+];
+
 pub fn rows(vhost: &Vhost) -> impl Iterator<Item = Row> + use<> {
     queues::sorted(vhost).into_iter().flat_map(|queue| {
         let single = queue.single_active_consumer();

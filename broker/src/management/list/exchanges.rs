@@ -36,6 +36,11 @@ fn policy(row: &Row) -> Value {
     policy.map_or(Value::Null, |policy| json!(policy.name))
 }
 
+/// One exchange, if it is there.
+pub fn row(vhost: &Arc<Vhost>, name: &str) -> Option<Row> {
+    Some(Row { spec: vhost.exchange(name).ok()?, vhost: vhost.clone() })
+}
+
 pub fn rows(vhost: &Arc<Vhost>) -> impl Iterator<Item = Row> + use<> {
     let mut specs: Vec<_> = vhost.read().exchanges.values().map(|exchange| exchange.spec.clone()).collect();
     specs.sort_unstable_by(|a, b| a.name.cmp(&b.name));

@@ -1,14 +1,14 @@
 //! The listings: a table of columns for each kind of thing, named as `rabbitmqctl` names them.
 
-mod bindings;
-mod channels;
-mod connections;
-mod consumers;
-mod exchanges;
+pub mod bindings;
+pub mod channels;
+pub mod connections;
+pub mod consumers;
+pub mod exchanges;
 mod limits;
-mod policies;
-mod queues;
-mod users;
+pub mod policies;
+pub mod queues;
+pub mod users;
 
 use std::sync::Arc;
 

@@ -81,6 +81,12 @@ pub fn rows(vhost: &Arc<Vhost>) -> impl Iterator<Item = Row> + use<> {
     sorted(vhost).into_iter().map(move |queue| Row { vhost: of_vhost.clone(), counts: queue.counts(), queue })
 }
 
+/// One queue, if it is there.
+pub fn row(vhost: &Arc<Vhost>, name: &str) -> Option<Row> {
+    let queue = vhost.queue(name).ok()?;
+    Some(Row { vhost: vhost.clone(), counts: queue.counts(), queue })
+}
+
 /// By name. The lock is held for a copy of the references.
 pub fn sorted(vhost: &Vhost) -> Vec<Arc<Queue>> {
     let mut queues: Vec<Arc<Queue>> = vhost.read().queues.values().cloned().collect();

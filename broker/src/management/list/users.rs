@@ -21,6 +21,10 @@ const USER_COLUMNS: [Column<Arc<User>>; 4] = [
     column("channels", |user| json!(user.channels().taken())),
 ];
 
+/// As RabbitMQ's management plugin names them.
+pub const API_USERS: &[Column<Arc<User>>] =
+    &[column("name", |user| json!(user.name())), column("tags", |user| json!(user.tags()))];
+
 pub fn users(broker: &Broker) -> impl Iterator<Item = Arc<User>> + use<> {
     broker.authority.list_users().into_iter()
 }

@@ -1,0 +1,146 @@
+//! Metrics, health and listings over HTTP/1.1, where `management.listen` says; off unless it is set.
+//!
+//! - `GET /metrics`: totals, for Prometheus; `GET /metrics/per-object`: each queue too.
+//! - `GET /health`: 200 or 503, and why.
+//! - `GET /api/...`: listings in the shape of RabbitMQ's management plugin, for users with the tag administrator or
+//!   monitoring (basic authentication).
+//!
+//! Nothing is changed over HTTP. Bounds: so many connections, so long for a request to come, so long for the whole
+//! connection, and an answer is made as fast as it is read.
+
+mod api;
+mod body;
+mod metrics;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use crate::broker::Broker;
+use crate::health::Ailment;
+use body::Body;
+
+/// Connections at once; further ones wait to be accepted.
+const CONNECTIONS_MAX: usize = 64;
+
+/// For the head of a request to come.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// For a connection with all its requests: whoever reads too slowly comes again.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Of a request's head.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// Serves one listener until the task is dropped.
+pub(crate) async fn serve(broker: Arc<Broker>, listener: TcpListener) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        // Never closed.
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let broker = broker.clone();
+                tokio::spawn(async move {
+                    serve_one(broker, stream, peer).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::error!("cannot accept a management connection: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn serve_one(broker: Arc<Broker>, stream: tokio::net::TcpStream, peer: SocketAddr) {
+    let service = service_fn(move |request| {
+        let broker = broker.clone();
+        async move { Ok::<_, Infallible>(answer(&broker, peer, &request).await) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    match tokio::time::timeout(CONNECTION_TIMEOUT, connection).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%peer, "a management connection ended: {error}"),
+        Err(_) => tracing::debug!(%peer, "a management connection took too long"),
+    }
+}
+
+async fn answer<B>(broker: &Arc<Broker>, peer: SocketAddr, request: &Request<B>) -> Response<Body> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut refused =
+            refusal(StatusCode::METHOD_NOT_ALLOWED, "only GET is possible here; changes: broker ctl");
+        refused.headers_mut().insert(ALLOW, hyper::header::HeaderValue::from_static("GET, HEAD"));
+        return refused;
+    }
+    let path = request.uri().path();
+    match path {
+        "/metrics" => text(metrics::totals(broker.clone()).await),
+        "/metrics/per-object" => metrics::per_object(broker),
+        "/health" => health(broker),
+        _ if path.starts_with("/api/") => match api::authorized(broker, peer, request).await {
+            Ok(user) => api::answer(broker, &user, request),
+            Err(reason) => unauthorized(reason),
+        },
+        _ => not_found(),
+    }
+}
+
+/// The shape of RabbitMQ's health checks.
+fn health(broker: &Broker) -> Response<Body> {
+    let (passing, lasting): (Vec<_>, Vec<_>) = broker.health().into_iter().partition(Ailment::ends_by_itself);
+    let texts = |ailments: Vec<Ailment>| ailments.iter().map(Ailment::to_string).collect::<Vec<_>>();
+    let (warnings, reasons) = (texts(passing), texts(lasting));
+    match reasons.is_empty() {
+        true => json_answer(StatusCode::OK, &json!({"status": "ok", "warnings": warnings})),
+        false => {
+            let body = json!({"status": "failed", "reason": reasons.join("; "), "warnings": warnings});
+            json_answer(StatusCode::SERVICE_UNAVAILABLE, &body)
+        }
+    }
+}
+
+fn json_answer(status: StatusCode, value: &serde_json::Value) -> Response<Body> {
+    response(status, "application/json", Body::whole(value.to_string()))
+}
+
+fn text(text: String) -> Response<Body> {
+    response(StatusCode::OK, metrics::CONTENT_TYPE_TEXT, Body::whole(text))
+}
+
+fn response(status: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(content_type));
+    response
+}
+
+fn refusal(status: StatusCode, reason: &str) -> Response<Body> {
+    json_answer(status, &json!({"error": status.canonical_reason().unwrap_or_default(), "reason": reason}))
+}
+
+fn not_found() -> Response<Body> {
+    refusal(StatusCode::NOT_FOUND, "there is nothing of that name here")
+}
+
+fn unauthorized(reason: &str) -> Response<Body> {
+    let body = json!({"error": "not_authorized", "reason": reason});
+    let mut response = json_answer(StatusCode::UNAUTHORIZED, &body);
+    let realm = hyper::header::HeaderValue::from_static("Basic realm=\"Warren\"");
+    response.headers_mut().insert(WWW_AUTHENTICATE, realm);
+    response
+}
