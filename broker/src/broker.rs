@@ -306,6 +306,16 @@ impl Host for Broker {
         self.vhost(vhost)?.route_dead_letter(exchange, routing_keys, properties)
     }
 
+    fn route_delayed(
+        &self,
+        vhost: &str,
+        exchange: &str,
+        routing_keys: &[&str],
+        properties: &[u8],
+    ) -> Option<Vec<Arc<Queue>>> {
+        self.vhost(vhost)?.route_delayed(exchange, routing_keys, properties)
+    }
+
     fn delete_expired(&self, queue: &Arc<Queue>) {
         if let Some(vhost) = self.vhost(&queue.spec.vhost) {
             vhost.drop_expired_queue(queue);

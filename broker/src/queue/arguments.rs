@@ -47,6 +47,8 @@ pub struct QueueArguments {
     /// Priorities above 0; 0 where messages have none.
     pub priority_max: u8,
     pub single_active_consumer: bool,
+    /// Messages wait here as long as their `x-delay` says: a queue of the broker's own.
+    pub delays: bool,
     /// Arguments that are accepted and have no effect; the log names them.
     pub without_effect: Vec<Box<str>>,
 }

@@ -14,6 +14,7 @@ use crate::outbox::Wakes;
 
 use super::backlog::Entry;
 use super::death::{Death, Reason};
+use super::delayed;
 use super::limits::Limits;
 use super::{Queue, QueueState};
 
@@ -103,6 +104,10 @@ impl Burial {
         let at_s = clock::now_ms() / 1000;
         for (entry, reason) in &self.dead {
             let Some(message) = &entry.message else { continue };
+            if self.queue.spec.parsed.delays {
+                self.release_one(&*host, message, exchange, wakes);
+                continue;
+            }
             let death = Death {
                 queue: self.queue.name(),
                 reason: *reason,
@@ -117,6 +122,19 @@ impl Burial {
         let mut given_up = stored.map(|(entry, _)| (entry.seq, None)).peekable();
         if given_up.peek().is_some() {
             self.queue.store().ack_many(self.queue.spec.id, given_up);
+        }
+    }
+
+    /// A message has waited at its exchange as long as it had to.
+    fn release_one(&self, host: &dyn super::Host, message: &Message, exchange: &str, wakes: &mut Wakes) {
+        let released = delayed::release(message);
+        let mut keys = vec![released.message.routing_key()];
+        keys.extend(released.more_keys.iter().map(|key| &**key));
+        let properties = released.message.properties();
+        let queues = host.route_delayed(&self.queue.spec.vhost, exchange, &keys, properties);
+        let copy = Arc::new(released.message);
+        for queue in queues.unwrap_or_default() {
+            queue.publish(&copy, released.expiration_ms, wakes);
         }
     }
 

@@ -153,7 +153,7 @@ fn text<'t>(table: &'t FieldTable, name: &str) -> Option<&'t str> {
 }
 
 /// The routing keys in a CC header.
-fn carbon_copies(headers: &FieldTable) -> Vec<Box<str>> {
+pub(super) fn carbon_copies(headers: &FieldTable) -> Vec<Box<str>> {
     let Some(keys) = headers.get("CC").and_then(FieldValue::as_array) else { return Vec::new() };
     keys.iter().filter_map(FieldValue::as_str).map(Box::from).collect()
 }

@@ -11,6 +11,7 @@ use crate::outbox::Wakes;
 use crate::store::EntryMeta;
 
 use super::death::Reason;
+use super::delayed::delay_of_properties;
 use super::{Entry, Limits, Overflow, Publish, Queue, QueueState};
 
 /// Messages that leave under one hold of the lock.
@@ -35,7 +36,10 @@ impl Queue {
             return self.refuse(state, message, wakes);
         }
         let stored = self.is_stored() && message.persistent;
-        let expires_at_ms = expires_at_ms(&state.limits, expiration_ms);
+        let expires_at_ms = match self.spec.parsed.delays {
+            false => expires_at_ms(&state.limits, expiration_ms),
+            true => waits_until_ms(message),
+        };
         let priority = priority(&state, message);
         let seq = state.backlog.push(message.clone(), expires_at_ms, stored, priority);
         let round = stored
@@ -131,6 +135,11 @@ fn expires_at_ms(limits: &Limits, expiration_ms: Option<u64>) -> u64 {
         (None, None) => return 0,
     };
     clock::now_ms().saturating_add(ttl).max(1)
+}
+
+/// When a message has waited as long as its `x-delay` says.
+fn waits_until_ms(message: &Message) -> u64 {
+    clock::now_ms().saturating_add(delay_of_properties(message.properties()).unwrap_or(0)).max(1)
 }
 
 /// The message's priority, where it makes a difference.

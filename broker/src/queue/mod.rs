@@ -20,6 +20,7 @@ mod burial;
 mod by_priority;
 mod consumer;
 mod death;
+mod delayed;
 mod deliver;
 mod ending;
 mod enter;
@@ -36,6 +37,7 @@ pub use backlog::Entry;
 pub use burial::Burial;
 pub use by_priority::ByPriority;
 pub use consumer::{Consumer, ConsumerOptions, Consumers, has_room};
+pub use delayed::delay_ms;
 pub use limits::{Limits, Overflow};
 
 use extras::Extras;
@@ -48,6 +50,8 @@ pub enum Owner {
     Connection(u64),
     /// `x-exclusive-scope: "user"`: this user, across connections and restarts.
     User(Arc<str>),
+    /// Nobody's: the broker uses it for its own ends.
+    Broker,
 }
 
 /// What every queue reaches for.
@@ -63,6 +67,15 @@ pub trait Host: Send + Sync {
     /// The queues that a dead message goes to, each once; the exchange may be an internal one. `None` when there is
     /// no such exchange.
     fn route_dead_letter(
+        &self,
+        vhost: &str,
+        exchange: &str,
+        routing_keys: &[&str],
+        properties: &[u8],
+    ) -> Option<Vec<Arc<Queue>>>;
+
+    /// Where a message goes that has waited at a delayed-message exchange; as for a dead letter.
+    fn route_delayed(
         &self,
         vhost: &str,
         exchange: &str,
@@ -217,6 +230,9 @@ impl Queue {
 
     /// Puts the queue under a policy, or under none with the default. Takes effect at once: what is too much leaves.
     pub fn set_policy(self: &Arc<Self>, policy: &Limits) {
+        if self.spec.parsed.delays {
+            return;
+        }
         let limits = self.spec.parsed.limits.under(policy).shared();
         let mut state = self.state.lock();
         if state.limits == limits {

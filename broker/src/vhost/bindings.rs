@@ -56,7 +56,7 @@ impl Vhost {
         let Some(cascade) = topology.unbind(&binding) else { return Ok(Done::at_once(())) };
         self.changed();
         let mut changes: Vec<Change> = row.map(Change::DeleteBinding).into_iter().collect();
-        changes.extend(self.cascade_changes(&cascade));
+        changes.extend(self.cascade_changes(&mut topology, &cascade));
         let ticket = self.submit(changes);
         Ok(Done { value: (), ticket })
     }

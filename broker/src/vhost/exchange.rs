@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::routing::{Kind, Router};
+use super::delay::DELAYED;
+use super::routing::{HashOn, Identify, Kind, Router, hash};
 use crate::amqp::FieldTable;
 use crate::definitions::Ticket;
 use crate::queue::Queue;
@@ -14,6 +15,8 @@ use crate::queue::Queue;
 pub struct ExchangeSpec {
     pub name: Arc<str>,
     pub kind: Kind,
+    /// Messages with `x-delay` wait before they are routed.
+    pub delayed: bool,
     pub durable: bool,
     pub auto_delete: bool,
     pub internal: bool,
@@ -26,6 +29,11 @@ impl ExchangeSpec {
     /// The argument for where messages go that this exchange routes nowhere.
     pub fn alternate(&self) -> Option<&str> {
         self.arguments.get("alternate-exchange").and_then(|value| value.as_str())
+    }
+
+    /// The type that it was declared with.
+    pub fn type_name(&self) -> &'static str {
+        if self.delayed && self.arguments.contains("x-delayed-type") { DELAYED } else { self.kind.name() }
     }
 
     /// Made by the broker itself; cannot be deleted.
@@ -60,6 +68,15 @@ impl PartialEq for Destination {
 
 impl Eq for Destination {}
 
+impl Identify for Destination {
+    fn identity(&self) -> u64 {
+        match self {
+            Destination::Queue(queue) => hash(format!("queue {}", queue.name()).as_bytes()),
+            Destination::Exchange(name) => hash(format!("exchange {name}").as_bytes()),
+        }
+    }
+}
+
 /// One binding, complete.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Binding {
@@ -90,6 +107,8 @@ impl Bound {
 pub struct Exchange {
     pub spec: ExchangeSpec,
     pub router: Router<Destination>,
+    /// What a consistent-hash exchange hashes.
+    pub hash_on: HashOn,
     /// By destination and routing key, the arguments of each binding between them.
     bindings: HashMap<(DestinationName, Box<str>), Vec<FieldTable>>,
     /// Something was bound once; auto-delete waits for the first.
@@ -101,7 +120,16 @@ pub struct Exchange {
 impl Exchange {
     pub fn new(spec: ExchangeSpec) -> Exchange {
         let router = Router::new(spec.kind);
-        Exchange { spec, router, bindings: HashMap::new(), had_binding: false, policy_alternate: None }
+        // Checked when it was declared.
+        let hash_on = HashOn::parse(&spec.arguments).unwrap_or_default();
+        Exchange {
+            spec,
+            router,
+            hash_on,
+            bindings: HashMap::new(),
+            had_binding: false,
+            policy_alternate: None,
+        }
     }
 
     /// Where messages go that this exchange routes nowhere: its argument counts before a policy, as in RabbitMQ.

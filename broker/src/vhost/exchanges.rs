@@ -5,8 +5,9 @@ use crate::definitions::{Change, ExchangeRow};
 use crate::error::AmqpError;
 use crate::queue::arguments;
 
+use super::delay;
 use super::exchange::ExchangeSpec;
-use super::routing::Kind;
+use super::routing::{HashOn, Kind};
 use super::topology::Topology;
 use super::{Done, Vhost, encoded};
 
@@ -19,6 +20,16 @@ pub struct DeclareExchange<'a> {
     pub internal: bool,
     pub arguments: &'a FieldTable,
 }
+
+/// Arguments that have an effect. (`x-algorithm` has none: every algorithm sends a key to one place, and ours is one.)
+const ARGUMENTS: &[&str] = &[
+    "alternate-exchange",
+    "x-delayed-type",
+    "x-delayed-exchange",
+    "x-hash-on",
+    "hash-header",
+    "hash-property",
+];
 
 /// Name, type and whether clients may publish to it.
 const PREDECLARED: &[(&str, Kind, bool)] = &[
@@ -37,6 +48,7 @@ pub(super) fn add_predeclared(topology: &mut Topology) {
         topology.add_exchange(ExchangeSpec {
             name: name.into(),
             kind,
+            delayed: false,
             durable: true,
             auto_delete: false,
             internal,
@@ -57,13 +69,16 @@ pub fn check_not_default(name: &str) -> Result<(), AmqpError> {
 impl Vhost {
     pub fn declare_exchange(&self, declare: &DeclareExchange<'_>) -> Result<Done<()>, AmqpError> {
         check_not_default(declare.name)?;
-        let Some(kind) = Kind::parse(declare.kind) else {
+        let Some((kind, delayed)) = delay::parse_type(declare.kind, declare.arguments)? else {
             return Err(AmqpError::connection(
                 ReplyCode::CommandInvalid,
                 format!("unknown exchange type '{}'", declare.kind),
             ));
         };
         self.check_alternate(declare)?;
+        if kind == Kind::ConsistentHash {
+            HashOn::parse(declare.arguments)?;
+        }
         let mut topology = self.topology.write();
         if let Some(existing) = topology.exchanges.get(declare.name) {
             self.check_equivalent(&existing.spec, declare)?;
@@ -76,28 +91,46 @@ impl Vhost {
             )));
         }
         self.check_count("exchange", declare.name, topology.exchanges.len(), self.limits.exchanges_max)?;
+        self.warn_of_unknown_arguments(declare);
         let ticket = declare.durable.then(|| {
             self.definitions.submit(Change::PutExchange(ExchangeRow {
                 vhost: self.name.to_string(),
                 name: declare.name.to_owned(),
-                kind: kind.name().to_owned(),
+                kind: declare.kind.to_owned(),
                 auto_delete: declare.auto_delete,
                 internal: declare.internal,
                 arguments: encoded(declare.arguments),
             }))
         });
-        let exchange = topology.add_exchange(ExchangeSpec {
+        let spec = ExchangeSpec {
             name: declare.name.into(),
             kind,
+            delayed,
             durable: declare.durable,
             auto_delete: declare.auto_delete,
             internal: declare.internal,
             arguments: declare.arguments.clone(),
             ticket,
-        });
-        self.apply_to_new_exchange(exchange);
+        };
+        if delayed {
+            self.add_delay_queue(&mut topology, &spec);
+        }
+        self.apply_to_new_exchange(topology.add_exchange(spec));
         self.changed();
         Ok(Done { value: (), ticket })
+    }
+
+    fn warn_of_unknown_arguments(&self, declare: &DeclareExchange<'_>) {
+        let unknown = declare.arguments.iter().map(|(name, _)| name).filter(|name| !ARGUMENTS.contains(name));
+        let unknown: Vec<&str> = unknown.collect();
+        if !unknown.is_empty() {
+            tracing::warn!(
+                exchange = declare.name,
+                vhost = &*self.name,
+                "declared with arguments that have no effect here: {}",
+                unknown.join(", ")
+            );
+        }
     }
 
     fn check_alternate(&self, declare: &DeclareExchange<'_>) -> Result<(), AmqpError> {
@@ -118,7 +151,7 @@ impl Vhost {
         received: &DeclareExchange<'_>,
     ) -> Result<(), AmqpError> {
         let pairs = [
-            ("type", received.kind.to_owned(), current.kind.name().to_owned()),
+            ("type", received.kind.to_owned(), current.type_name().to_owned()),
             ("durable", received.durable.to_string(), current.durable.to_string()),
             ("auto_delete", received.auto_delete.to_string(), current.auto_delete.to_string()),
             ("internal", received.internal.to_string(), current.internal.to_string()),
@@ -135,14 +168,17 @@ impl Vhost {
                 ));
             }
         }
-        arguments::check_argument(
-            "exchange",
-            received.name,
-            &self.name,
-            "alternate-exchange",
-            received.arguments.get("alternate-exchange"),
-            current.arguments.get("alternate-exchange"),
-        )
+        for argument in ["alternate-exchange", "x-delayed-type"] {
+            arguments::check_argument(
+                "exchange",
+                received.name,
+                &self.name,
+                argument,
+                received.arguments.get(argument),
+                current.arguments.get(argument),
+            )?;
+        }
+        Ok(())
     }
 
     /// Deletes an exchange. Deleting what does not exist succeeds.
@@ -164,7 +200,7 @@ impl Vhost {
         }
         let cascade = topology.remove_exchange(name);
         self.changed();
-        let ticket = self.submit(self.cascade_changes(&cascade));
+        let ticket = self.submit(self.cascade_changes(&mut topology, &cascade));
         Ok(Done { value: (), ticket })
     }
 }

@@ -16,6 +16,7 @@ use crate::error::AmqpError;
 use crate::queue::{Owner, Queue, QueueEnvironment};
 
 mod bindings;
+pub mod delay;
 mod exchange;
 mod exchanges;
 mod policies;
@@ -182,6 +183,25 @@ impl Vhost {
         found.then_some(queues)
     }
 
+    /// Where a message goes that has waited at a delayed-message exchange.
+    pub fn route_delayed(
+        &self,
+        exchange: &str,
+        routing_keys: &[&str],
+        properties: &[u8],
+    ) -> Option<Vec<Arc<Queue>>> {
+        let headers = LazyHeaders::new(properties);
+        let mut queues = Vec::new();
+        let topology = self.topology.read();
+        let found =
+            routing_keys.iter().all(|key| topology.route_delayed(exchange, key, &headers, &mut queues));
+        drop(topology);
+        if routing_keys.len() > 1 {
+            each_once(&mut queues);
+        }
+        found.then_some(queues)
+    }
+
     pub fn exchange(&self, name: &str) -> Result<ExchangeSpec, AmqpError> {
         self.topology.read().exchanges.get(name).map(|x| x.spec.clone()).ok_or_else(|| self.no_exchange(name))
     }
@@ -203,6 +223,13 @@ impl Vhost {
             Owner::Anyone => true,
             Owner::Connection(id) => *id == asker.connection_id,
             Owner::User(user) => **user == *asker.user,
+            Owner::Broker => {
+                return Err(AmqpError::access_refused(format!(
+                    "queue '{}' in vhost '{}' belongs to the broker and goes with its exchange",
+                    queue.name(),
+                    self.name
+                )));
+            }
         };
         if allowed { Ok(()) } else { Err(self.locked(queue.name())) }
     }
@@ -217,13 +244,16 @@ impl Vhost {
     }
 
     /// Whether a definition has to be written for something durable, and its changes.
-    fn cascade_changes(&self, cascade: &topology::Cascade) -> Vec<Change> {
-        cascade
-            .exchanges
-            .iter()
-            .filter(|spec| spec.durable)
-            .map(|spec| Change::DeleteExchange { vhost: self.name.to_string(), name: spec.name.to_string() })
-            .collect()
+    fn cascade_changes(&self, topology: &mut Topology, cascade: &topology::Cascade) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for spec in &cascade.exchanges {
+            changes.extend(self.drop_delay_queue(topology, spec));
+            if spec.durable {
+                let (vhost, name) = (self.name.to_string(), spec.name.to_string());
+                changes.push(Change::DeleteExchange { vhost, name });
+            }
+        }
+        changes
     }
 }
 

@@ -288,7 +288,7 @@ impl Vhost {
         let deleted = queue.delete(allowed)?;
         let cascade = topology.remove_queue(queue);
         self.changed();
-        let mut changes = self.cascade_changes(&cascade);
+        let mut changes = self.cascade_changes(&mut topology, &cascade);
         if queue.is_stored() {
             changes.push(Change::DeleteQueue { id: queue.spec.id.0 });
         }

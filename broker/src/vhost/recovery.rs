@@ -8,8 +8,8 @@ use crate::queue::{Owner, Queue, QueueSpec, arguments};
 use crate::store::QueueId;
 
 use super::Vhost;
+use super::delay;
 use super::exchange::{Binding, DestinationName, ExchangeSpec};
-use super::routing::Kind;
 
 /// A definition that makes no sense; the data folder was written by something else.
 #[derive(Debug, thiserror::Error)]
@@ -27,14 +27,14 @@ pub(super) fn arguments_of(what: &str, encoded: &[u8]) -> Result<FieldTable, Bad
 impl Vhost {
     pub fn recover_exchange(&self, row: &ExchangeRow) -> Result<(), BadDefinition> {
         let what = format!("exchange '{}' in vhost '{}'", row.name, row.vhost);
-        let kind = Kind::parse(&row.kind).ok_or_else(|| BadDefinition {
-            what: what.clone(),
-            why: format!("unknown type '{}'", row.kind),
-        })?;
         let arguments = arguments_of(&what, &row.arguments)?;
+        let (kind, delayed) = delay::parse_type(&row.kind, &arguments).ok().flatten().ok_or_else(|| {
+            BadDefinition { what: what.clone(), why: format!("unknown type '{}'", row.kind) }
+        })?;
         self.topology.write().add_exchange(ExchangeSpec {
             name: row.name.as_str().into(),
             kind,
+            delayed,
             durable: true,
             auto_delete: row.auto_delete,
             internal: row.internal,
@@ -47,15 +47,24 @@ impl Vhost {
     pub fn recover_queue(&self, row: &QueueRow) -> Result<Arc<Queue>, BadDefinition> {
         let what = format!("queue '{}' in vhost '{}'", row.name, row.vhost);
         let arguments = arguments_of(&what, &row.arguments)?;
-        let parsed = arguments::parse(&row.name, &row.vhost, &arguments)
-            .map_err(|error| BadDefinition { what, why: error.text })?;
+        let is_delay = delay::is_queue_name(&row.name);
+        let parsed = match is_delay {
+            true => delay::delay_arguments(&row.name, &row.vhost, &arguments),
+            false => arguments::parse(&row.name, &row.vhost, &arguments)
+                .map_err(|error| BadDefinition { what, why: error.text })?,
+        };
+        let owner = match &row.owner {
+            Some(user) => Owner::User(user.as_str().into()),
+            None if is_delay => Owner::Broker,
+            None => Owner::Anyone,
+        };
         let spec = QueueSpec {
             id: QueueId(row.id),
             name: row.name.as_str().into(),
             vhost: self.name.clone(),
             durable: true,
             auto_delete: row.auto_delete,
-            owner: row.owner.as_deref().map_or(Owner::Anyone, |user| Owner::User(user.into())),
+            owner,
             arguments,
             parsed,
             ticket: None,

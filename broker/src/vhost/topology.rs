@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::delay;
 use super::exchange::{Binding, Bound, Destination, DestinationName, Exchange, ExchangeSpec};
-use super::routing::{HeadersError, Kind};
+use super::routing::{HashOn, InvalidBinding, Kind};
 use crate::amqp::{FieldTable, Properties};
-use crate::queue::Queue;
+use crate::queue::{Owner, Queue, delay_ms};
 
 #[derive(Default)]
 pub struct Topology {
@@ -42,6 +43,25 @@ impl<'a> LazyHeaders<'a> {
     }
 }
 
+impl LazyHeaders<'_> {
+    /// What a consistent-hash exchange hashes; nothing where the message does not have it.
+    fn hashed(&self, on: &HashOn) -> String {
+        let properties = || Properties::parse(self.properties).ok();
+        let of = |text: Option<std::borrow::Cow<'_, str>>| text.map(std::borrow::Cow::into_owned);
+        let hashed = match on {
+            HashOn::RoutingKey => None,
+            HashOn::Header(name) => self.get().get(name).and_then(|value| {
+                value.as_str().map(str::to_owned).or_else(|| value.as_i64().map(|number| number.to_string()))
+            }),
+            HashOn::MessageId => properties().and_then(|p| of(p.message_id())),
+            HashOn::CorrelationId => properties().and_then(|p| of(p.correlation_id())),
+            HashOn::AppId => properties().and_then(|p| of(p.app_id())),
+            HashOn::Timestamp => properties().and_then(|p| p.timestamp()).map(|at| at.to_string()),
+        };
+        hashed.unwrap_or_default()
+    }
+}
+
 /// What routing found, besides the queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Routed {
@@ -69,7 +89,7 @@ impl Topology {
     }
 
     pub fn add_queue(&mut self, queue: Arc<Queue>) {
-        if let crate::queue::Owner::User(user) = &queue.spec.owner {
+        if let Owner::User(user) = &queue.spec.owner {
             *self.owned.entry(user.clone()).or_default() += 1;
         }
         self.queues.insert(queue.spec.name.clone(), queue);
@@ -85,12 +105,10 @@ impl Topology {
     }
 
     /// Adds a binding whose ends exist. False when the same one exists already.
-    pub fn bind(&mut self, binding: Binding) -> Result<bool, HeadersError> {
+    pub fn bind(&mut self, binding: Binding) -> Result<bool, InvalidBinding> {
         let Some(destination) = self.destination(&binding.destination) else { return Ok(false) };
         let Some(exchange) = self.exchanges.get_mut(&binding.source) else { return Ok(false) };
-        if exchange.spec.kind == Kind::Headers {
-            super::routing::HeaderMatch::parse(&binding.arguments)?;
-        }
+        exchange.router.check(&binding.routing_key, &binding.arguments)?;
         let bound = exchange.add(&binding);
         if bound == Bound::Same {
             return Ok(false);
@@ -150,7 +168,7 @@ impl Topology {
         );
         self.remove_exchanges(unused, &mut cascade);
         self.queues.remove(name);
-        if let crate::queue::Owner::User(user) = &queue.spec.owner
+        if let Owner::User(user) = &queue.spec.owner
             && let Some(count) = self.owned.get_mut(user)
         {
             *count -= 1;
@@ -234,7 +252,7 @@ impl Topology {
         queues: &mut Vec<Arc<Queue>>,
     ) -> Result<Routed, RouteError> {
         if exchange.is_empty() {
-            queues.extend(self.queues.get(routing_key).cloned());
+            queues.extend(self.addressable(routing_key));
             return Ok(Routed { cacheable: true });
         }
         let first = self.exchanges.get(exchange).ok_or(RouteError::NoExchange)?;
@@ -242,6 +260,24 @@ impl Topology {
             return Err(RouteError::Internal);
         }
         Ok(self.walk(&first.spec.name, routing_key, headers, queues))
+    }
+
+    /// The queue that a routing key on the default exchange is the name of.
+    fn addressable(&self, name: &str) -> Option<Arc<Queue>> {
+        self.queues.get(name).filter(|queue| queue.spec.owner != Owner::Broker).cloned()
+    }
+
+    /// Like `route`, for a message that has waited at the exchange as it had to.
+    pub fn route_delayed(
+        &self,
+        exchange: &str,
+        routing_key: &str,
+        headers: &LazyHeaders<'_>,
+        queues: &mut Vec<Arc<Queue>>,
+    ) -> bool {
+        let Some(first) = self.exchanges.get(exchange) else { return false };
+        self.walk_from(&first.spec.name, Some(&first.spec.name), routing_key, headers, queues);
+        true
     }
 
     /// Like `route`, for messages of the broker itself, which may go to internal exchanges. False when there is no
@@ -265,13 +301,25 @@ impl Topology {
         headers: &LazyHeaders<'_>,
         queues: &mut Vec<Arc<Queue>>,
     ) -> Routed {
-        let mut walk = Walk { visited: vec![first], cacheable: true, may_repeat: false };
+        self.walk_from(first, None, routing_key, headers, queues)
+    }
+
+    /// `waited_at` is the exchange at which the message has waited already.
+    fn walk_from<'t>(
+        &'t self,
+        first: &'t str,
+        waited_at: Option<&'t str>,
+        routing_key: &str,
+        headers: &LazyHeaders<'_>,
+        queues: &mut Vec<Arc<Queue>>,
+    ) -> Routed {
+        let mut walk = Walk { visited: vec![first], waited_at, cacheable: true, may_repeat: false };
         let mut at = 0;
         while at < walk.visited.len() {
             let name = walk.visited[at];
             at += 1;
             if name.is_empty() {
-                queues.extend(self.queues.get(routing_key).cloned());
+                queues.extend(self.addressable(routing_key));
             } else if let Some((_, exchange)) = self.exchanges.get_key_value(name) {
                 self.visit(exchange, routing_key, headers, queues, &mut walk);
             }
@@ -292,18 +340,31 @@ impl Topology {
         queues: &mut Vec<Arc<Queue>>,
         walk: &mut Walk<'t>,
     ) {
+        if exchange.spec.delayed && walk.waited_at != Some(&*exchange.spec.name) {
+            walk.cacheable = false;
+            if delay_ms(headers.get()).is_some() {
+                queues.extend(self.queues.get(&*delay::queue_name(&exchange.spec.name)).cloned());
+                return;
+            }
+        }
         let no_headers = FieldTable::default();
-        let headers = match exchange.spec.kind {
+        let hashed;
+        let (key, headers) = match exchange.spec.kind {
             Kind::Headers => {
                 walk.cacheable = false;
-                headers.get()
+                (routing_key, headers.get())
             }
-            _ => &no_headers,
+            Kind::ConsistentHash if exchange.hash_on != HashOn::RoutingKey => {
+                walk.cacheable = false;
+                hashed = headers.hashed(&exchange.hash_on);
+                (&*hashed, &no_headers)
+            }
+            _ => (routing_key, &no_headers),
         };
         walk.may_repeat |= matches!(exchange.spec.kind, Kind::Topic | Kind::Headers);
         let mut matched = false;
         let mut further: Vec<Arc<str>> = Vec::new();
-        exchange.router.route(routing_key, headers, |destination| {
+        exchange.router.route(key, headers, |destination| {
             matched = true;
             match destination {
                 Destination::Queue(queue) => queues.push(queue.clone()),
@@ -333,6 +394,7 @@ pub fn each_once(queues: &mut Vec<Arc<Queue>>) {
 
 struct Walk<'t> {
     visited: Vec<&'t str>,
+    waited_at: Option<&'t str>,
     cacheable: bool,
     may_repeat: bool,
 }

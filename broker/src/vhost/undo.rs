@@ -42,7 +42,7 @@ impl Vhost {
         if topology.exchanges.get(row.name.as_str()).is_some_and(|x| x.spec.ticket == Some(ticket)) {
             let cascade = topology.remove_exchange(&row.name);
             self.changed();
-            self.submit(self.cascade_changes(&cascade));
+            self.submit(self.cascade_changes(&mut topology, &cascade));
         }
     }
 
@@ -61,7 +61,7 @@ impl Vhost {
         let mut topology = self.topology.write();
         if let Some(cascade) = topology.unbind(&binding) {
             self.changed();
-            self.submit(self.cascade_changes(&cascade));
+            self.submit(self.cascade_changes(&mut topology, &cascade));
         }
     }
 }

@@ -22,6 +22,7 @@ mod queues;
 mod recovery;
 mod replies;
 mod settle;
+mod special_exchanges;
 mod tls;
 mod transactions;
 mod version_0_8;

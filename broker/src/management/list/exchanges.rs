@@ -19,7 +19,7 @@ pub const TABLE: Table<Row> = Table { columns: &COLUMNS, usual: &["name", "type"
 
 const COLUMNS: [Column<Row>; 8] = [
     column("name", |row| json!(&*row.spec.name)),
-    column("type", |row| json!(row.spec.kind.name())),
+    column("type", |row| json!(row.spec.type_name())),
     column("vhost", |row| json!(&*row.vhost.name)),
     column("durable", |row| json!(row.spec.durable)),
     column("auto_delete", |row| json!(row.spec.auto_delete)),

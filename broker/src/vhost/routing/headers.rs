@@ -1,5 +1,6 @@
 //! Headers exchanges: the message's headers against the binding's arguments (AMQP 0-9-1 §3.1.3.4).
 
+use super::InvalidBinding;
 use crate::amqp::{FieldTable, FieldValue};
 
 /// `x-match` and the headers to compare.
@@ -9,12 +10,8 @@ pub struct HeaderMatch {
     wanted: Vec<(Box<str>, FieldValue)>,
 }
 
-/// A binding whose `x-match` makes no sense; the text is as clients know it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeadersError(pub String);
-
 impl HeaderMatch {
-    pub fn parse(arguments: &FieldTable) -> Result<HeaderMatch, HeadersError> {
+    pub fn parse(arguments: &FieldTable) -> Result<HeaderMatch, InvalidBinding> {
         let (any, with_x) = match arguments.get("x-match") {
             None => (false, false),
             Some(FieldValue::LongString(mode)) => match &**mode {
@@ -23,14 +20,14 @@ impl HeaderMatch {
                 b"all-with-x" => (false, true),
                 b"any-with-x" => (true, true),
                 other => {
-                    return Err(HeadersError(format!(
+                    return Err(InvalidBinding(format!(
                         "Invalid x-match field value <<\"{}\">>; expected all, any, all-with-x, or any-with-x",
                         String::from_utf8_lossy(other)
                     )));
                 }
             },
             Some(other) => {
-                return Err(HeadersError(format!(
+                return Err(InvalidBinding(format!(
                     "Invalid x-match field type {} (value {}); expected longstr",
                     other.type_name(),
                     other.as_i64().map_or_else(|| format!("{other:?}"), |number| number.to_string())

@@ -1,12 +1,15 @@
 //! Which destinations a routing key or headers lead to. Pure; `D` is whatever a binding points at.
 
+mod consistent_hash;
 mod direct;
 mod fanout;
 mod headers;
 mod topic;
 
-pub use headers::{HeaderMatch, HeadersError};
+pub use consistent_hash::{HashOn, Identify, hash};
+pub use headers::HeaderMatch;
 
+use consistent_hash::ConsistentHash;
 use direct::Direct;
 use fanout::Fanout;
 use headers::Headers;
@@ -21,10 +24,15 @@ pub enum Kind {
     Fanout,
     Topic,
     Headers,
+    ConsistentHash,
 }
 
+/// A binding that makes no sense to the exchange; the text is as clients know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidBinding(pub String);
+
 impl Kind {
-    pub const ALL: [Kind; 4] = [Kind::Direct, Kind::Fanout, Kind::Topic, Kind::Headers];
+    pub const ALL: [Kind; 5] = [Kind::Direct, Kind::Fanout, Kind::Topic, Kind::Headers, Kind::ConsistentHash];
 
     pub fn parse(name: &str) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| kind.name() == name)
@@ -36,6 +44,7 @@ impl Kind {
             Kind::Fanout => "fanout",
             Kind::Topic => "topic",
             Kind::Headers => "headers",
+            Kind::ConsistentHash => "x-consistent-hash",
         }
     }
 }
@@ -46,15 +55,17 @@ pub enum Router<D> {
     Fanout(Fanout<D>),
     Topic(Topic<D>),
     Headers(Headers<D>),
+    ConsistentHash(ConsistentHash<D>),
 }
 
-impl<D: Clone + Eq> Router<D> {
+impl<D: Clone + Eq + Identify> Router<D> {
     pub fn new(kind: Kind) -> Router<D> {
         match kind {
             Kind::Direct => Router::Direct(Direct::default()),
             Kind::Fanout => Router::Fanout(Fanout::default()),
             Kind::Topic => Router::Topic(Topic::default()),
             Kind::Headers => Router::Headers(Headers::default()),
+            Kind::ConsistentHash => Router::ConsistentHash(ConsistentHash::default()),
         }
     }
 
@@ -64,6 +75,16 @@ impl<D: Clone + Eq> Router<D> {
             Router::Fanout(_) => Kind::Fanout,
             Router::Topic(_) => Kind::Topic,
             Router::Headers(_) => Kind::Headers,
+            Router::ConsistentHash(_) => Kind::ConsistentHash,
+        }
+    }
+
+    /// Whether a binding makes sense.
+    pub fn check(&self, routing_key: &str, arguments: &FieldTable) -> Result<(), InvalidBinding> {
+        match self {
+            Router::Headers(_) => HeaderMatch::parse(arguments).map(drop),
+            Router::ConsistentHash(_) => consistent_hash::weight(routing_key).map(drop),
+            _ => Ok(()),
         }
     }
 
@@ -73,12 +94,15 @@ impl<D: Clone + Eq> Router<D> {
         routing_key: &str,
         arguments: &FieldTable,
         destination: D,
-    ) -> Result<(), HeadersError> {
+    ) -> Result<(), InvalidBinding> {
         match self {
             Router::Direct(router) => router.bind(routing_key, destination),
             Router::Fanout(router) => router.bind(destination),
             Router::Topic(router) => router.bind(routing_key, destination),
             Router::Headers(router) => router.bind(HeaderMatch::parse(arguments)?, destination),
+            Router::ConsistentHash(router) => {
+                router.bind(consistent_hash::weight(routing_key)?, destination);
+            }
         }
         Ok(())
     }
@@ -93,6 +117,11 @@ impl<D: Clone + Eq> Router<D> {
                     router.unbind(&header_match, destination);
                 }
             }
+            Router::ConsistentHash(router) => {
+                if let Ok(weight) = consistent_hash::weight(routing_key) {
+                    router.unbind(weight, destination);
+                }
+            }
         }
     }
 
@@ -103,6 +132,7 @@ impl<D: Clone + Eq> Router<D> {
             Router::Fanout(router) => router.route().for_each(found),
             Router::Topic(router) => router.route(routing_key, &mut found),
             Router::Headers(router) => router.route(headers).for_each(found),
+            Router::ConsistentHash(router) => router.route(routing_key).into_iter().for_each(found),
         }
     }
 }
