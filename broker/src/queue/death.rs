@@ -99,14 +99,13 @@ impl Death<'_> {
 
     /// Counts this death among earlier ones of the same queue and reason, or puts it before them.
     fn add_to(&self, headers: &mut FieldTable, info: FieldTable, exchange: &str) -> Vec<FieldValue> {
-        let first = headers.get(X_DEATH).is_none();
-        let mut deaths: Vec<FieldValue> = match headers.get(X_DEATH) {
-            // Only what is a table can be a death; a client may have written anything.
-            Some(FieldValue::Array(deaths)) => {
-                deaths.iter().filter(|death| death.as_table().is_some()).cloned().collect()
-            }
-            _ => Vec::new(),
-        };
+        let before = headers.get(X_DEATH);
+        let (is_first, is_known) =
+            (before.is_none(), before.is_some_and(|deaths| deaths.as_array().is_some()));
+        // Only what is a table can be a death; a client may have written anything.
+        let before = before.and_then(FieldValue::as_array).unwrap_or_default().iter();
+        let mut deaths: Vec<FieldValue> =
+            before.filter(|death| death.as_table().is_some()).cloned().collect();
         let known = deaths.iter().position(|death| {
             death.as_table().is_some_and(|death| {
                 text(death, "queue") == Some(self.queue) && text(death, "reason") == Some(self.reason.name())
@@ -120,11 +119,12 @@ impl Death<'_> {
             }
             _ => info,
         };
-        if first {
+        if is_first {
             headers.insert("x-first-death-reason", self.reason.name());
             headers.insert("x-first-death-queue", self.queue);
             headers.insert("x-first-death-exchange", exchange);
-        } else {
+        }
+        if is_known {
             latest.0.sort_by(|(a, _), (b, _)| a.cmp(b));
         }
         deaths.insert(0, FieldValue::Table(latest));

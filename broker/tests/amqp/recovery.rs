@@ -125,11 +125,23 @@ fn number(message: &Content) -> u64 {
     message.text()[..8].parse().unwrap()
 }
 
+/// Rejects all that comes until the connection is lost.
+fn reject_until_lost(mut client: Client) {
+    client.call(1, qos(50), basic::QosOk);
+    client.send(1, consume("q", "c"));
+    while let Some((_, received)) = client.next_if_any() {
+        let Received::Content(delivery) = received else { continue };
+        if !client.try_send_bytes(&encode(1, reject(delivery.tag(), false))) {
+            return;
+        }
+    }
+}
+
 /// Every number in the queue, in the queue's order; they stay.
-fn numbers(client: &mut Client) -> Vec<u64> {
+fn numbers(client: &mut Client, queue: &str) -> Vec<u64> {
     let mut numbers = Vec::new();
     loop {
-        client.send(1, get("q"));
+        client.send(1, get(queue));
         match client.receive(1) {
             Received::Content(message) => numbers.push(number(&message)),
             Received::Method(_) => break,
@@ -158,7 +170,7 @@ fn nothing_confirmed_is_lost_when_the_broker_is_killed() {
             process.kill();
         });
         process = Process::start(dir.path());
-        let found = numbers(&mut process.connect());
+        let found = numbers(&mut process.connect(), "q");
         let set: BTreeSet<u64> = found.iter().copied().collect();
         assert_eq!(set.len(), found.len(), "a message came back twice");
         let acked = ledger.acked.lock().unwrap().clone();
@@ -167,6 +179,42 @@ fn nothing_confirmed_is_lost_when_the_broker_is_killed() {
         assert!(lost.is_empty(), "round {round}: confirmed and lost: {lost:?}");
         let published = ledger.next.load(Ordering::Relaxed);
         assert!(set.iter().all(|&number| number < published));
+    }
+}
+
+/// A dead letter is in the queue where it died, in the one it goes to, or in both; never in neither.
+#[test]
+fn no_dead_letter_is_lost_when_the_broker_is_killed() {
+    let dir = TempDir::new().unwrap();
+    let ledger = Ledger::default();
+    let mut process = Process::start(dir.path());
+    let mut client = process.connect();
+    client.call(1, declare_durable("dead"), declare_ok("dead", 0, 0));
+    let mut with_dead_letters = declare_durable("q");
+    with_dead_letters.arguments =
+        [("x-dead-letter-exchange", ""), ("x-dead-letter-routing-key", "dead")].into();
+    client.call(1, with_dead_letters, declare_ok("q", 0, 0));
+    drop(client);
+    for round in 1..=4_u64 {
+        let goal = ledger.next.load(Ordering::Relaxed) + 400 * round;
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                let (publisher, consumer) = (process.connect(), process.connect());
+                scope.spawn(|| publish_until_lost(publisher, &ledger));
+                scope.spawn(|| reject_until_lost(consumer));
+            }
+            eventually("enough has been published", || ledger.next.load(Ordering::Relaxed) > goal);
+            process.kill();
+        });
+        process = Process::start(dir.path());
+        let mut client = process.connect();
+        let mut found: BTreeSet<u64> = numbers(&mut client, "q").into_iter().collect();
+        let dead = numbers(&mut client, "dead");
+        assert!(!dead.is_empty());
+        found.extend(dead);
+        let confirmed = ledger.confirmed.lock().unwrap();
+        let lost: Vec<_> = confirmed.difference(&found).collect();
+        assert!(lost.is_empty(), "round {round}: confirmed and lost: {lost:?}");
     }
 }
 
