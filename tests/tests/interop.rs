@@ -36,6 +36,9 @@ macro_rules! clients {
 }
 
 clients! {
+    bunny: "bunny",
+    cloudamqp: "cloudamqp",
+    node_amqplib: "node-amqplib",
     pika: "pika",
     py_amqp: "py-amqp",
 }
