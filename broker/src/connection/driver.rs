@@ -5,11 +5,12 @@
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, Sleep, interval, sleep_until};
 
 use crate::alarm::Alarm;
 use crate::amqp::{self, ReplyCode};
@@ -71,7 +72,6 @@ pub async fn run(established: Established, stream: Stream) {
         last_read: Instant::now(),
         waiting_for_round: 0,
         close_deadline: None,
-        overdue_check: None,
         overdue_check_every: None,
     };
     let end = driver.run(heartbeat).await;
@@ -104,9 +104,7 @@ struct Driver {
     /// The commit round that the store was asked to report.
     waiting_for_round: u64,
     close_deadline: Option<Instant>,
-    /// When to look for deliveries that were not acknowledged in time.
-    overdue_check: Option<Instant>,
-    /// What that was reckoned from.
+    /// What the timer for deliveries that are not acknowledged in time was set with; `None`: it is not set.
     overdue_check_every: Option<Duration>,
 }
 
@@ -132,13 +130,6 @@ enum Event {
     CloseTimeout,
 }
 
-async fn at(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment).await,
-        None => std::future::pending().await,
-    }
-}
-
 impl Driver {
     async fn run(&mut self, heartbeat: Option<Duration>) -> io::Result<()> {
         let outbox = self.connection.cx.outbox.clone();
@@ -147,6 +138,8 @@ impl Driver {
         let mut ticks = interval(heartbeat.map_or(IDLE_TICK, |every| every / 2));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks.tick().await;
+        // Kept from one turn of the loop to the next: setting a timer costs more than looking at it.
+        let mut overdue = std::pin::pin!(sleep_until(Instant::now()));
         outbox.set_awake(true);
         self.handle_unread();
         loop {
@@ -172,8 +165,8 @@ impl Driver {
                 outbox.set_awake(true);
                 continue;
             }
-            self.plan_overdue_check();
-            let event = self.next_event(stuck, &mut ticks, &mut alarm, &mut shutdown).await;
+            self.plan_overdue_check(overdue.as_mut());
+            let event = self.next_event(stuck, &mut ticks, overdue.as_mut(), &mut alarm, &mut shutdown).await;
             outbox.set_awake(true);
             match event {
                 Event::Readable => {
@@ -185,7 +178,7 @@ impl Driver {
                 Event::Gate(committed) => self.gate_opened(committed),
                 Event::Tick => self.tick(heartbeat)?,
                 Event::OverdueCheck => {
-                    self.overdue_check = None;
+                    self.overdue_check_every = None;
                     self.connection.close_overdue(clock::now_ms());
                 }
                 Event::AlarmOver => self.release_hold(),
@@ -205,6 +198,7 @@ impl Driver {
         &self,
         stuck: bool,
         ticks: &mut tokio::time::Interval,
+        overdue: Pin<&mut Sleep>,
         alarm: &mut watch::Receiver<Option<Alarm>>,
         shutdown: &mut watch::Receiver<bool>,
     ) -> Event {
@@ -217,8 +211,13 @@ impl Driver {
             // Before reading: a client that never stops sending must not keep them from happening.
             _ = shutdown.wait_for(|&down| down), if running => Event::Shutdown,
             _ = ticks.tick() => Event::Tick,
-            () = at(deadline) => Event::CloseTimeout,
-            () = at(self.overdue_check), if running => Event::OverdueCheck,
+            () = async {
+                match deadline {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            } => Event::CloseTimeout,
+            () = overdue, if running && self.overdue_check_every.is_some() => Event::OverdueCheck,
             _ = self.stream.readable(), if self.may_read() => Event::Readable,
             _ = self.stream.writable(), if stuck => Event::Writable,
             () = cx.outbox.woken() => Event::Woken,
@@ -268,11 +267,13 @@ impl Driver {
     }
 
     /// When to look next for late acknowledgements: earlier, if a less patient queue has joined.
-    fn plan_overdue_check(&mut self) {
+    fn plan_overdue_check(&mut self, overdue: Pin<&mut Sleep>) {
         let every = self.connection.cx.overdue_check_every;
-        if self.overdue_check.is_none() || self.overdue_check_every != every {
-            self.overdue_check = every.map(|every| Instant::now() + every);
+        if self.overdue_check_every != every {
             self.overdue_check_every = every;
+            if let Some(every) = every {
+                overdue.reset(Instant::now() + every);
+            }
         }
     }
 
