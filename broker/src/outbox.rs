@@ -81,7 +81,6 @@ pub struct ChannelOut {
 pub struct ChannelSetup {
     pub confirms: bool,
     pub transactional: bool,
-    pub consumers: u32,
     /// `basic.qos` for consumers to come.
     pub prefetch: u32,
     /// Publishes that wait for their confirm.

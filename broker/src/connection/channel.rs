@@ -80,7 +80,6 @@ impl Channel {
         ChannelSetup {
             confirms: self.confirms.is_some(),
             transactional: self.transaction.is_some(),
-            consumers: self.consumers.values().filter(|known| !known.consumer.is_cancelled()).count() as u32,
             prefetch: self.prefetch,
             unconfirmed: self.confirms.as_ref().map_or(0, Confirms::unconfirmed) as u32,
         }

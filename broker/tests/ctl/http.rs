@@ -77,6 +77,14 @@ fn metrics_and_health_are_for_everybody() {
 }
 
 #[test]
+fn a_head_that_does_not_end_is_not_kept() {
+    let (_broker, http) = Broker::with_management();
+    let long = ask(http, "GET /metrics", &format!("X-Long: {}\r\n", "x".repeat(64 << 10)));
+    assert!((400..500).contains(&long.status), "{}", long.head);
+    assert_eq!(ask(http, "GET /health", "").status, 200);
+}
+
+#[test]
 fn listings_are_for_users_with_a_tag() {
     let (broker, http) = Broker::with_management();
     let refused = ask(http, "GET /api/queues", "");

@@ -1,6 +1,9 @@
 //! Acting on what is there, and what happens where there is no broker to ask.
 
+use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 
 use crate::harness::*;
 use crate::process::{Broker, ctl, run};
@@ -106,6 +109,28 @@ fn the_socket_is_for_the_owner_and_goes_with_the_broker() {
     assert!(ran.code == 69 && ran.err.contains("ended without saying goodbye"), "{ran:?}");
     // The next one takes the place of the dead one's.
     broker.kill9_and_start_again();
+    broker.ok(&["status"]);
+}
+
+#[test]
+fn a_request_that_makes_no_sense_is_answered_and_costs_little() {
+    let broker = Broker::start();
+    let ask = |request: &[u8]| {
+        let mut socket = UnixStream::connect(broker.data_dir().join("control.sock")).unwrap();
+        // What is too long is not read to its end.
+        let _ = socket.write_all(request);
+        let _ = socket.shutdown(Shutdown::Write);
+        let mut answer = String::new();
+        let _ = socket.read_to_string(&mut answer);
+        answer
+    };
+    let unknown = ask(b"{\"version\":\"9\",\"vhost\":\"/\",\"request\":{\"fly\":1}}\n");
+    assert!(unknown.contains("does not understand the request: unknown variant `fly`"), "{unknown}");
+    assert!(unknown.contains("`broker ctl` of the same version"), "{unknown}");
+    assert!(ask(b"garbage\n").contains("does not understand the request"));
+    assert!(ask(b"{").contains("the request was cut off"));
+    let long = ask(&vec![b'x'; (1 << 20) + 1]);
+    assert!(long.contains("larger than 1048576 bytes"), "{long}");
     broker.ok(&["status"]);
 }
 

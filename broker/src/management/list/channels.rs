@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use serde_json::json;
 
 use crate::broker::{Broker, ConnectionInfo};
 use crate::outbox::ChannelSetup;
 
-use super::{Column, Table, column};
+use super::{Column, Table, column, queues};
 
 pub struct Row {
     connection: Arc<ConnectionInfo>,
@@ -16,6 +17,7 @@ pub struct Row {
     prefetch_global: u32,
     paused: bool,
     setup: ChannelSetup,
+    consumers: usize,
 }
 
 pub const TABLE: Table<Row> =
@@ -31,7 +33,7 @@ const COLUMNS: [Column<Row>; 14] = [
     column("state", |row| json!(if row.paused { "flow" } else { "running" })),
     column("transactional", |row| json!(row.setup.transactional)),
     column("confirm", |row| json!(row.setup.confirms)),
-    column("consumer_count", |row| json!(row.setup.consumers)),
+    column("consumer_count", |row| json!(row.consumers)),
     column("messages_unacknowledged", |row| json!(row.unacked)),
     column("messages_unconfirmed", |row| json!(row.setup.unconfirmed)),
     column("prefetch_count", |row| json!(row.setup.prefetch)),
@@ -47,7 +49,7 @@ pub const API: &[Column<Row>] = &[
     column("state", COLUMNS[6].value),
     column("transactional", |row| json!(row.setup.transactional)),
     column("confirm", |row| json!(row.setup.confirms)),
-    column("consumer_count", |row| json!(row.setup.consumers)),
+    column("consumer_count", |row| json!(row.consumers)),
     column("messages_unacknowledged", |row| json!(row.unacked)),
     column("messages_unconfirmed", |row| json!(row.setup.unconfirmed)),
     column("prefetch_count", |row| json!(row.setup.prefetch)),
@@ -58,8 +60,22 @@ pub const API: &[Column<Row>] = &[
     }),
 ];
 
+/// Consumers by connection and channel. Counted here, so that nobody has to keep count.
+fn consumers(broker: &Broker) -> HashMap<(u64, u16), usize> {
+    let mut counts = HashMap::new();
+    for vhost in broker.vhosts() {
+        for queue in queues::sorted(&vhost) {
+            for consumer in queue.consumers() {
+                *counts.entry((consumer.outbox.connection_id, consumer.channel)).or_default() += 1;
+            }
+        }
+    }
+    counts
+}
+
 pub fn rows(broker: &Broker) -> impl Iterator<Item = Row> + use<> {
-    broker.connections().into_iter().flat_map(|connection| {
+    let consumers = consumers(broker);
+    broker.connections().into_iter().flat_map(move |connection| {
         let out = connection.outbox.lock();
         let channels: Vec<Row> = out
             .channels()
@@ -70,6 +86,7 @@ pub fn rows(broker: &Broker) -> impl Iterator<Item = Row> + use<> {
                 prefetch_global: channel.prefetch_global,
                 paused: channel.paused,
                 setup: channel.setup,
+                consumers: consumers.get(&(connection.id, number)).copied().unwrap_or(0),
             })
             .collect();
         drop(out);
