@@ -49,6 +49,16 @@ impl Client {
 
     /// The next thing that happens. The end of the session is an error.
     pub async fn step(&mut self) -> Result<Step, Failure> {
+        match self.advance().await? {
+            Step::Event(Event::Ended { reason }) => {
+                Err(reason.unwrap_or_else(|| "the session was ended".into()))
+            }
+            step => Ok(step),
+        }
+    }
+
+    /// The next thing that happens.
+    pub async fn advance(&mut self) -> Result<Step, Failure> {
         let event = tokio::select! {
             biased;
             event = self.session.events.recv() => event,
@@ -60,9 +70,6 @@ impl Client {
             Event::Friends(friends) => self.friends.clone_from(friends),
             Event::Requests(requests) => self.requests.clone_from(requests),
             Event::Connection(connection) => self.connection = Some(connection.clone()),
-            Event::Ended { reason } => {
-                return Err(reason.clone().unwrap_or_else(|| "the session was ended".into()));
-            }
             _ => {}
         }
         Ok(Step::Event(event))

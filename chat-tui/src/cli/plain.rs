@@ -56,7 +56,7 @@ pub async fn run(client: Client, me: String, notify: Notify, output: &Output) ->
         let may_begin_at = talk.started + CATCH_UP_TIMEOUT;
         tokio::select! {
             biased;
-            step = talk.client.step() => talk.step(step?).await?,
+            step = talk.client.advance() => talk.step(step?).await?,
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
             line = typed.recv(), if talk.takes_lines() => match line {
@@ -219,7 +219,7 @@ impl Talk<'_> {
             if progress.online && progress.pending == 0 && self.client.is_done() {
                 return Ok(());
             }
-            match self.client.step().await? {
+            match self.client.advance().await? {
                 Step::Late => {
                     let why = self.client.excuse();
                     return self

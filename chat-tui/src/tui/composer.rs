@@ -49,6 +49,14 @@ impl Composer {
         self.editor.type_char(c);
     }
 
+    /// Puts the cursor at this row and column of what can be seen in `height` rows.
+    pub fn point(&mut self, width: usize, height: usize, row: usize, column: usize) {
+        let (_, (cursor_row, _)) = self.editor.layout(width);
+        // The view shows the rows that end with the cursor's.
+        let first = (cursor_row + 1).saturating_sub(height);
+        self.editor.go_to(width, first + row, column);
+    }
+
     /// Puts `with` in the place of the word between `start` and the cursor.
     pub fn complete(&mut self, start: usize, with: &str) {
         self.adopt_recalled();

@@ -211,6 +211,19 @@ impl Editor {
         let (rows, (row, column)) = self.layout(width);
         let Some(target) = target(row, rows.len()) else { return false };
         let wanted = self.column.unwrap_or(column);
+        self.move_to(self.place(&rows, target, wanted));
+        self.column = Some(wanted);
+        true
+    }
+
+    /// Goes to this row and column, or as near as there is text.
+    pub fn go_to(&mut self, width: usize, row: usize, column: usize) {
+        let rows = text::wrap(&self.text, width);
+        self.move_to(self.place(&rows, row.min(rows.len() - 1), column));
+    }
+
+    /// The place in the row `target` at or before the column `wanted`.
+    fn place(&self, rows: &[Row], target: usize, wanted: usize) -> usize {
         let Row { start, end } = rows[target];
         let mut at = start;
         let mut used = 0;
@@ -225,9 +238,7 @@ impl Editor {
         if at == end && rows.get(target + 1).is_some_and(|next| next.start == end) {
             at = start + self.text[start..end].grapheme_indices(true).next_back().map_or(0, |(o, _)| o);
         }
-        self.move_to(at);
-        self.column = Some(wanted);
-        true
+        at
     }
 
     fn insert_silently(&mut self, inserted: &str) {

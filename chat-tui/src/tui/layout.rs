@@ -63,6 +63,9 @@ pub fn conversation_columns(width: u16) -> u16 {
     if has_two_panes(width) { width - list_columns(width) - 1 } else { width }
 }
 
+/// Columns left of the text being written.
+pub const COMPOSER_INDENT: u16 = 3;
+
 /// The columns for text being written.
 pub fn composer_columns(width: u16) -> usize {
     usize::from(conversation_columns(width).saturating_sub(4)).max(1)

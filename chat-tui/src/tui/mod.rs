@@ -27,6 +27,7 @@ mod model;
 mod outside;
 mod plain;
 mod preset;
+mod selection;
 mod settings;
 mod terminal;
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::composer::Composer;
 use super::keymap::{Keymap, Situation};
 use super::layer::Layer;
 use super::layout::{self, Areas, Pane, Shape};
+use super::selection::Selection;
 use super::settings::Notify;
 use super::text;
 use super::timeline::{Timeline, Viewport};
@@ -105,6 +106,8 @@ pub struct Model {
     pub expected: Option<String>,
     /// Nobody is shown who was not asked for.
     pub choose_nobody: bool,
+    /// Text selected with the mouse.
+    pub selection: Option<Selection>,
     pub pane: Pane,
     /// Rows of the text being written, as of the last layout.
     composer_rows: u16,
@@ -158,6 +161,7 @@ impl Model {
             unchosen_until: None,
             expected: None,
             choose_nobody: false,
+            selection: None,
             pane: Pane::List,
             composer_rows: 1,
             layers: Vec::new(),

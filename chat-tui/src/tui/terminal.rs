@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crossterm::event::{
     DisableBracketedPaste, DisableFocusChange, DisableMouseCapture, EnableBracketedPaste, EnableFocusChange,
-    EnableMouseCapture, KeyboardEnhancementFlags, PopKeyboardEnhancementFlags, PushKeyboardEnhancementFlags,
+    KeyboardEnhancementFlags, PopKeyboardEnhancementFlags, PushKeyboardEnhancementFlags,
 };
 use crossterm::style::Print;
 use crossterm::terminal::{
@@ -47,6 +47,10 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// Terminals turn the wheel into arrow keys on the alternate screen; arrows mean something else here.
 const NO_ALTERNATE_SCROLL: Print<&str> = Print("\x1b[?1007l");
+
+/// Presses, the wheel, and moves with a button down. Not every move, as `EnableMouseCapture` asks for: nothing would come of
+/// those but work.
+const MOUSE_ON: Print<&str> = Print("\x1b[?1000h\x1b[?1002h\x1b[?1006h");
 
 /// The real terminal, in raw mode on the alternate screen, until it is dropped.
 pub struct OwnTerminal {
@@ -105,7 +109,7 @@ impl OwnTerminal {
             NO_ALTERNATE_SCROLL,
         )?;
         if mouse {
-            queue!(out, EnableMouseCapture)?;
+            queue!(out, MOUSE_ON)?;
         }
         out.flush()
     }
@@ -176,7 +180,7 @@ impl Screen for OwnTerminal {
                 execute!(out, Print(format!("\x1b]52;c;{}\x07", BASE64.encode(text.as_bytes()))))
             }
             Effect::Title(title) => execute!(out, SetTitle(title)),
-            Effect::Mouse(true) => execute!(out, EnableMouseCapture),
+            Effect::Mouse(true) => execute!(out, MOUSE_ON),
             Effect::Mouse(false) => execute!(out, DisableMouseCapture),
             Effect::Redraw => wipe(&mut self.terminal),
             Effect::Open(_)

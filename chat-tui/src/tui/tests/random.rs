@@ -136,6 +136,8 @@ fn any_msg() -> impl Strategy<Value = Msg> {
             MouseEventKind::ScrollUp,
             MouseEventKind::ScrollDown,
             MouseEventKind::Down(MouseButton::Left),
+            MouseEventKind::Drag(MouseButton::Left),
+            MouseEventKind::Up(MouseButton::Left),
         ]),
     );
     prop_oneof![

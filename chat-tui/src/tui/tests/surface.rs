@@ -1,5 +1,7 @@
 //! Palette, completion, modes, notifications, and writing in another editor.
 
+use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+
 use super::fixture::*;
 use crate::session::api::*;
 use crate::tui::keymap::Keymap;
@@ -121,6 +123,53 @@ fn a_person_who_looks_elsewhere_is_called() {
     ui.types("/do-not-disturb").keys("enter").shows("quiet");
     ui.event(Event::Message(incoming(7, "bob", "five", 0)));
     assert_eq!(calls(&mut ui), []);
+}
+
+fn mouse(ui: &mut Ui, kind: MouseEventKind, column: u16, row: u16) {
+    ui.msg(Msg::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }));
+}
+
+#[test]
+fn dragging_selects_within_the_conversation_and_copies() {
+    let mut ui = Ui::with_bob(80, 24);
+    let screen = ui.screen();
+    // The list shows the newest message as well: what is at the right is meant.
+    let row = |text: &str| screen.lines().position(|line| line.ends_with(text)).unwrap() as u16;
+    let (first, second) = (row("Good morning"), row("◉ Hello bob"));
+    let column = |text: &str, row: u16| {
+        let line = screen.lines().nth(usize::from(row)).unwrap();
+        crate::tui::text::columns(&line[..line.rfind(text).unwrap()]) as u16
+    };
+    let left = MouseButton::Left;
+    mouse(&mut ui, MouseEventKind::Down(left), column("morning", first), first);
+    // Far to the right, and over the list: only the messages are selected.
+    mouse(&mut ui, MouseEventKind::Drag(left), 79, second);
+    mouse(&mut ui, MouseEventKind::Drag(left), column("bob", second) - 2, second);
+    mouse(&mut ui, MouseEventKind::Up(left), column("bob", second) - 2, second);
+    let copied = |ui: &mut Ui| -> Vec<Effect> {
+        ui.take().into_iter().filter(|e| matches!(e, Effect::Copy(_))).collect()
+    };
+    assert_eq!(copied(&mut ui), [Effect::Copy("morning\nHello".into())]);
+    // Backwards it is the same, and a click alone copies nothing. (The notice stands where messages were.)
+    ui.keys("esc");
+    mouse(&mut ui, MouseEventKind::Down(left), column("bob", second) - 2, second);
+    mouse(&mut ui, MouseEventKind::Drag(left), column("morning", first), first);
+    mouse(&mut ui, MouseEventKind::Up(left), 0, 0);
+    assert_eq!(copied(&mut ui), [Effect::Copy("morning\nHello".into())]);
+    ui.keys("esc");
+    mouse(&mut ui, MouseEventKind::Down(left), column("morning", first), first);
+    mouse(&mut ui, MouseEventKind::Up(left), column("morning", first), first);
+    assert_eq!((copied(&mut ui), ui.model.selection), (vec![], None));
+}
+
+#[test]
+fn a_click_puts_the_cursor_where_it_points() {
+    let mut ui = Ui::with_bob(80, 24);
+    ui.types("hello there");
+    let composer = ui.model.areas().composer;
+    mouse(&mut ui, MouseEventKind::Down(MouseButton::Left), composer.x + 3 + 5, composer.y);
+    ui.types(",");
+    assert_eq!(ui.written(), "hello, there");
 }
 
 #[test]

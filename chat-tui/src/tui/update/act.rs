@@ -1,6 +1,7 @@
 //! ★ Carrying out actions.
 
 use jiff::Timestamp;
+use ratatui::layout::Position;
 use shared::message::TEXT_BYTES_MAX;
 
 use super::{Effect, after, complain, complete, inform, message, words};
@@ -435,6 +436,19 @@ fn up_or_down(model: &mut Model, direction: isize) {
             ..0 => conversation.composer.up(columns),
             _ => conversation.composer.down(columns),
         };
+    }
+}
+
+/// Puts the cursor where the person points in what is being written.
+pub fn point(model: &mut Model, at: Position) {
+    if !model.can_write() {
+        return;
+    }
+    let (width, area) = (layout::composer_columns(model.size.0), model.areas().composer);
+    if let Some(conversation) = model.conversation_mut() {
+        let row = usize::from(at.y.saturating_sub(area.y));
+        let column = usize::from(at.x.saturating_sub(area.x + layout::COMPOSER_INDENT));
+        conversation.composer.point(width, usize::from(area.height), row, column);
     }
 }
 

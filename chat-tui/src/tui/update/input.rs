@@ -4,13 +4,14 @@ use crossterm::event::{KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEve
 use jiff::Timestamp;
 use ratatui::layout::Position;
 
-use super::{Effect, act};
+use super::{Effect, act, inform};
 use crate::tui::action::Action;
 use crate::tui::keymap::Chord;
 use crate::tui::layer::{Context, Input, Reply};
 use crate::tui::layout::Pane;
 use crate::tui::list::{self, Row};
 use crate::tui::model::Model;
+use crate::tui::selection::{self, Selection};
 
 /// Rows that one notch of the wheel scrolls.
 const WHEEL_ROWS: isize = 3;
@@ -19,6 +20,7 @@ pub fn key(model: &mut Model, key: KeyEvent, now: Timestamp, effects: &mut Vec<E
     if key.kind == KeyEventKind::Release {
         return;
     }
+    model.selection = None;
     let chord = Chord::of(key);
     let action = model.keymap.resolve(chord, model.situation());
     if offer_to_layer(model, Input::Key(chord, action), now, effects) {
@@ -54,6 +56,10 @@ pub fn mouse(model: &mut Model, mouse: MouseEvent, now: Timestamp, effects: &mut
         MouseEventKind::Down(MouseButton::Left) if model.layers.is_empty() => {
             return click(model, Position::new(mouse.column, mouse.row), effects);
         }
+        MouseEventKind::Drag(MouseButton::Left) => {
+            return drag(model, Position::new(mouse.column, mouse.row));
+        }
+        MouseEventKind::Up(MouseButton::Left) => return copy_selected(model, now, effects),
         _ => return,
     };
     if !offer_to_layer(model, Input::Wheel(wheel), now, effects)
@@ -63,8 +69,43 @@ pub fn mouse(model: &mut Model, mouse: MouseEvent, now: Timestamp, effects: &mut
     }
 }
 
+/// Extends what is selected; the pointer may leave the conversation, the selection does not.
+fn drag(model: &mut Model, at: Position) {
+    let area = model.areas().timeline;
+    if area.is_empty() || model.selection.is_none() {
+        return;
+    }
+    let inside =
+        Position::new(at.x.clamp(area.left(), area.right() - 1), at.y.clamp(area.top(), area.bottom() - 1));
+    if let (Some(spot), Some(selection)) = (selection::spot_at(model, inside), &mut model.selection) {
+        selection.drag_to(spot);
+    }
+}
+
+fn copy_selected(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
+    let Some(selection) = model.selection.filter(|selection| selection.dragged) else {
+        model.selection = None;
+        return;
+    };
+    let text = model.conversation().map(|c| selection.text(&c.timeline)).unwrap_or_default();
+    if text.is_empty() {
+        model.selection = None;
+        return;
+    }
+    effects.push(Effect::Copy(text));
+    inform(model, "Copied what is selected.", now);
+}
+
 fn click(model: &mut Model, at: Position, effects: &mut Vec<Effect>) {
     let areas = model.areas();
+    model.selection = None;
+    if areas.timeline.contains(at) {
+        model.selection = selection::spot_at(model, at).map(Selection::new);
+        return;
+    }
+    if areas.composer.contains(at) {
+        return act::point(model, at);
+    }
     if !areas.list.contains(at) {
         return;
     }

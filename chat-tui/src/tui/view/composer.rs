@@ -40,7 +40,7 @@ fn open(scene: &Scene<'_>, conversation: &Conversation, buffer: &mut Buffer) -> 
     let area = scene.areas.composer;
     let prompt = if scene.model.normal { "N" } else { "›" };
     put(buffer, inset(area, 1), prompt, scene.theme.style(Role::Key));
-    let text_area = inset(area, 3);
+    let text_area = inset(area, layout::COMPOSER_INDENT);
     if conversation.composer.editor().is_empty() {
         let name = scene.model.shown_friend().unwrap_or_default();
         let hint = match scene.model.connection {
@@ -65,7 +65,7 @@ fn text(scene: &Scene<'_>, conversation: &Conversation, role: Role, buffer: &mut
     let (lines, (row, column)) = editor.layout(layout::composer_columns(scene.model.size.0));
     let height = usize::from(area.height);
     let first = (row + 1).saturating_sub(height);
-    let text_area = inset(area, 3);
+    let text_area = inset(area, layout::COMPOSER_INDENT);
     for (line, area) in lines[first..].iter().zip(rows(text_area)) {
         put_clipped(buffer, area, &editor.text()[line.start..line.end], scene.theme.style(role));
     }

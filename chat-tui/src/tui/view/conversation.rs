@@ -138,7 +138,30 @@ fn messages(scene: &Scene<'_>, conversation: &Conversation, buffer: &mut Buffer)
     let blank = u16::try_from(timeline.blank()).unwrap_or(u16::MAX);
     for (line, area) in timeline.visible().iter().zip(rows(below(area, blank))) {
         self::line(scene, conversation, *line, columns, area, buffer);
+        selected(scene, conversation, *line, columns, area, buffer);
     }
+}
+
+/// Marks what is selected with the mouse.
+fn selected(
+    scene: &Scene<'_>,
+    conversation: &Conversation,
+    line: Line,
+    columns: MessageColumns,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
+    let (Some(selection), Line::Text { entry, row, .. }) = (scene.model.selection, line) else { return };
+    let Some(message) = conversation.timeline.entry(entry).map(|e| &e.message) else { return };
+    let Some((from, to)) = selection.part(message.row, row.start, row.end) else { return };
+    let width = |from: usize, to: usize| {
+        let part = message.text.get(from..to).unwrap_or_default();
+        u16::try_from(text::columns(part)).unwrap_or(u16::MAX)
+    };
+    let whole = Rect { width: columns.text_width, ..inset(area, columns.text) }.intersection(area);
+    let rest = inset(whole, width(row.start, from));
+    let marked = Rect { width: width(from, to).min(rest.width), ..rest };
+    buffer.set_style(marked, scene.theme.style(Role::Chosen));
 }
 
 fn line(
