@@ -198,6 +198,8 @@ pub struct QueueCounts {
     pub unacked: usize,
     pub consumers: usize,
     pub ready_body_bytes: u64,
+    /// A stored message cannot be read: nothing is delivered any more.
+    pub read_failed: bool,
     /// When the queue goes if nobody uses it until then (`x-expires`), in milliseconds since the epoch.
     pub expires_at_ms: Option<u64>,
 }
@@ -334,6 +336,7 @@ fn counts(state: &MutexGuard<'_, QueueState>) -> QueueCounts {
         unacked: state.unacked,
         consumers: state.consumers.len(),
         ready_body_bytes: state.backlog.body_bytes(),
+        read_failed: state.read_failed,
         expires_at_ms: state.expires_at_ms(),
     }
 }

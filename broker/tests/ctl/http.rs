@@ -12,10 +12,10 @@ use crate::process::Broker;
 /// `guest:guest`
 const GUEST: &str = "Authorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n";
 
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
 }
 
 impl Answer {
@@ -24,7 +24,7 @@ impl Answer {
     }
 }
 
-fn ask(address: SocketAddr, request_line: &str, headers: &str) -> Answer {
+pub fn ask(address: SocketAddr, request_line: &str, headers: &str) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     // HTTP/1.0: the answer ends with the connection, and comes in one piece.

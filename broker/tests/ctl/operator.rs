@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
 use crate::harness::*;
+use crate::http::ask;
 use crate::process::{Broker, ctl, run};
 
 #[test]
@@ -77,13 +78,18 @@ fn top_shows_the_fullest_queues_and_ends_when_it_has_shown_enough() {
 #[test]
 fn health_warns_of_a_full_disk_and_is_red_when_nothing_can_be_written_any_more() {
     // Files may grow to 512 KiB; the signal would kill the broker.
-    let broker = Broker::start_in_shell("trap '' XFSZ; ulimit -f 1024");
+    let http = "export WARREN_MANAGEMENT_LISTEN=127.0.0.1:0";
+    let mut broker = Broker::start_in_shell(&format!("trap '' XFSZ; ulimit -f 1024; {http}"));
+    let http = broker.management_address();
     let mut client = broker.connect();
     client.call(1, declare_durable("q"), declare_ok("q", 0, 0));
     // No segment of the message log can be made: to the broker the disk is full.
     client.publish_persistent(1, "", "q", "one");
     eventually("health warns", || broker.ctl(&["health"]).err.contains("publishers are held: low on disk"));
     assert_eq!(broker.ctl(&["health"]).code, 0, "it ends by itself");
+    let health = ask(http, "GET /health", "");
+    assert_eq!(health.status, 200);
+    assert!(health.body.contains("publishers are held: low on disk"), "{}", health.body);
     assert_eq!(broker.json(&["status"])["healthy"], true);
     // The definitions grow until they hit the limit too, which is for good.
     let mut declares = broker.connect();
@@ -97,6 +103,10 @@ fn health_warns_of_a_full_disk_and_is_red_when_nothing_can_be_written_any_more()
     let error = broker.refused(&["health"]);
     assert!(error.contains("the definitions cannot be written any more"), "{error}");
     assert_eq!(broker.json(&["status"])["healthy"], false);
+    let health = ask(http, "GET /health", "");
+    assert_eq!(health.status, 503);
+    assert!(health.body.contains("the definitions cannot be written any more"), "{}", health.body);
+    assert!(ask(http, "GET /metrics", "").body.lines().any(|line| line == "warren_healthy 0"));
 }
 
 #[test]

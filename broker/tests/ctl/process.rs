@@ -50,11 +50,16 @@ impl Broker {
         let mut command = Command::new(BROKER);
         command.env("WARREN_MANAGEMENT_LISTEN", "127.0.0.1:0");
         let mut broker = Broker::launched_by(command);
-        let mut line = String::new();
-        broker.stdout.read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("management on http://");
-        let address = address.unwrap_or_else(|| panic!("{line:?}")).parse().unwrap();
+        let address = broker.management_address();
         (broker, address)
+    }
+
+    /// Of a broker that serves HTTP; once.
+    pub fn management_address(&mut self) -> SocketAddr {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("management on http://");
+        address.unwrap_or_else(|| panic!("{line:?}")).parse().unwrap()
     }
 
     fn launched_by(command: Command) -> Broker {

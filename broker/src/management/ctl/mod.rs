@@ -2,6 +2,7 @@
 
 mod announcement;
 mod client;
+mod help;
 mod print;
 mod top;
 
@@ -22,21 +23,8 @@ pub use top::TopArgs;
 /// As in `sysexits.h`, and as `rabbitmqctl` ends: no broker to ask.
 const EXIT_UNAVAILABLE: u8 = 69;
 
-const EXAMPLES: &str = "\
-Examples:
-  broker ctl status
-  broker ctl list_queues name messages_ready messages_unacknowledged consumers
-  broker ctl -p /shop list_queues --json
-  broker ctl add_user alice                      asks for the password
-  broker ctl set_permissions alice '^alice\\.' '.*' '^alice\\.'
-  broker ctl list_connections pid name user && broker ctl close_connection 7 'maintenance'
-
-It finds the broker by its data folder: give the same --data-dir or --config (or WARREN_DATA_DIR, WARREN_CONFIG) as to
-the broker, and be the same user of the operating system, or root. Exit codes: 0 done, 1 refused or unhealthy, 2 wrong
-usage, 69 no broker there. Listings go to standard output, everything else to standard error.";
-
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
-#[command(after_help = EXAMPLES, subcommand_value_name = "COMMAND", subcommand_help_heading = "Commands")]
+#[command(subcommand_value_name = "COMMAND", help_template = help::TEMPLATE, after_help = help::commands())]
 pub struct CtlArgs {
     /// The vhost, for commands that are about one
     #[arg(short = 'p', long, global = true, default_value = "/", value_name = "VHOST")]

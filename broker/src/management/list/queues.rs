@@ -35,7 +35,7 @@ const COLUMNS: [Column<Row>; 24] = [
         row.policy(|matching| Some(Value::Object(matching.definition().object().clone())))
     }),
     column("type", |row| queue_type(&row.queue)),
-    column("state", |_| json!("running")),
+    column("state", |row| json!(if row.counts.read_failed { "crashed" } else { "running" })),
     column("pid", |row| json!(row.queue.spec.id.0)),
     column("owner_pid", |row| match row.queue.spec.owner {
         Owner::Connection(id) => json!(id),
