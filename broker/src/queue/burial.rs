@@ -74,6 +74,7 @@ impl Burial {
             let mut some = Burial { queue: queue.clone(), limits: self.limits.clone(), dead: self.dead };
             some.read_bodies();
             some.publish(&mut wakes);
+            wakes.wake_all();
             self.dead = rest;
         }
         queue.burials_waiting.fetch_sub(1, Ordering::AcqRel);

@@ -107,6 +107,7 @@ impl Queue {
             self.set_timer(&mut state);
             let is_over = state.expires_at_ms().is_some_and(|at| at <= clock::now_ms());
             self.unlock(state, &mut wakes);
+            wakes.wake_all();
             if is_over {
                 if let Some(host) = self.environment.host() {
                     host.delete_expired(self);

@@ -10,11 +10,14 @@ use crate::store::fs::RealFs;
 
 /// A durable queue, and the folder of its store.
 fn queue() -> (Arc<Queue>, TempDir) {
+    queue_with(FieldTable::default())
+}
+
+fn queue_with(arguments: FieldTable) -> (Arc<Queue>, TempDir) {
     let dir = TempDir::new().unwrap();
     let (store, _) = Store::open(Arc::new(RealFs), dir.path(), StoreOptions::default(), &|_| true).unwrap();
     let environment =
         Arc::new(QueueEnvironment::new(Arc::new(store), Pager::start(0).unwrap(), Timer::start().unwrap()));
-    let arguments = FieldTable::default();
     let spec = QueueSpec {
         id: QueueId(1),
         name: "q".into(),
@@ -66,4 +69,57 @@ fn a_deleted_queue_takes_nothing() {
     assert_eq!(queue.publish_immediate(&message, &mut wakes), Publish::Deleted);
     queue.requeue(std::iter::once(entry), &mut wakes);
     assert_eq!((queue.counts().ready, queue.counts().unacked), (0, 0));
+}
+
+fn publish(queue: &Arc<Queue>, count: usize) {
+    let mut wakes = Wakes::default();
+    for number in 0..count {
+        let message = Arc::new(Message::new("", "q", &[0, 0], number.to_string().as_bytes(), true));
+        queue.publish(&message, None, &mut wakes);
+    }
+}
+
+#[test]
+fn a_policy_takes_effect_at_once_and_no_more_when_it_is_gone() {
+    let (queue, _dir) = queue();
+    publish(&queue, 3000);
+    queue.set_policy(&Limits { length_max: Some(2), ..Limits::default() });
+    assert_eq!(queue.counts().ready, 2);
+    publish(&queue, 1);
+    assert_eq!((queue.counts().ready, queue.limits().length_max), (2, Some(2)));
+    queue.set_policy(&Limits::default());
+    publish(&queue, 1);
+    assert_eq!((queue.counts().ready, queue.limits().length_max), (3, None));
+}
+
+#[test]
+fn a_queue_expires_only_while_nobody_consumes() {
+    let (queue, _dir) = queue_with([("x-expires", 600_000)].into());
+    let mut wakes = Wakes::default();
+    assert_eq!(queue.counts().expires_at_ms, None, "nobody has declared it yet");
+    queue.touch();
+    assert!(queue.counts().expires_at_ms.is_some());
+    let options = ConsumerOptions {
+        tag: "c".into(),
+        channel: 1,
+        no_ack: true,
+        exclusive: false,
+        wants_cancel: false,
+        prefetch: 0,
+        prefetch_size: 0,
+        priority: 0,
+    };
+    let outbox = Arc::new(crate::outbox::Outbox::new(1, 1));
+    let consumer = Arc::new(Consumer::new(outbox, options));
+    assert!(queue.consume(&consumer, || (), &mut wakes).is_ok());
+    assert_eq!(queue.counts().expires_at_ms, None);
+    queue.cancel(&consumer, &mut wakes);
+    assert!(queue.counts().expires_at_ms.is_some());
+}
+
+#[test]
+fn what_few_queues_have_costs_the_others_one_pointer() {
+    let (queue, _dir) = queue();
+    assert!(queue.state.lock().extras.is_none());
+    assert_eq!(size_of::<Option<Box<Extras>>>(), size_of::<usize>());
 }

@@ -327,7 +327,7 @@ fn messages_that_expired_while_the_broker_was_down_are_dead_when_it_is_back() {
     client.call(1, declare_durable("dead"), declare_ok("dead", 0, 0));
     client.call(1, durable(with_dlq("q", "dead", [])), declare_ok("q", 0, 0));
     client.call(1, confirm::Select::default(), confirm::SelectOk);
-    let properties = BasicProperties { delivery_mode: Some(2), ..expiring("400") };
+    let properties = BasicProperties { delivery_mode: Some(2), ..expiring("3000") };
     for number in 0..600 {
         client.send_content(1, publish("", "q"), &properties, number.to_string().as_bytes());
     }

@@ -115,6 +115,28 @@ fn rejected_messages_go_or_come_back_to_their_place() {
 }
 
 #[test]
+fn a_channel_with_many_messages_gives_all_back_in_order() {
+    const COUNT: usize = 3000;
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    client.open_channel(2);
+    client.call(1, declare("q"), declare_ok("q", 0, 0));
+    for number in 0..COUNT {
+        client.publish(1, "", "q", &number.to_string());
+    }
+    client.call(2, consume("q", "c"), consume_ok("c"));
+    for number in 0..COUNT {
+        assert_eq!(client.delivery(2).text(), number.to_string());
+    }
+    client.close_channel(2);
+    client.call(1, consume_no_ack("q", "c"), consume_ok("c"));
+    for number in 0..COUNT {
+        let delivery = client.delivery(1);
+        assert_eq!((delivery.text(), delivery.redelivered()), (&*number.to_string(), true));
+    }
+}
+
+#[test]
 fn a_rejected_message_goes_to_the_next_consumer_too() {
     let broker = TestBroker::start();
     let mut client = with_messages(&broker, []);
