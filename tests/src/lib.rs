@@ -4,6 +4,7 @@
 //! - [`terminal`]: somebody at the TUI, in a pty.
 //! - [`Peer`]: a chat user at the level of messages.
 //! - [`amqp`]: the same broker seen by a stock AMQP client.
+//! - [`hostile`]: peers that do what no client should.
 //! - [`tls`]: certificates for a broker.
 //! - [`process`]: spawning, reading, ending. Everything that was started ends with its owner, and what it printed is
 //!   shown if the test failed.
@@ -14,6 +15,7 @@ mod binaries;
 mod broker;
 mod chat_user;
 mod friend_server;
+pub mod hostile;
 mod peer;
 pub mod process;
 pub mod terminal;

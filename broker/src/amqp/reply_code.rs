@@ -9,6 +9,7 @@ pub enum ReplyCode {
     NoRoute = 312,
     NoConsumers = 313,
     ConnectionForced = 320,
+    /// Never raised: of an unknown vhost clients are told by 530, as RabbitMQ does and they expect.
     InvalidPath = 402,
     AccessRefused = 403,
     NotFound = 404,

@@ -27,6 +27,9 @@ const CONNECTION_CLOSE_OK_0_8: (u16, u16) = (10, 61);
 const CHANNEL_OPEN_OK: (u16, u16) = (20, 11);
 const BASIC_CONSUME: (u16, u16) = (60, 20);
 
+/// file, stream, dtx, tunnel, test.
+const UNSPOKEN_CLASSES_0_8: [u16; 5] = [70, 80, 100, 110, 120];
+
 /// Octets of a method frame's payload before the arguments.
 const IDS: usize = 4;
 
@@ -52,6 +55,12 @@ impl Version {
             Version::V0_8 => (8, 0),
             Version::V0_9_1 => (0, 9),
         }
+    }
+
+    /// Whether the version has a class that is not spoken here: files, streams, distributed transactions and tunnels
+    /// were published with 0-8, and left out of 0-9-1 for want of anybody who had them.
+    pub fn has_unspoken_class(self, class: u16) -> bool {
+        self == Version::V0_8 && UNSPOKEN_CLASSES_0_8.contains(&class)
     }
 
     /// Decodes the payload of a method frame.

@@ -626,15 +626,24 @@ fn flush_channel_confirms(cx: &Context, channel: &mut Channel) -> bool {
 }
 
 fn decode(version: Version, payload: &[u8]) -> Result<Method, AmqpError> {
-    version.decode(payload).map_err(|error| cannot_decode(payload, error))
+    version.decode(payload).map_err(|error| match error {
+        amqp::DecodeError::UnknownMethod { class, .. } if version.has_unspoken_class(class) => {
+            let text = format!("class {class} of AMQP 0-8 is not spoken here");
+            AmqpError::connection(ReplyCode::NotImplemented, text).caused_by(ids(payload))
+        }
+        error => cannot_decode(payload, error),
+    })
 }
 
 fn cannot_decode(payload: &[u8], error: amqp::DecodeError) -> AmqpError {
-    let id = amqp::peek_method_id(payload).unwrap_or_default();
     let arguments = payload.get(4..).unwrap_or_default();
     let shown = &arguments[..arguments.len().min(16)];
     AmqpError::connection(ReplyCode::FrameError, format!("cannot decode {}: {error}", Octets(shown)))
-        .caused_by(id)
+        .caused_by(ids(payload))
+}
+
+fn ids(payload: &[u8]) -> (u16, u16) {
+    amqp::peek_method_id(payload).unwrap_or_default()
 }
 
 fn blame(error: AmqpError, id: (u16, u16)) -> AmqpError {

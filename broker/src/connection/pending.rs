@@ -1,6 +1,7 @@
 //! Messages of one connection that have come and are not published: bodies whose last frame is missing, and
 //! publishes that wait for `tx.commit`.
 
+use crate::amqp::ReplyCode;
 use crate::error::AmqpError;
 use crate::message::Resident;
 
@@ -18,11 +19,15 @@ impl Pending {
     /// Refused where it would be more than may be.
     pub fn add(&mut self, bytes: u64) -> Result<(), AmqpError> {
         if self.resident.bytes() + bytes > self.bytes_max {
-            return Err(AmqpError::precondition_failed(format!(
-                "this connection has more than {} bytes of messages that are incomplete or wait for tx.commit; \
-                 commit more often, or send fewer large messages at once (limits.pending_bytes_max)",
-                self.bytes_max
-            )));
+            // "Larger than the server can accept at the present time; the client may retry at a later time."
+            return Err(AmqpError::channel(
+                ReplyCode::ContentTooLarge,
+                format!(
+                    "this connection has more than {} bytes of messages that are incomplete or wait for tx.commit; \
+                     commit more often, or send fewer large messages at once (limits.pending_bytes_max)",
+                    self.bytes_max
+                ),
+            ));
         }
         self.resident.add(bytes);
         Ok(())

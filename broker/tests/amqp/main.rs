@@ -11,6 +11,7 @@ mod frames;
 mod harness;
 mod large_bodies;
 mod lifetime;
+mod methods;
 mod opening;
 mod ownership;
 mod permissions;

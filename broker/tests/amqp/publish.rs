@@ -283,8 +283,8 @@ fn incomplete_messages_have_a_limit() {
     }
     client.expect_channel_error(
         4,
-        406,
-        "PRECONDITION_FAILED - this connection has more than 300000 bytes of messages that are incomplete",
+        311,
+        "CONTENT_TOO_LARGE - this connection has more than 300000 bytes of messages that are incomplete",
     );
     // Those that go on, and those given up, make room.
     client.send_frame(3, 1, &[b'x'; 100_000]);

@@ -163,8 +163,8 @@ fn what_waits_for_a_commit_has_a_limit() {
     client.publish(2, "", "q", &body);
     client.expect_channel_error(
         2,
-        406,
-        "PRECONDITION_FAILED - this connection has more than 10000 bytes of messages that are incomplete or \
+        311,
+        "CONTENT_TOO_LARGE - this connection has more than 10000 bytes of messages that are incomplete or \
          wait for tx.commit; commit more often",
     );
     client.publish(1, "", "q", &body);
@@ -180,7 +180,7 @@ fn what_waits_for_a_commit_has_a_limit() {
     for _ in 0..100 {
         client.publish(1, "", "q", "");
     }
-    client.expect_channel_error(1, 406, "PRECONDITION_FAILED");
+    client.expect_channel_error(1, 311, "CONTENT_TOO_LARGE");
 }
 
 #[test]

@@ -78,10 +78,25 @@ fn errors_close_with_the_methods_of_0_8() {
     let close = answer(&mut client, 1);
     assert_eq!(close[..6], [0, 20, 0, 40, 0x01, 0x93], "channel.close with 403");
     client.send_frame(1, 1, b"\0\x14\0\x29");
+    call(&mut client, 1, b"\0\x14\0\x0A\0", b"\0\x14\0\x0B");
     // connection.redirect is nothing a client sends.
     client.send_frame(1, 0, b"\0\x0A\0\x32\0\0");
     let close = answer(&mut client, 0);
     assert_eq!(close[..6], [0, 10, 0, 60, 0x01, 0xF5], "connection.close with 501");
     client.send_frame(1, 0, b"\0\x0A\0\x3D");
     client.expect_end();
+}
+
+#[test]
+fn classes_that_nobody_had_are_not_implemented() {
+    let broker = TestBroker::start();
+    for class in [70, 80, 100, 110, 120] {
+        let mut client = opened(&broker, HEADERS[1]);
+        client.send_frame(1, 1, &[0, class, 0, 10]);
+        let close = answer(&mut client, 0);
+        assert_eq!(close[..6], [0, 10, 0, 60, 0x02, 0x1C], "connection.close with 540");
+        assert!(close.ends_with(&[0, class, 0, 10]), "blames the method");
+        client.send_frame(1, 0, b"\0\x0A\0\x3D");
+        client.expect_end();
+    }
 }
