@@ -39,7 +39,7 @@ pub async fn serve(broker: Arc<Broker>, socket: TcpStream, peer: SocketAddr, lis
     let is_encrypted = listener.protocol.uses_tls();
     let mut arrival = Arrival { id, peer, listener, is_encrypted, stage: "the first bytes" };
     let limit = Duration::from_secs(broker.config.limits.handshake_timeout_s);
-    let waiting = broker.crowd.join(id);
+    let waiting = broker.crowd.join(id, peer.ip());
     let pushed_out = waiting.pushed_out();
     let mut shutdown = broker.shutdown_signal();
     let opened = tokio::select! {

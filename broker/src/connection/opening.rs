@@ -46,7 +46,9 @@ pub enum OpeningError {
     Io(#[from] std::io::Error),
     #[error("it took more than {0} s (limits.handshake_timeout_s)")]
     Timeout(u64),
-    #[error("{0} others had not sent their login yet, and it had taken longest (limits.handshakes_max)")]
+    #[error(
+        "{0} others had not sent their login yet, and it had taken longest of those from the address with the most (limits.handshakes_max)"
+    )]
     Crowded(usize),
     #[error("TLS: {0}")]
     Tls(std::io::Error),

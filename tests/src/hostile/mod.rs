@@ -140,7 +140,10 @@ fn attack(broker: SocketAddr, seed: u64, number: u64) {
 
 /// From any of this machine's addresses. Ends with a reset, so that no port of ours waits for its time.
 fn dial(broker: SocketAddr, rng: &mut Rng) -> Option<TcpStream> {
-    let from = Ipv4Addr::new(127, rng.u8(..), rng.u8(..), rng.u8(1..=254));
+    dial_from(Ipv4Addr::new(127, rng.u8(..), rng.u8(..), rng.u8(1..=254)), broker)
+}
+
+fn dial_from(from: Ipv4Addr, broker: SocketAddr) -> Option<TcpStream> {
     let connect = || {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         socket.set_linger(Some(Duration::ZERO))?;
@@ -173,7 +176,8 @@ fn keep_silent(broker: SocketAddr, silent: &mut Vec<TcpStream>) {
         !matches!(stream.read(&mut octet), Ok(0)) && stream.write_all(b"").is_ok()
     });
     while silent.len() < SILENT {
-        let Ok(mut stream) = TcpStream::connect(broker) else { return };
+        // All from one address, which is not the honest clients'.
+        let Some(mut stream) = dial_from(Ipv4Addr::new(127, 66, 66, 66), broker) else { return };
         let is_set_up = stream.set_read_timeout(Some(Duration::from_millis(1))).is_ok()
             && stream.write_all(&b"AMQP"[..silent.len() % 5]).is_ok();
         if !is_set_up {
