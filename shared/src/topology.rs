@@ -6,6 +6,7 @@
 //! | request queue | `friends.<uuid v4>` (durable) | friend servers |
 //! | inbox | `inbox.<base32 of HMAC-SHA256(secret, user)>` | its user's client |
 //! | friend queue | `friend.<uuid v4>` | its user's client, one per friend |
+//! | takeover queue | `friend.takeover-<as in the inbox>` | a client that consumes the inbox, while it does |
 //! | reply queue | `reply.<uuid v4>` | a client, for one question |
 //!
 //! A queue name is a capability: who knows it can write to it. Names must never be logged.
@@ -103,6 +104,12 @@ pub fn inbox_name(secret: &[u8], user: &str) -> String {
     mac.update(user.as_bytes());
     let hash = BASE32_NOPAD.encode(&mac.finalize().into_bytes()).to_ascii_lowercase();
     format!("{INBOX_PREFIX}{hash}")
+}
+
+/// Where the session that consumes `inbox` hears of another one of the same user. Users may write to what begins like a
+/// friend queue; only who knows the inbox knows this name.
+pub fn takeover_queue_name(inbox: &str) -> String {
+    format!("{FRIEND_QUEUE_PREFIX}takeover-{}", inbox.strip_prefix(INBOX_PREFIX).unwrap_or(inbox))
 }
 
 fn random_name(prefix: &str) -> String {
@@ -219,6 +226,7 @@ mod tests {
         assert!(is_friend_queue(&friend_queue_name()));
         assert!(is_reply_queue(&reply_queue_name()));
         assert!(!is_friend_queue(&reply_queue_name()));
+        assert!(!is_friend_queue(&takeover_queue_name(&inbox_name(b"x", "alice"))));
         for name in [
             "",
             "friend.",

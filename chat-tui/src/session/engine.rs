@@ -26,6 +26,11 @@ const BACKLOG_MAX: usize = 4096;
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
 /// Between the parts of a long forgetting, so that others get at the state.
 const FORGET_PAUSE: Duration = Duration::from_millis(50);
+/// For sessions beside the one that is online.
+const ALONGSIDE: &str = "another chat-tui of yours is running on this machine: both show the same, and this one goes online \
+    by itself when that one ends";
+/// A session that lives no longer need not say so.
+const ALONGSIDE_AFTER: Duration = Duration::from_secs(2);
 /// How the session that is online for all tells the others.
 const LINK_META: &str = "link";
 
@@ -44,6 +49,8 @@ pub struct Engine {
     commands_done: u64,
     /// When to forget what is too old.
     forget_at: Instant,
+    /// When to say that another session is online, unless it was said.
+    alongside_at: Option<Instant>,
     link: Role,
     away: bool,
     /// As last told.
@@ -86,6 +93,7 @@ impl Engine {
             tell_at: None,
             commands_done: 0,
             forget_at: Instant::now() + FORGET_PAUSE,
+            alongside_at: Some(Instant::now() + ALONGSIDE_AFTER),
             link: Role::Waiting,
             away: false,
             connection: None,
@@ -176,6 +184,10 @@ impl Engine {
                     uplink.set_away(away);
                 }
             }
+            Command::TakeOver => match &self.link {
+                Role::Online { uplink, .. } => uplink.take_over(),
+                Role::Waiting => self.backlog.push_back(Event::Notice(ALONGSIDE.into())),
+            },
             Command::Shutdown => {
                 self.leaving = true;
                 return Ok(match &self.link {
@@ -298,7 +310,11 @@ impl Engine {
             let uplink = Uplink::start(broker, sign_up, self.store.clone(), self.away);
             self.link = Role::Online { uplink, _lock: lock };
             self.changed();
+            self.alongside_at = None;
         } else if waiting && let Some((connection, caught_up)) = link.as_deref().and_then(decode) {
+            if self.alongside_at.take_if(|at| *at <= Instant::now()).is_some() {
+                self.backlog.push_back(Event::Notice(ALONGSIDE.into()));
+            }
             self.show_connection(connection, caught_up);
         }
         if changed {

@@ -38,6 +38,7 @@ pub struct Uplink {
     look: watch::Sender<u64>,
     away: watch::Sender<bool>,
     leave: watch::Sender<bool>,
+    take_over: watch::Sender<u64>,
     typing: mpsc::Sender<String>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -52,6 +53,8 @@ pub(super) struct Context {
     pub look: watch::Sender<u64>,
     pub away: watch::Receiver<bool>,
     pub leave: watch::Receiver<bool>,
+    /// Grows when this session is to have the inbox.
+    pub take_over: watch::Receiver<u64>,
 }
 
 impl Context {
@@ -79,6 +82,7 @@ impl Uplink {
         let (look, _) = watch::channel(0);
         let (away, away_receiver) = watch::channel(away);
         let (leave, leave_receiver) = watch::channel(false);
+        let (take_over, take_over_receiver) = watch::channel(0);
         let (typing, typing_receiver) = mpsc::channel(8);
         let context = Context {
             me: broker.user().to_owned(),
@@ -87,9 +91,10 @@ impl Uplink {
             look: look.clone(),
             away: away_receiver,
             leave: leave_receiver,
+            take_over: take_over_receiver,
         };
         let task = tokio::spawn(stay_connected(broker, sign_up, context, typing_receiver));
-        Uplink { notes, look, away, leave, typing, task }
+        Uplink { notes, look, away, leave, take_over, typing, task }
     }
 
     /// The store has something new to bring about.
@@ -99,6 +104,11 @@ impl Uplink {
 
     pub fn set_away(&self, away: bool) {
         self.away.send_replace(away);
+    }
+
+    /// Friend requests are to arrive here, not with another session of the user.
+    pub fn take_over(&self) {
+        self.take_over.send_modify(|count| *count += 1);
     }
 
     pub fn typing(&self, friend: String) {

@@ -35,6 +35,7 @@ pub enum Action {
     Mute,
     Archive,
     ShowArchived,
+    TakeOver,
     Away,
     DoNotDisturb,
     PageUp,
@@ -449,6 +450,8 @@ pub const ACTIONS: &[Spec] = {
             "Everything that can be done, by a few letters",
             &[(Chat, "ctrl-p"), (Chat, "alt-x")],
         ),
+        spec(A::TakeOver, "take-over", Warren, "Have friend requests arrive here, not elsewhere", &[])
+            .typed(Argument::None),
         spec(A::Away, "away", Warren, "Show yourself as away, or back", &[]).typed(Argument::None),
         spec(A::DoNotDisturb, "do-not-disturb", Warren, "No bell and no notifications, or again", &[])
             .typed(Argument::None),

@@ -268,6 +268,26 @@ async fn two_local_states_of_one_user_do_not_share_the_inbox() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn friend_requests_go_to_the_session_that_takes_over() {
+    let world = World::new(1).await;
+    let (mut here, mut bob) = (world.signed_up("alice").await, world.signed_up("bob").await);
+    let mut elsewhere = world.user_elsewhere("alice");
+    elsewhere.until(|event| matches!(event, Event::Notice(text) if text.contains("/take-over"))).await;
+    elsewhere.give(Command::TakeOver).await;
+    here.until(|event| matches!(event, Event::Notice(text) if text.contains("has taken"))).await;
+    elsewhere.caught_up().await;
+    bob.give(Command::Befriend { name: "alice".into(), note: String::new() }).await;
+    elsewhere.until(|event| matches!(event, Event::Requests(requests) if !requests.is_empty())).await;
+    assert!(!here.has_seen(|event| matches!(event, Event::Requests(requests) if !requests.is_empty())));
+    // And back.
+    here.give(Command::TakeOver).await;
+    elsewhere.until(|event| matches!(event, Event::Notice(text) if text.contains("has taken"))).await;
+    bob.give(Command::Withdraw { name: "alice".into() }).await;
+    bob.give(Command::Befriend { name: "alice".into(), note: "again".into() }).await;
+    here.until(|event| matches!(event, Event::Requests(requests) if !requests.is_empty())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unfriending_in_the_middle_of_a_flood_leaves_the_connection_alone() {
     let world = World::new(1).await;
     let (mut alice, mut bob) = world.friends("alice", "bob").await;

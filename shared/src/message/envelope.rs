@@ -15,6 +15,7 @@ const TRANSIENT: u8 = 1;
 /// Presence is said again before this is over.
 const PRESENCE_EXPIRES_AFTER: Duration = Duration::from_secs(90);
 const TYPING_EXPIRES_AFTER: Duration = Duration::from_secs(8);
+const TAKE_OVER_EXPIRES_AFTER: Duration = Duration::from_secs(10);
 
 /// A chat message on its way.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,11 +44,12 @@ pub enum Lifetime {
 }
 
 impl Lifetime {
-    /// Presence and typing are transient, all else is persistent.
+    /// What is said of the moment is transient, all else is persistent.
     pub fn of(body: &Body) -> Self {
         match body {
             Body::Presence { .. } => Self::Transient { expires_after: PRESENCE_EXPIRES_AFTER },
             Body::Typing {} => Self::Transient { expires_after: TYPING_EXPIRES_AFTER },
+            Body::TakeOver {} => Self::Transient { expires_after: TAKE_OVER_EXPIRES_AFTER },
             _ => Self::Persistent,
         }
     }

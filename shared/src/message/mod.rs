@@ -14,6 +14,7 @@
 //! | `accept`, `decline` | client → the asker's friend queue | |
 //! | `message`, `receipt`, `presence`, `typing` | client → friend queue | |
 //! | `edit`, `delete`, `reaction` | client → friend queue; about messages sent before | |
+//! | `take-over` | client → another client of the same user | |
 //!
 //! Answers carry the `message-id` of what they answer as `correlation-id`.
 
@@ -131,6 +132,8 @@ pub enum Body {
     },
     /// Somebody is typing, and will say so again before [`Lifetime`] is over.
     Typing {},
+    /// Another session of the same user is to have the inbox.
+    TakeOver {},
     /// A kind or a version from the future. Log it and go on; it cannot be encoded.
     #[serde(skip)]
     Unknown {
@@ -156,7 +159,7 @@ pub enum PresenceState {
     Offline,
 }
 
-const KINDS: [&str; 18] = [
+const KINDS: [&str; 19] = [
     "hello",
     "welcome",
     "friend-request",
@@ -175,6 +178,7 @@ const KINDS: [&str; 18] = [
     "receipt",
     "presence",
     "typing",
+    "take-over",
 ];
 
 /// Why a message cannot be sent. The text is for the person.
@@ -262,6 +266,7 @@ impl Body {
             Self::Receipt { .. } => "receipt",
             Self::Presence { .. } => "presence",
             Self::Typing {} => "typing",
+            Self::TakeOver {} => "take-over",
             Self::Unknown { kind, .. } => kind,
         }
     }

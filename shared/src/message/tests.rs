@@ -71,6 +71,7 @@ fn golden() -> Vec<(Body, &'static str)> {
         ),
         (Body::Presence { state: PresenceState::Away }, r#"{"v":1,"type":"presence","state":"away"}"#),
         (Body::Typing {}, r#"{"v":1,"type":"typing"}"#),
+        (Body::TakeOver {}, r#"{"v":1,"type":"take-over"}"#),
     ]
 }
 
@@ -213,7 +214,7 @@ fn envelopes_travel_as_properties() {
 #[test]
 fn presence_and_typing_expire_and_nothing_else_does() {
     for (body, _) in golden() {
-        let transient = matches!(body, Body::Presence { .. } | Body::Typing {});
+        let transient = matches!(body, Body::Presence { .. } | Body::Typing {} | Body::TakeOver {});
         let envelope = Envelope::new(body);
         let (properties, body) = envelope.to_amqp().unwrap();
         assert_eq!(properties.expiration().is_some(), transient);

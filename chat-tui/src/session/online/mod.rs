@@ -4,10 +4,12 @@
 //! - [`queues`]: own and consume what the store says, delete what it gave up.
 //! - [`intake`]: what arrives goes into the store, then is acknowledged.
 //! - [`lane`]: publish the outbox in order.
+//! - [`elsewhere`]: the same user with another data folder.
 //! - [`hello`]: ask the friend servers for the inbox.
 //! - [`receipts`]: say what arrived and what was read.
 //! - [`presence`]: signs of life, typing, last words.
 
+mod elsewhere;
 mod hello;
 mod intake;
 mod lane;

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::elsewhere;
 use super::intake::{Arriving, Fact};
 use crate::session::uplink::{Context, Note};
 use crate::store::{OwnedQueue, QueueState};
@@ -25,8 +26,9 @@ const DECLARES_MAX: usize = 64;
 /// Pauses between looks at whether a backlog is through double from the first to the last of these.
 const LOOK_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
-/// How soon to look whether the inbox has become free.
+/// How soon to look whether the inbox has become free; longer if it was given up to another session.
 const ELSEWHERE_PAUSE: Duration = Duration::from_secs(3);
+const DISPLACED_PAUSE: Duration = Duration::from_secs(30);
 
 /// Runs until the connection or the store fails; says how.
 pub async fn run(
@@ -53,8 +55,16 @@ struct Queues {
     refused: HashSet<String>,
     /// Another session, with a local state of its own, takes what comes into the inbox. When to try again.
     elsewhere: Option<Instant>,
+    /// While this session has the inbox: the channel that it consumes it over, and who else wants it.
+    inbox: Option<Inbox>,
     caught_up: bool,
     look_pause: Duration,
+}
+
+struct Inbox {
+    name: String,
+    channel: Channel,
+    wanted: mpsc::Receiver<()>,
 }
 
 struct Owned {
@@ -89,6 +99,7 @@ impl Queues {
             owned: HashMap::new(),
             refused: HashSet::new(),
             elsewhere: None,
+            inbox: None,
             caught_up: false,
             look_pause: LOOK_PAUSE.0,
         })
@@ -96,6 +107,8 @@ impl Queues {
 
     async fn run(mut self, mut facts: mpsc::UnboundedReceiver<Fact>) -> String {
         let mut look = self.context.look.subscribe();
+        let mut take_over = self.context.take_over.clone();
+        take_over.mark_unchanged();
         loop {
             look.mark_unchanged();
             if let Err(reason) = self.reconcile().await {
@@ -103,6 +116,10 @@ impl Queues {
             }
             let waiting = self.owned.values().any(|owned| owned.backlog == Backlog::Waiting);
             tokio::select! {
+                Some(()) = wanted(&mut self.inbox) => self.give_inbox_up().await,
+                Ok(()) = take_over.changed() => if let Err(reason) = self.take_inbox_over().await {
+                    return reason;
+                },
                 changed = look.changed() => if changed.is_err() {
                     return "the session has ended".into();
                 },
@@ -111,7 +128,10 @@ impl Queues {
                         owned.backlog = Backlog::Stored;
                     },
                     // Deleted by somebody else, unless by us. If it is still wanted, `reconcile` declares it again.
-                    Some(Fact::Gone(queue)) => drop(self.owned.remove(&queue)),
+                    Some(Fact::Gone(queue)) => {
+                        self.owned.remove(&queue);
+                        self.inbox.take_if(|inbox| inbox.name == queue);
+                    }
                     None => return "the consumers have ended".into(),
                 },
                 // Back to `reconcile`, which tries the inbox again.
@@ -237,6 +257,16 @@ impl Queues {
         match self.consume_on(&channel, name, true).await {
             Ok(consumer) => {
                 self.elsewhere = None;
+                let (want, wanted) = mpsc::channel(1);
+                match elsewhere::listen(&self.link, &self.context.me, name, want).await {
+                    Ok(()) => {}
+                    // The inbox is ours all the same.
+                    Err(failure) if failure.spares_the_connection() => {
+                        tracing::warn!(%failure, "other sessions cannot ask for the inbox");
+                    }
+                    Err(failure) => return Err(failure.to_string()),
+                }
+                self.inbox = Some(Inbox { name: name.to_owned(), channel, wanted });
                 Ok(Some(consumer))
             }
             Err(failure) if failure.is_access_refused() && failure.spares_the_connection() => {
@@ -245,7 +275,7 @@ impl Queues {
                     self.context
                         .notice(format!(
                             "{me} is signed in elsewhere too, with another data folder: friend requests arrive there \
-                             until that session ends"
+                             until that session ends, or you type /take-over"
                         ))
                         .await;
                 }
@@ -253,6 +283,38 @@ impl Queues {
             }
             Err(failure) => Err(failure.to_string()),
         }
+    }
+
+    /// Another session wants the inbox. What was not acknowledged yet goes there too.
+    async fn give_inbox_up(&mut self) {
+        let Some(inbox) = self.inbox.take() else { return };
+        self.elsewhere = Some(Instant::now() + DISPLACED_PAUSE);
+        self.owned.remove(&inbox.name);
+        // A channel that is closed already is fine.
+        let _ = inbox.channel.close(200, "OK".into()).await;
+        self.context
+            .notice(
+                "another session of yours has taken the friend requests over: they arrive there until it ends, or you \
+                 type /take-over",
+            )
+            .await;
+    }
+
+    async fn take_inbox_over(&mut self) -> Result<(), String> {
+        if self.inbox.is_some() || self.elsewhere.is_none() {
+            self.context.notice("friend requests arrive here already").await;
+            return Ok(());
+        }
+        let queues =
+            self.context.store.call(|store| store.queues()).await.map_err(|error| error.to_string())?;
+        let Some(inbox) = queues.into_iter().find(|queue| queue.friend.is_none()) else { return Ok(()) };
+        let said = match elsewhere::ask(&self.link, &inbox.name).await? {
+            true => "friend requests arrive here from now on",
+            false => "the other session does not listen: it is of an older version, or is just ending",
+        };
+        self.context.notice(said).await;
+        self.elsewhere = Some(Instant::now() + ELSEWHERE_PAUSE / 10);
+        Ok(())
     }
 
     async fn delete(&mut self, queue: &OwnedQueue) -> Result<(), String> {
@@ -312,6 +374,17 @@ impl Queues {
 async fn limit_prefetch(channel: &Channel) -> Result<(), String> {
     let limited = channel.basic_qos(PREFETCH, BasicQosOptions::default()).await;
     limited.map_err(|error| Failure::from(error).to_string())
+}
+
+async fn wanted(inbox: &mut Option<Inbox>) -> Option<()> {
+    match inbox {
+        Some(inbox) => match inbox.wanted.recv().await {
+            Some(()) => Some(()),
+            // Nobody listens for others.
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
 }
 
 async fn until(at: Option<Instant>) {

@@ -36,6 +36,7 @@ pub fn subject(command: &Command) -> Option<&str> {
         | Command::SetRetention { .. }
         | Command::Typing { .. }
         | Command::SetAway(_)
+        | Command::TakeOver
         | Command::Shutdown => None,
     }
 }
@@ -82,6 +83,7 @@ pub fn decide(me: &str, peer: &Peer, target: Option<&Target>, command: &Command,
         | Command::SetRetention { .. }
         | Command::Typing { .. }
         | Command::SetAway(_)
+        | Command::TakeOver
         | Command::Shutdown => Ok(Vec::new()),
     };
     result.unwrap_or_else(refuse)

@@ -87,6 +87,7 @@ pub fn perform(model: &mut Model, action: Action, now: Timestamp, effects: &mut 
                 about(model, action, name, now, effects);
             }
         }
+        Action::TakeOver => effects.push(Effect::Session(Command::TakeOver)),
         Action::Away => away(model, now, effects),
         Action::DoNotDisturb => do_not_disturb(model, now),
         Action::PageUp => scroll_pages(model, -1),
