@@ -18,6 +18,7 @@ use crossterm::{cursor, execute, queue};
 use data_encoding::BASE64;
 use jiff::Timestamp;
 use ratatui::backend::{Backend, CrosstermBackend};
+use ratatui::buffer::{Buffer, Cell, CellWidth};
 use ratatui::layout::{Position, Rect};
 use ratatui::{Frame, Terminal};
 use terminal_colorsaurus::{QueryOptions, ThemeMode};
@@ -27,7 +28,7 @@ use super::settings::{Desktop, Settings};
 use super::text;
 use super::theme::{Look, Theme};
 use super::update::Effect;
-use super::view;
+use super::view::{self, Hyperlink};
 
 /// What the loop draws on.
 pub trait Screen {
@@ -56,6 +57,8 @@ const MOUSE_ON: Print<&str> = Print("\x1b[?1000h\x1b[?1002h\x1b[?1006h");
 pub struct OwnTerminal {
     terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
     desktop: Desktop,
+    /// Where links were drawn last.
+    links: Vec<Rect>,
 }
 
 /// What the terminal is asked at most that long whether it is dark or light. Most answer at once; those that do not
@@ -87,7 +90,7 @@ impl OwnTerminal {
         let made = Terminal::new(CrosstermBackend::new(out)).and_then(|mut terminal| {
             wipe(&mut terminal)?;
             let desktop = settings.notify.desktop.resolve(|name| std::env::var(name).ok());
-            Ok(OwnTerminal { terminal, desktop })
+            Ok(OwnTerminal { terminal, desktop, links: Vec::new() })
         });
         made.inspect_err(|_| restore())
     }
@@ -116,12 +119,30 @@ impl OwnTerminal {
 
     /// Draws one picture, whole.
     pub fn paint(&mut self, picture: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        self.paint_with_links(picture, &[])
+    }
+
+    fn paint_with_links(
+        &mut self,
+        picture: impl FnOnce(&mut Frame<'_>),
+        links: &[Hyperlink],
+    ) -> io::Result<()> {
         if !TAKEN.load(Ordering::SeqCst) {
             // A task has panicked; its message stands on the screen that was given back.
             return Err(io::Error::other("a part of Warren has failed, see above"));
         }
         queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
-        self.terminal.draw(picture)?;
+        let drawn = self.terminal.draw(picture)?;
+        let mut again: Vec<(&str, LinkCells)> = Vec::new();
+        // What is no longer a link has to be drawn as such, even if it looks the same.
+        for area in self.links.drain(..) {
+            again.push(("", cells(drawn.buffer, area)));
+        }
+        for link in links {
+            again.push((&link.target, cells(drawn.buffer, link.area)));
+        }
+        self.links = links.iter().map(|link| link.area).collect();
+        draw_links(self.terminal.backend_mut(), &again)?;
         execute!(self.terminal.backend_mut(), EndSynchronizedUpdate)
     }
 
@@ -143,6 +164,36 @@ impl OwnTerminal {
     }
 }
 
+type LinkCells = Vec<(u16, u16, Cell)>;
+
+/// The cells of `area`, but for those that a wide one before them covers.
+fn cells(buffer: &Buffer, area: Rect) -> LinkCells {
+    let area = area.intersection(buffer.area);
+    let mut found = Vec::new();
+    let mut x = area.x;
+    while x < area.right() && area.height > 0 {
+        let cell = &buffer[(x, area.y)];
+        found.push((x, area.y, cell.clone()));
+        x += cell.cell_width().max(1);
+    }
+    found
+}
+
+/// Draws the cells once more, each group as a link to its target (OSC 8), or to none. Terminals that know nothing of links
+/// leave that out; the widths of cells are not touched by it.
+fn draw_links<W: Write>(backend: &mut CrosstermBackend<W>, groups: &[(&str, LinkCells)]) -> io::Result<()> {
+    if groups.is_empty() {
+        return Ok(());
+    }
+    queue!(backend, cursor::SavePosition)?;
+    for (target, cells) in groups {
+        queue!(backend, Print(format!("\x1b]8;;{target}\x1b\\")))?;
+        backend.draw(cells.iter().map(|(x, y, cell)| (*x, *y, cell)))?;
+        queue!(backend, Print("\x1b]8;;\x1b\\"))?;
+    }
+    queue!(backend, cursor::RestorePosition)
+}
+
 /// Draws everything anew the next time. Not by `Terminal::clear`, which asks the terminal where its cursor is and
 /// waits for the answer: behind a slow line that takes long, and keys pressed meanwhile stand in its way.
 fn wipe<B: Backend>(terminal: &mut Terminal<B>) -> Result<(), B::Error> {
@@ -156,7 +207,7 @@ impl Screen for OwnTerminal {
     }
 
     fn draw(&mut self, model: &Model, theme: &Theme, now: Timestamp) -> io::Result<()> {
-        self.paint(|frame| view::draw(frame, model, theme, now))
+        self.paint_with_links(|frame| view::draw(frame, model, theme, now), &view::hyperlinks(model))
     }
 
     fn suspend(&mut self) {

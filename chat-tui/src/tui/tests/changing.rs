@@ -5,7 +5,9 @@ use uuid::Uuid;
 use super::fixture::*;
 use crate::session::api::*;
 use crate::tui::model::{Entry, Purpose};
+use crate::tui::text;
 use crate::tui::update::{Effect, Msg};
+use crate::tui::view::hyperlinks;
 
 fn reply(row: i64, text: &str) -> Command {
     Command::Reply { to: "bob".into(), row, text: text.into() }
@@ -256,4 +258,30 @@ fn a_conversation_is_written_to_a_file_and_old_messages_are_forgotten_if_wished(
         ui.types(&format!("/retention{wrong}")).keys("enter").shows("Type /retention and a number of days");
     }
     assert_eq!(ui.commands(), []);
+}
+
+#[test]
+fn links_are_where_they_are_drawn() {
+    let mut ui = Ui::with_bob(60, 24);
+    ui.event(Event::Message(incoming(3, "bob", "日本 https://example.org/ünd/very/long/path ok", 0)));
+    let screen = ui.screen();
+    let links = hyperlinks(&ui.model);
+    let shown: Vec<String> = links
+        .iter()
+        .map(|link| {
+            let row = screen.lines().nth(usize::from(link.area.y)).unwrap();
+            let mut column = 0;
+            let cells = text::graphemes(row).filter(|(_, grapheme)| {
+                let at = column;
+                column += text::columns(grapheme);
+                (usize::from(link.area.left())..usize::from(link.area.right())).contains(&at)
+            });
+            cells.map(|(_, grapheme)| grapheme).collect()
+        })
+        .collect();
+    assert_eq!(shown.concat(), "https://example.org/ünd/very/long/path", "{screen}");
+    assert!(shown.len() > 1, "over several rows");
+    assert!(links.iter().all(|link| link.target == "https://example.org/%C3%BCnd/very/long/path"));
+    ui.keys("f1");
+    assert_eq!(hyperlinks(&ui.model), [], "nothing under the help");
 }

@@ -4,6 +4,7 @@ mod composer;
 mod conversation;
 mod dialogs;
 mod help;
+mod hyperlinks;
 pub(super) mod paint;
 mod request;
 mod search;
@@ -20,6 +21,7 @@ use super::layer::Layer;
 use super::layout::Areas;
 use super::model::{Model, NoticeKind};
 use super::theme::{Role, Theme};
+pub use hyperlinks::{Hyperlink, hyperlinks};
 use paint::put;
 
 /// What every part needs to draw itself.
