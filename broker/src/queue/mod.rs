@@ -287,9 +287,11 @@ impl Queue {
     }
 
     /// Starts the clocks of a queue: what has expired while the broker was down goes now.
+    /// So does what is too much: the crash may have undone its leaving.
     pub fn start(self: &Arc<Self>) {
         self.touch();
         self.timer_fired();
+        self.drop_what_is_too_much();
     }
 
     /// Somebody has an interest in the queue: `x-expires` counts anew.

@@ -56,6 +56,15 @@ fn a_message_that_the_store_does_not_have_stops_the_queue() {
 }
 
 #[test]
+fn what_is_too_much_after_a_crash_goes_at_the_start() {
+    let (queue, _dir) = queue();
+    queue.set_policy(&Limits { length_max: Some(2), ..Limits::default() });
+    only_on_disk(&queue, 5);
+    queue.start();
+    assert_eq!(queue.counts().ready, 2);
+}
+
+#[test]
 fn a_deleted_queue_takes_nothing() {
     let (queue, _dir) = queue();
     let message = Arc::new(Message::new("", "q", &[0, 0], b"x", true));
