@@ -122,12 +122,20 @@ impl Message {
 
     pub fn exchange(&self) -> &str {
         // Checked to be UTF-8 where the message was published or recovered.
-        std::str::from_utf8(&self.data[..self.exchange_len as usize]).unwrap_or("")
+        std::str::from_utf8(self.exchange_octets()).unwrap_or("")
+    }
+
+    pub fn exchange_octets(&self) -> &[u8] {
+        &self.data[..self.exchange_len as usize]
     }
 
     pub fn routing_key(&self) -> &str {
+        std::str::from_utf8(self.routing_key_octets()).unwrap_or("")
+    }
+
+    pub fn routing_key_octets(&self) -> &[u8] {
         let start = self.exchange_len as usize;
-        std::str::from_utf8(&self.data[start..start + self.routing_key_len as usize]).unwrap_or("")
+        &self.data[start..start + self.routing_key_len as usize]
     }
 
     /// Property flags and property list, as in the content header frame behind the body size.

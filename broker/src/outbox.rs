@@ -7,9 +7,10 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 
+use atomic_waker::AtomicWaker;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::Notify;
 
 use crate::amqp::{self, ReplyCode};
 use crate::error::AmqpError;
@@ -30,7 +31,9 @@ pub struct Outbox {
     /// Bytes waiting at which consumers are skipped until the peer has read some.
     bytes_max: usize,
     state: Mutex<OutboxState>,
-    notify: Notify,
+    /// The connection's task, and whether it was called.
+    task: AtomicWaker,
+    called: AtomicBool,
     /// Somebody has taken it on himself to wake the connection.
     wake_pending: AtomicBool,
     /// A delivery was skipped because the outbox was full.
@@ -137,7 +140,8 @@ impl Outbox {
             connection_id,
             bytes_max,
             state: Mutex::new(OutboxState::default()),
-            notify: Notify::new(),
+            task: AtomicWaker::new(),
+            called: AtomicBool::new(false),
             wake_pending: AtomicBool::new(false),
             starved: AtomicBool::new(false),
             rights_changed: AtomicBool::new(false),
@@ -166,7 +170,12 @@ impl Outbox {
 
     /// Resolves when there is something to write.
     pub async fn woken(&self) {
-        self.notify.notified().await;
+        std::future::poll_fn(|cx| {
+            // Registered first: who calls in between is seen by the one or by the other.
+            self.task.register(cx.waker());
+            if self.called.swap(false, Ordering::AcqRel) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     /// Asks the connection to close with this exception; the first one who asks counts.
@@ -192,7 +201,8 @@ impl Outbox {
     }
 
     pub fn wake(&self) {
-        self.notify.notify_one();
+        self.called.store(true, Ordering::Release);
+        self.task.wake();
     }
 
     /// Takes the wake-up on oneself; false when somebody else already has.
@@ -308,8 +318,8 @@ impl OutboxState {
             &consumer.tag,
             tag,
             entry.redelivered,
-            message.exchange(),
-            message.routing_key(),
+            message.exchange_octets(),
+            message.routing_key_octets(),
         );
         self.output.content(consumer.channel, message, properties, frame_max);
         if consumer.no_ack {
@@ -343,8 +353,8 @@ impl OutboxState {
             tag,
             channel.last_delivery_tag,
             false,
-            message.exchange(),
-            message.routing_key(),
+            message.exchange_octets(),
+            message.routing_key_octets(),
         );
         amqp::write_content(
             &mut self.output.frames,

@@ -3,7 +3,7 @@
 //! Strings are at most 255 octets; all of them came from the wire or were made as short strings.
 
 use super::frame::{FRAME_END, FRAME_OVERHEAD, FrameKind, frame_header};
-use super::reader::put_short_str;
+use super::reader::{put_short_octets, put_short_str};
 
 const CLASS_BASIC: u16 = 60;
 const RETURN: u16 = 50;
@@ -40,7 +40,8 @@ fn begin(out: &mut Vec<u8>, channel: u16, method: u16, arguments: usize) {
     out.extend_from_slice(&ids(method));
 }
 
-/// Appends basic.deliver. The content follows by [`write_content`](super::write_content).
+/// Appends basic.deliver. The content follows by [`write_content`](super::write_content). Exchange and routing key are
+/// the octets of short strings, as they came: to look at them again whether they are UTF-8 would cost as much as the rest.
 #[inline]
 pub fn write_deliver(
     out: &mut Vec<u8>,
@@ -48,15 +49,15 @@ pub fn write_deliver(
     consumer_tag: &str,
     delivery_tag: u64,
     redelivered: bool,
-    exchange: &str,
-    routing_key: &str,
+    exchange: &[u8],
+    routing_key: &[u8],
 ) {
-    let arguments = short_len(consumer_tag) + 9 + short_len(exchange) + short_len(routing_key);
+    let arguments = short_len(consumer_tag) + 9 + 1 + exchange.len() + 1 + routing_key.len();
     begin(out, channel, DELIVER, arguments);
     put_short_str(out, consumer_tag);
     put_tag_and_bits(out, delivery_tag, u8::from(redelivered));
-    put_short_str(out, exchange);
-    put_short_str(out, routing_key);
+    put_short_octets(out, exchange);
+    put_short_octets(out, routing_key);
     out.push(FRAME_END);
 }
 

@@ -115,6 +115,14 @@ pub fn put_short_str(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
+/// Appends what is known to be a short string: at most 255 octets.
+#[inline]
+pub(super) fn put_short_octets(out: &mut Vec<u8>, octets: &[u8]) {
+    debug_assert!(octets.len() <= usize::from(u8::MAX));
+    out.push(octets.len() as u8);
+    out.extend_from_slice(octets);
+}
+
 /// Appends a long string.
 #[inline]
 pub fn put_long_str(out: &mut Vec<u8>, octets: &[u8]) {

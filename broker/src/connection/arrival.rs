@@ -43,7 +43,8 @@ pub async fn serve(broker: Arc<Broker>, socket: TcpStream, peer: SocketAddr, lis
     let pushed_out = waiting.pushed_out();
     let mut shutdown = broker.shutdown_signal();
     let opened = tokio::select! {
-        opened = tokio::time::timeout(limit, arrive(&broker, socket, &mut arrival, waiting)) => {
+        // In a box: the task is to be no larger than what an open connection needs.
+        opened = tokio::time::timeout(limit, Box::pin(arrive(&broker, socket, &mut arrival, waiting))) => {
             opened.unwrap_or(Err(OpeningError::Timeout(limit.as_secs())))
         }
         () = pushed_out.notified() => Err(OpeningError::Crowded(broker.config.limits.handshakes_max)),

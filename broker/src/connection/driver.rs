@@ -208,12 +208,13 @@ impl Driver {
         let running = matches!(self.connection.phase, Phase::Running | Phase::Parting);
         tokio::select! {
             biased;
-            // Before reading: a client that never stops sending must not keep them from happening.
+            // Before reading: a client that never stops sending must not keep them from happening. What hardly
+            // ever happens is boxed, so that an open connection is small.
             _ = shutdown.wait_for(|&down| down), if running => Event::Shutdown,
             _ = ticks.tick() => Event::Tick,
             () = async {
                 match deadline {
-                    Some(at) => sleep_until(at).await,
+                    Some(at) => Box::pin(sleep_until(at)).await,
                     None => std::future::pending().await,
                 }
             } => Event::CloseTimeout,
@@ -223,11 +224,17 @@ impl Driver {
             () = cx.outbox.woken() => Event::Woken,
             committed = async {
                 match gate {
-                    Some(ticket) => cx.broker.definitions.wait(ticket).await,
+                    Some(ticket) => Box::pin(cx.broker.definitions.wait(ticket)).await,
                     None => std::future::pending().await,
                 }
             } => Event::Gate(committed),
-            _ = alarm.wait_for(|alarm| alarm.is_none()), if cx.held => Event::AlarmOver,
+            () = async {
+                match cx.held {
+                    // The sender lives in the broker.
+                    true => drop(Box::pin(alarm.wait_for(|alarm| alarm.is_none())).await),
+                    false => std::future::pending().await,
+                }
+            } => Event::AlarmOver,
         }
     }
 

@@ -70,7 +70,7 @@ proptest! {
         let (text, exchange, routing_key) = texts;
 
         let mut wire = Vec::new();
-        write_deliver(&mut wire, channel, &text, delivery_tag, bit, &exchange, &routing_key);
+        write_deliver(&mut wire, channel, &text, delivery_tag, bit, exchange.as_bytes(), routing_key.as_bytes());
         let deliver = basic::Deliver {
             consumer_tag: text.clone(),
             delivery_tag,

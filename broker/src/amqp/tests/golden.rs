@@ -81,7 +81,7 @@ fn basic_publish_with_content() {
 #[test]
 fn basic_deliver() {
     let mut out = Vec::new();
-    write_deliver(&mut out, 2, "ct", 7, true, "amq.direct", "k");
+    write_deliver(&mut out, 2, "ct", 7, true, b"amq.direct", b"k");
     let expected = b"\x01\0\x02\0\0\0\x1D\0\x3C\0\x3C\x02ct\0\0\0\0\0\0\0\x07\x01\x0Aamq.direct\x01k\xCE";
     assert_eq!(out, expected);
 }
