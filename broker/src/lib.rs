@@ -34,3 +34,10 @@ pub use broker::{Broker, StartError, Surroundings, VhostError};
 pub use health::Ailment;
 pub use log_exchange::{LogLayer, LogLines, log_layer};
 pub use server::RunningBroker;
+
+/// Pure parts by themselves, for the benchmarks: nothing to build on.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::queue::Backlog;
+    pub use crate::vhost::routing::{Identify, Kind, Router};
+}

@@ -33,7 +33,7 @@ mod settle;
 mod tests;
 
 pub use arguments::{QueueArguments, QueueType};
-pub use backlog::Entry;
+pub use backlog::{Backlog, Entry};
 pub use burial::Burial;
 pub use by_priority::ByPriority;
 pub use consumer::{Consumer, ConsumerOptions, Consumers, has_room};
