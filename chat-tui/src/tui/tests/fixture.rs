@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::CellWidth;
+use ratatui::style::Style;
 
 use crate::session::api::*;
 use crate::tui::keymap::Chord;
@@ -160,6 +161,28 @@ impl Ui {
             row.trim_end().to_owned() + "\n"
         };
         (0..height).map(row).collect()
+    }
+
+    /// The style of the cell where `text` begins, in the last row that shows it.
+    #[track_caller]
+    pub fn style_of(&self, text: &str, theme: &Theme) -> Style {
+        let (width, height) = self.model.size;
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        terminal.draw(|frame| view::draw(frame, &self.model, theme, self.now)).unwrap();
+        let buffer = terminal.backend().buffer();
+        for y in (0..height).rev() {
+            let cells: Vec<&str> = (0..width).map(|x| buffer[(x, y)].symbol()).collect();
+            let row = cells.concat();
+            if let Some(at) = row.rfind(text) {
+                let mut bytes = 0;
+                let x = cells.iter().position(|cell| {
+                    bytes += cell.len();
+                    bytes > at
+                });
+                return buffer[(x.unwrap() as u16, y)].style();
+            }
+        }
+        panic!("{text:?} is not on the screen:\n{}", self.screen());
     }
 
     #[track_caller]

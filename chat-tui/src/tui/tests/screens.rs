@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
+use proptest::prelude::*;
+use proptest::sample::select;
+use ratatui::style::{Color, Modifier};
+
 use super::fixture::*;
 use crate::session::api::*;
+use crate::tui::theme::{Look, Overrides, Theme};
 use crate::tui::update::Msg;
 
 const SIZES: [(u16, u16); 3] = [(20, 5), (80, 24), (200, 60)];
@@ -225,4 +230,48 @@ fn the_help_is_whole_in_a_common_terminal() {
     ui.keys("f1");
     ui.shows("Ctrl-Q").shows("Not sent; the reason");
     assert!(!ui.screen().lines().any(|row| row.ends_with('…')), "{}", ui.screen());
+}
+
+#[test]
+fn colours_and_weights_say_what_the_signs_say() {
+    let mut ui = chat(80, 24);
+    let theme = Theme::new(Look::Dark, Overrides::new());
+    let style = |ui: &Ui, text: &str| {
+        let style = ui.style_of(text, &theme);
+        (style.fg.unwrap_or(Color::Reset), style.add_modifier)
+    };
+    let plain = Modifier::empty();
+    assert_eq!(style(&ui, "you  …"), (Color::Cyan, plain));
+    assert_eq!(style(&ui, "bob    See"), (Color::Green, Modifier::BOLD));
+    assert_eq!(style(&ui, "✗"), (Color::Red, Modifier::BOLD));
+    assert_eq!(style(&ui, "It is too long"), (Color::Red, Modifier::BOLD));
+    assert_eq!(style(&ui, "… This one waits"), (Color::Reset, Modifier::DIM));
+    assert_eq!(style(&ui, "asks you"), (Color::Yellow, Modifier::BOLD));
+    assert_eq!(style(&ui, "● online since"), (Color::Green, plain));
+    assert_eq!(style(&ui, "So be it"), (Color::Reset, plain));
+    // Without colours the weights are left.
+    let failed = ui.style_of("✗", &Theme::new(Look::Plain, Overrides::new()));
+    assert_eq!((failed.fg, failed.add_modifier), (Some(Color::Reset), Modifier::BOLD));
+    ui.keys("ctrl-p").types("quit");
+    assert_eq!(style(&ui, "Leave Warren"), (Color::Reset, Modifier::REVERSED));
+    ui.keys("esc").types(" :smil");
+    assert_eq!(style(&ui, "😃").1, Modifier::REVERSED);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_layer_can_be_drawn_at_any_size(
+        width in 0u16..=200, height in 0u16..=200,
+        keys in select(vec!["f1", "ctrl-p", "ctrl-g", "ctrl-n", "alt-up alt-up", "ctrl-u /", "ctrl-u pageup", "ctrl-f", "esc esc"]),
+        text in "(\\PC|[ \n:@]){0,60}", then_width in 0u16..=200, then_height in 0u16..=200,
+    ) {
+        let mut ui = chat(width, height);
+        ui.msg(Msg::Paste(text.clone())).keys(keys);
+        ui.types(&text.replace('\n', " "));
+        ui.screen();
+        ui.msg(Msg::Resize(then_width, then_height));
+        ui.screen();
+    }
 }

@@ -105,7 +105,8 @@ pub fn offers(scene: &Scene<'_>, buffer: &mut Buffer) {
         width: u16::try_from(widest + 2).unwrap_or(u16::MAX).min(left.width),
         ..left
     };
-    clear(buffer, list);
+    // A column of air at the right keeps it apart from the messages.
+    clear(buffer, Rect { width: (list.width + 1).min(left.width), ..list });
     for ((n, offer), area) in completion.offers.iter().enumerate().skip(first).zip(rows(list)) {
         let style = scene.theme.style(if n == completion.chosen { Role::Chosen } else { Role::Text });
         put(buffer, area, &" ".repeat(usize::from(area.width)), style);
