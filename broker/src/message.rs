@@ -144,6 +144,11 @@ impl Message {
         &self.data[start..start + self.properties_len as usize]
     }
 
+    /// Bytes of the properties.
+    pub fn properties_len(&self) -> usize {
+        self.properties_len as usize
+    }
+
     pub fn body(&self) -> &[u8] {
         &self.data
             [self.exchange_len as usize + self.routing_key_len as usize + self.properties_len as usize..]

@@ -226,7 +226,7 @@ impl OutboxState {
     /// Whether the message's properties fit into one frame, as they must.
     #[inline]
     pub fn takes(&self, message: &Message) -> bool {
-        self.frame_max == 0 || amqp::header_frame_size(message.properties().len()) <= self.frame_max as usize
+        self.frame_max == 0 || amqp::header_frame_size(message.properties_len()) <= self.frame_max as usize
     }
 
     /// What a connection is told whose frames are too small for a message.

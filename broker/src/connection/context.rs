@@ -24,9 +24,10 @@ use super::routes::RouteCache;
 /// Of `outbox_bytes_max`, which bounds what consumers are sent.
 const UNREAD_OUTPUT_FACTOR: usize = 4;
 
-/// Bounds of how often a connection looks for deliveries that are not acknowledged in time.
+/// How often a connection looks for deliveries that are not acknowledged in time, at most.
 const OVERDUE_CHECK_MIN: Duration = Duration::from_millis(100);
-const OVERDUE_CHECK_MAX: Duration = Duration::from_secs(60);
+/// What is to be looked for less often than this is looked for with each tick.
+const OVERDUE_CHECK_BY_TICK: Duration = Duration::from_secs(30);
 
 /// What the client said it can do, in its client-properties.
 #[derive(Debug, Clone, Copy, Default)]
@@ -88,7 +89,7 @@ pub struct Context {
     pub paused: bool,
     /// A `basic.get` on this channel waits for a body to be read from disk.
     pub waiting_get: Option<(u16, crate::amqp::basic::Get)>,
-    /// How often to look for deliveries that are not acknowledged in time.
+    /// How often to look for deliveries that are not acknowledged in time, where each tick is not often enough.
     pub overdue_check_every: Option<Duration>,
     pub pending: Pending,
     /// Nothing is sent before this round is durable (`tx.commit-ok`).
@@ -158,8 +159,11 @@ impl Context {
     pub fn watch_acknowledgements(&mut self, queue: &Queue) {
         let timeout_ms = queue.consumer_timeout_ms(self.broker.config.limits.consumer_timeout_ms);
         if timeout_ms > 0 {
-            let every = Duration::from_millis(timeout_ms / 4).clamp(OVERDUE_CHECK_MIN, OVERDUE_CHECK_MAX);
-            self.overdue_check_every = Some(self.overdue_check_every.map_or(every, |known| known.min(every)));
+            let every = Duration::from_millis(timeout_ms / 4).max(OVERDUE_CHECK_MIN);
+            if every < OVERDUE_CHECK_BY_TICK {
+                let known = self.overdue_check_every.unwrap_or(every);
+                self.overdue_check_every = Some(known.min(every));
+            }
         }
     }
 

@@ -176,7 +176,10 @@ impl Driver {
                 }
                 Event::Writable | Event::Woken => {}
                 Event::Gate(committed) => self.gate_opened(committed),
-                Event::Tick => self.tick(heartbeat)?,
+                Event::Tick => {
+                    self.tick(heartbeat)?;
+                    self.connection.close_overdue(clock::now_ms());
+                }
                 Event::OverdueCheck => {
                     self.overdue_check_every = None;
                     self.connection.close_overdue(clock::now_ms());

@@ -35,6 +35,7 @@ impl ByPriority {
     }
 
     /// 0: messages have no priority here.
+    #[inline]
     pub fn priority_max(&self) -> u8 {
         self.higher.as_ref().map_or(0, |higher| higher.levels.len() as u8)
     }
@@ -48,6 +49,7 @@ impl ByPriority {
             .chain(self.higher.iter_mut().flat_map(|higher| higher.levels.iter_mut()))
     }
 
+    #[inline]
     pub fn len(&self) -> usize {
         match &self.higher {
             None => self.plain.len(),
@@ -126,6 +128,9 @@ impl ByPriority {
     /// The message whose turn it is.
     #[inline]
     pub fn peek(&self) -> Option<&Entry> {
+        if self.higher.is_none() {
+            return self.plain.peek();
+        }
         match (self.next_level().checked_sub(1), &self.higher) {
             (Some(at), Some(higher)) => higher.levels[at].peek(),
             _ => self.plain.peek(),
@@ -155,6 +160,7 @@ impl ByPriority {
     }
 
     /// A message that was handed out does not come back.
+    #[inline]
     pub fn settled(&mut self, seq: u64) {
         if let Some(higher) = &mut self.higher {
             higher.handed_out.remove(&seq);
