@@ -286,9 +286,13 @@ impl OutboxState {
     /// Whether the consumer's channel would take another message, of so many body bytes, now.
     pub fn can_deliver(&mut self, consumer: &Consumer, next_bytes: impl FnOnce() -> u64) -> bool {
         !self.closed
-            && self
-                .channel(consumer.channel)
-                .is_some_and(|ch| if consumer.no_ack { !ch.paused } else { ch.has_credit(next_bytes) })
+            && self.channel(consumer.channel).is_some_and(|ch| {
+                match consumer.no_ack && !ch.shares_prefetch() {
+                    true => !ch.paused,
+                    // A limit that the channel shares holds back those too that need no acknowledgement.
+                    false => ch.has_credit(next_bytes),
+                }
+            })
     }
 
     /// Encodes a delivery, with the message's properties or with others. The entry comes back when it needs no

@@ -36,9 +36,11 @@ macro_rules! clients {
 }
 
 clients! {
+    amqp_tools: "amqp-tools",
     bunny: "bunny",
     cloudamqp: "cloudamqp",
     node_amqplib: "node-amqplib",
+    php_amqplib: "php-amqplib",
     pika: "pika",
     py_amqp: "py-amqp",
 }

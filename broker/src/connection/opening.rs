@@ -62,6 +62,9 @@ pub enum OpeningError {
     Login(AuthError),
 }
 
+/// How long a refused client has to say `close-ok`, and then to close its socket.
+const HANG_UP_PATIENCE: Duration = Duration::from_secs(2);
+
 /// The socket and what was read from it.
 struct Wire<'s> {
     stream: &'s mut Stream,
@@ -134,7 +137,23 @@ impl Wire<'_> {
             method_id,
         })
         .await?;
+        // Clients that find the end of the stream before they have sent close-ok (php-amqplib) report that instead.
+        let _ = tokio::time::timeout(HANG_UP_PATIENCE, self.close_ok()).await;
         self.hang_up().await
+    }
+
+    /// Reads until the client has sent `close-ok`, or has ended; whatever came before it is of no interest.
+    async fn close_ok(&mut self) {
+        let mut close_ok = Vec::new();
+        self.version.write_method(&mut close_ok, 0, &connection::CloseOk.into());
+        let (mut last, mut buffer) = (Vec::new(), [0; READ_BYTES]);
+        while let Ok(read @ 1..) = self.stream.read(&mut buffer).await {
+            last.extend_from_slice(&buffer[..read]);
+            last.drain(..last.len().saturating_sub(close_ok.len()));
+            if last == close_ok {
+                return;
+            }
+        }
     }
 
     async fn hang_up(&mut self) -> Result<(), OpeningError> {
@@ -142,7 +161,7 @@ impl Wire<'_> {
         let mut rest = [0; 1024];
         let drained = async { while self.stream.read(&mut rest).await.is_ok_and(|read| read > 0) {} };
         // Whether the client reads it is up to the client.
-        let _ = tokio::time::timeout(Duration::from_secs(2), drained).await;
+        let _ = tokio::time::timeout(HANG_UP_PATIENCE, drained).await;
         Ok(())
     }
 }

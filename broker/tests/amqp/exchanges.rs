@@ -77,6 +77,12 @@ fn mistakes_with_exchanges() {
         "ACCESS_REFUSED - exchange name 'amq.foo' contains reserved prefix 'amq.*'",
     );
     client.call(1, declare_exchange_durable("amq.direct", "direct"), exchange::DeclareOk);
+    // As in names of queues, line breaks do not count.
+    client.call(1, declare_exchange("line\r\nx", "direct"), exchange::DeclareOk);
+    client.call(1, declare_exchange("linex\n", "direct"), exchange::DeclareOk);
+    client.call(1, bind("q", "linex", "k"), queue::BindOk);
+    client.call(1, delete_exchange("\nlinex"), exchange::DeleteOk);
+    client.refused(1, bind("q", "linex", "k"), 404, "NOT_FOUND - no exchange 'linex' in vhost '/'");
 
     let inequivalent = "PRECONDITION_FAILED - inequivalent arg";
     let of = "for exchange 'px' in vhost '/': received";

@@ -4,6 +4,7 @@ use crate::amqp::{self, FieldTable};
 use crate::auth::Access;
 use crate::connection::channel::Channel;
 use crate::connection::context::Context;
+use crate::connection::names;
 use crate::error::AmqpError;
 use crate::vhost::{BindRequest, DeclareExchange, DestinationName};
 
@@ -13,7 +14,7 @@ pub fn declare(
     ch: &mut Channel,
     declare: &amqp::exchange::Declare,
 ) -> Result<(), AmqpError> {
-    let name = &*declare.exchange;
+    let name = &*names::without_line_breaks(&declare.exchange);
     if declare.passive {
         cx.check_any("exchange", name)?;
         let exchange = cx.vhost.exchange(name)?;
@@ -58,8 +59,9 @@ fn check_may_address_any_queue(cx: &mut Context, name: &str, alternate: &str) ->
 
 /// `exchange.delete`
 pub fn delete(cx: &mut Context, ch: &mut Channel, delete: &amqp::exchange::Delete) -> Result<(), AmqpError> {
-    cx.check(Access::Configure, "exchange", &delete.exchange)?;
-    let done = cx.vhost.delete_exchange(&delete.exchange, delete.if_unused)?;
+    let name = names::without_line_breaks(&delete.exchange);
+    cx.check(Access::Configure, "exchange", &name)?;
+    let done = cx.vhost.delete_exchange(&name, delete.if_unused)?;
     cx.finish(done);
     if !delete.no_wait {
         cx.send(ch.id, amqp::exchange::DeleteOk);

@@ -59,6 +59,7 @@ fn declare_passive(
     let name = names::without_line_breaks(&declare.queue);
     cx.check_any("queue", &name)?;
     let queue = cx.vhost.queue_for(&name, cx.asker())?;
+    queue.touch();
     cx.wait_for(cx.vhost.undecided(queue.spec.ticket));
     Ok(queue)
 }
