@@ -79,8 +79,15 @@ fn metrics_and_health_are_for_everybody() {
 #[test]
 fn a_head_that_does_not_end_is_not_kept() {
     let (_broker, http) = Broker::with_management();
-    let long = ask(http, "GET /metrics", &format!("X-Long: {}\r\n", "x".repeat(64 << 10)));
-    assert!((400..500).contains(&long.status), "{}", long.head);
+    let mut stream = TcpStream::connect(http).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    // The broker may be gone before all of it is sent, and its answer with it.
+    let _ = write!(stream, "GET /metrics HTTP/1.1\r\nX-Long: {}", "x".repeat(64 << 10));
+    let mut answer = Vec::new();
+    match stream.read_to_end(&mut answer) {
+        Ok(_) => assert!(answer.starts_with(b"HTTP/1.1 4"), "{answer:?}"),
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+    }
     assert_eq!(ask(http, "GET /health", "").status, 200);
 }
 

@@ -12,6 +12,7 @@ use crate::health::Ailment;
 use crate::management::list::queues;
 use crate::management::objects::{Objects, resident_memory_bytes};
 use crate::message::resident_bytes;
+use crate::queue::QueueCounts;
 
 use super::body::{Body, Pieces};
 use super::response;
@@ -125,7 +126,7 @@ pub fn per_object(broker: &Arc<Broker>) -> Response<Body> {
     response(StatusCode::OK, CONTENT_TYPE_TEXT, Body::made_by(move |pieces| write_queues(&broker, &pieces)))
 }
 
-type Value = fn(&crate::queue::QueueCounts) -> u64;
+type Value = fn(&QueueCounts) -> u64;
 
 const OF_QUEUES: [(&str, &str, Value); 4] = [
     ("rabbitmq_queue_messages_ready", "Messages ready to be delivered to consumers", |c| c.ready as u64),
@@ -134,21 +135,24 @@ const OF_QUEUES: [(&str, &str, Value); 4] = [
     ("rabbitmq_queue_consumers", "Consumers on a queue", |c| c.consumers as u64),
 ];
 
-/// The lines of one metric have to stand together.
+/// The lines of one metric have to stand together, so every queue is looked at first, once.
 fn write_queues(broker: &Broker, pieces: &Pieces) {
-    let vhosts = broker.vhosts();
+    let mut rows: Vec<(String, QueueCounts)> = Vec::new();
+    for vhost in broker.vhosts() {
+        let of_vhost = label(&vhost.name);
+        rows.extend(queues::sorted(&vhost).iter().map(|queue| {
+            let labels = format!("vhost=\"{of_vhost}\",queue=\"{}\"", label(queue.name()));
+            (labels, queue.counts())
+        }));
+    }
     let mut text = String::new();
     for (name, help, value) in OF_QUEUES {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
-        for vhost in &vhosts {
-            let of_vhost = label(&vhost.name);
-            for queue in queues::sorted(vhost) {
-                let (queue_label, value) = (label(queue.name()), value(&queue.counts()));
-                let _ = writeln!(text, "{name}{{vhost=\"{of_vhost}\",queue=\"{queue_label}\"}} {value}");
-                if text.len() >= PIECE_BYTES && !pieces.send(std::mem::take(&mut text).into_bytes()) {
-                    return;
-                }
+        for (labels, counts) in &rows {
+            let _ = writeln!(text, "{name}{{{labels}}} {}", value(counts));
+            if text.len() >= PIECE_BYTES && !pieces.send(std::mem::take(&mut text).into_bytes()) {
+                return;
             }
         }
     }
