@@ -37,6 +37,7 @@ macro_rules! clients {
 
 clients! {
     amqp_tools: "amqp-tools",
+    amqplib: "amqplib",
     bunny: "bunny",
     cloudamqp: "cloudamqp",
     node_amqplib: "node-amqplib",
