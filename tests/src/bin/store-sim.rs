@@ -1,29 +1,40 @@
 //! Runs the broker's store against a model of its promise on a disk that fails.
 //!
-//! `store-sim --seeds 10000` runs seeds 0 to 9999; `store-sim --seed 42` replays one and prints every step.
+//! `store-sim --seeds 10000` runs seeds 0 to 9999; `store-sim --seed 42` replays one and prints every step. With
+//! `--every-operation 20` twenty seeds are run again and again, with the power cut at each operation of the disk in turn.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use broker::store::sim::{Coverage, Failure, Plan, run_seed};
+use broker::store::sim::{Coverage, Failure, Plan, cut_at_every_operation, run_seed};
 
-const USAGE: &str = "usage: store-sim [--seeds COUNT] [--first SEED] [--steps COUNT] [--seed SEED]";
+const USAGE: &str =
+    "usage: store-sim [--seeds COUNT] [--every-operation COUNT] [--first SEED] [--steps COUNT] [--seed SEED]";
+
+/// Of runs with a cut at every operation: as many runs as there are operations.
+const EVERY_OPERATION_STEPS: u64 = 40;
 
 struct Arguments {
     first: u64,
     seeds: u64,
     one: Option<u64>,
+    every_operation: bool,
     plan: Plan,
 }
 
 fn arguments() -> Result<Arguments, String> {
-    let mut parsed = Arguments { first: 0, seeds: 1000, one: None, plan: Plan::default() };
+    let mut parsed =
+        Arguments { first: 0, seeds: 1000, one: None, every_operation: false, plan: Plan::default() };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let value = words.next().and_then(|value| value.parse().ok());
         let value = value.ok_or_else(|| format!("{word} needs a number\n{USAGE}"))?;
         match word.as_str() {
             "--seeds" => parsed.seeds = value,
+            "--every-operation" => {
+                (parsed.seeds, parsed.every_operation) = (value, true);
+                parsed.plan.steps = EVERY_OPERATION_STEPS;
+            }
             "--first" => parsed.first = value,
             "--steps" => parsed.plan.steps = value,
             "--seed" => parsed.one = Some(value),
@@ -44,7 +55,8 @@ fn run_all(arguments: &Arguments) -> (Coverage, Vec<Failure>) {
             if seed >= end {
                 return (coverage, failures);
             }
-            match run_seed(seed, arguments.plan) {
+            let run = if arguments.every_operation { cut_at_every_operation } else { run_seed };
+            match run(seed, arguments.plan) {
                 Ok(one) => coverage += one,
                 Err(failure) => {
                     println!("{failure}");

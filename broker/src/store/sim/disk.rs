@@ -39,6 +39,8 @@ struct State {
     faults: Faults,
     rng: Rng,
     capacity_bytes: u64,
+    /// How often the fuse blew.
+    cuts: u64,
     /// Operations left until the power goes.
     fuse: Option<u64>,
     /// Counts power cuts: handles from before one are dead.
@@ -76,6 +78,7 @@ impl Disk {
             faults: Faults::default(),
             rng: Rng::new(seed),
             capacity_bytes,
+            cuts: 0,
             fuse: None,
             epoch: 0,
             dead: false,
@@ -92,6 +95,11 @@ impl Disk {
 
     pub fn used_bytes(&self) -> u64 {
         self.0.lock().used_bytes()
+    }
+
+    /// How often [`Disk::cut_power_after`] has cut it.
+    pub fn cuts(&self) -> u64 {
+        self.0.lock().cuts
     }
 
     /// Cuts the power in the middle of the operation after `operations` more.
@@ -172,6 +180,7 @@ impl State {
         if let Some(left) = &mut self.fuse {
             if *left == 0 {
                 self.dead = true;
+                self.cuts += 1;
                 return Err(power_is_gone());
             }
             *left -= 1;

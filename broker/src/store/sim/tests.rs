@@ -20,6 +20,15 @@ fn the_promise_holds() {
 }
 
 #[test]
+fn the_promise_holds_wherever_the_power_is_cut() {
+    for seed in 0..2 {
+        let plan = Plan { steps: 50, ..Plan::default() };
+        let all = cut_at_every_operation(seed, plan).unwrap_or_else(|failure| panic!("{failure}"));
+        assert!(all.power_cuts > 20, "too little happened: {all:?}");
+    }
+}
+
+#[test]
 fn a_seed_replays_exactly() {
     for seed in 0..5 {
         let again = || run_seed(seed, Plan::default()).expect("it holds");
