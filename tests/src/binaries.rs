@@ -1,10 +1,14 @@
-//! The binaries under test, built by cargo in the profile of the tests.
+//! The binaries under test, built by cargo in the profile of the tests; or those in the folder that the environment
+//! variable `WARREN_E2E_BINARIES` names, which were built elsewhere.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::Value;
+
+const FOLDER_VARIABLE: &str = "WARREN_E2E_BINARIES";
 
 /// A program of the workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,10 +29,11 @@ impl Binary {
 
     pub fn path(self) -> &'static Path {
         static PATHS: OnceLock<Vec<(String, PathBuf)>> = OnceLock::new();
-        let paths = PATHS.get_or_init(build);
+        let paths =
+            PATHS.get_or_init(|| std::env::var_os(FOLDER_VARIABLE).map_or_else(build, built_elsewhere));
         match paths.iter().find(|(name, _)| name == self.name()) {
             Some((_, path)) => path,
-            None => panic!("cargo built no binary {}: {paths:?}", self.name()),
+            None => panic!("there is no binary {}, only {paths:?}", self.name()),
         }
     }
 
@@ -44,6 +49,13 @@ impl Binary {
         command.stdin(Stdio::null()).current_dir(std::env::temp_dir());
         command
     }
+}
+
+fn built_elsewhere(folder: OsString) -> Vec<(String, PathBuf)> {
+    let folder = PathBuf::from(folder);
+    let binaries = [Binary::Broker, Binary::FriendServer, Binary::ChatTui];
+    let paths = binaries.map(|binary| (binary.name().to_owned(), folder.join(binary.name())));
+    paths.into_iter().filter(|(_, path)| path.exists()).collect()
 }
 
 pub fn workspace_root() -> &'static Path {

@@ -15,13 +15,20 @@ use crate::process::Process;
 pub struct BrokerConfig {
     /// Of the configuration file.
     pub toml: String,
+    /// Where its files are; else in a temporary folder.
+    pub folder: Option<PathBuf>,
+    /// A library that replaces functions of the operating system (`LD_PRELOAD`).
+    pub preload: Option<PathBuf>,
 }
 
 /// A broker on a port and a data folder of its own.
 pub struct Broker {
     process: Process,
     port: ReservedPort,
-    folder: TempDir,
+    folder: PathBuf,
+    preload: Option<PathBuf>,
+    /// Removed with the broker.
+    _temporary: Option<TempDir>,
 }
 
 impl Broker {
@@ -31,12 +38,18 @@ impl Broker {
     }
 
     pub fn configured(config: &BrokerConfig) -> Broker {
-        let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
-        std::fs::write(folder.path().join("config.toml"), &config.toml)
+        let temporary = config
+            .folder
+            .is_none()
+            .then(|| tempfile::tempdir().unwrap_or_else(|error| panic!("no temporary folder: {error}")));
+        let in_temporary = || temporary.as_ref().map(|folder| folder.path().to_owned());
+        let folder = config.folder.clone().or_else(in_temporary).unwrap_or_default();
+        std::fs::write(folder.join("config.toml"), &config.toml)
             .unwrap_or_else(|error| panic!("cannot write the configuration: {error}"));
         let port = ReservedPort::new();
-        let process = Process::spawn("broker", &mut command(folder.path(), port.0));
-        let broker = Broker { process, port, folder };
+        let preload = config.preload.clone();
+        let process = Process::spawn("broker", &mut command(&folder, port.0, preload.as_deref()));
+        let broker = Broker { process, port, folder, preload, _temporary: temporary };
         broker.await_listening();
         broker
     }
@@ -78,12 +91,12 @@ impl Broker {
     }
 
     pub fn data_dir(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.folder.join("data")
     }
 
     /// Everything of another broker on the same data folder, but for its port.
     pub fn command_on_same_data(&self) -> Command {
-        command(self.folder.path(), 0)
+        command(&self.folder, 0, None)
     }
 
     pub fn process(&self) -> &Process {
@@ -102,7 +115,8 @@ impl Broker {
 
     /// Starts it again where it was, after it has ended.
     pub fn start_again(&mut self) {
-        self.process = Process::spawn("broker, again", &mut command(self.folder.path(), self.port.0));
+        let mut command = command(&self.folder, self.port.0, self.preload.as_deref());
+        self.process = Process::spawn("broker, again", &mut command);
         self.await_listening();
     }
 
@@ -112,8 +126,11 @@ impl Broker {
     }
 }
 
-fn command(folder: &Path, port: u16) -> Command {
+fn command(folder: &Path, port: u16, preload: Option<&Path>) -> Command {
     let mut command = Binary::Broker.command();
+    if let Some(library) = preload {
+        command.env("LD_PRELOAD", library);
+    }
     command.arg("--config").arg(folder.join("config.toml"));
     command.arg("--data-dir").arg(folder.join("data"));
     command.arg("--listen").arg(format!("127.0.0.1:{port}"));

@@ -62,6 +62,7 @@ pub fn broker() -> Broker {
              [auth.sign_up.profile]\nconfigure = '^{QUEUE}$'\nwrite = '^({QUEUE}|amq\\.default)$'\n\
              read = '^{QUEUE}$'\npublish_keys = '^{QUEUE}$'\n"
         ),
+        ..BrokerConfig::default()
     });
     ChatUser::without_account(&broker, USER).must(&["sign-up"]);
     broker

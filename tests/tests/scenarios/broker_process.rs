@@ -93,5 +93,5 @@ fn the_default_configuration_can_be_used_as_a_file() {
     assert!(printing.wait().success());
     let toml = printing.stdout().join("\n");
     assert!(toml.contains("[auth.sign_up]"), "{toml}");
-    let _broker = Broker::configured(&e2e::BrokerConfig { toml });
+    let _broker = Broker::configured(&e2e::BrokerConfig { toml, ..Default::default() });
 }

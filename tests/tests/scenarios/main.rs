@@ -4,6 +4,7 @@ mod broker_crash;
 mod broker_process;
 mod durability;
 mod friendship;
+mod kill_loop;
 mod messages;
 mod presence;
 mod protocol;

@@ -3,7 +3,10 @@
 use e2e::{Broker, BrokerConfig, ChatUser, FriendServer};
 
 fn broker(sign_up: &str) -> (Broker, FriendServer) {
-    let broker = Broker::configured(&BrokerConfig { toml: format!("[auth.sign_up]\n{sign_up}\n") });
+    let broker = Broker::configured(&BrokerConfig {
+        toml: format!("[auth.sign_up]\n{sign_up}\n"),
+        ..Default::default()
+    });
     let worker = FriendServer::start(&broker);
     (broker, worker)
 }

@@ -6,7 +6,8 @@ use rustix::process::Signal;
 
 fn start() -> (Certificates, Broker) {
     let certificates = Certificates::default();
-    let broker = Broker::configured(&BrokerConfig { toml: certificates.broker_config() });
+    let broker =
+        Broker::configured(&BrokerConfig { toml: certificates.broker_config(), ..Default::default() });
     (certificates, broker)
 }
 
