@@ -264,6 +264,57 @@ fn many_queues(dir: &Path, queues: u64) {
     );
 }
 
+/// A flow through one queue, each batch acked once it is durable: the times of its commits, and the largest size of
+/// the log beside what it may be.
+fn flow(bench: &mut Bench, batches: usize) -> (Vec<Duration>, f64) {
+    let segment_bytes = u64::from(StoreOptions::default().segment_bytes);
+    let (mut times, mut worst) = (Vec::new(), 0.0f64);
+    for _ in 0..batches {
+        let start = Instant::now();
+        let first = bench.seq + 1;
+        let round = bench.publish(512, &[7; 300]);
+        bench.wait(round);
+        times.push(start.elapsed());
+        bench.store.ack_many(QUEUE, (first..=bench.seq).map(|seq| (seq, None)));
+        let stats = bench.store.stats();
+        let limit = 2 * stats.live_bytes + 2 * segment_bytes;
+        worst = worst.max(stats.disk_bytes as f64 / limit as f64);
+    }
+    (times, worst)
+}
+
+/// One old message that nobody acks in every queue, and a flow through another queue that would leave them behind in
+/// ever more files.
+fn compaction(dir: &Path, queues: u64, batches: usize) {
+    let mut bench = Bench::open(&fresh(dir, "store"));
+    let (mut alone, _) = flow(&mut bench, batches);
+    let mut round = 0;
+    for (done, queue) in (2..queues + 2).enumerate() {
+        let message = Arc::new(Message::new("", "q", b"", &[1; 300], true));
+        round = bench.store.enqueue(QueueId(queue), 1, &message, EntryMeta::default());
+        // A few of them in each file: all over the log.
+        if done % (queues as usize / 50) == 0 {
+            flow(&mut bench, batches / 50);
+        }
+    }
+    bench.wait(round);
+    let before = bench.store.stats();
+    let (mut beside, worst) = flow(&mut bench, batches);
+    let after = bench.store.stats();
+    let payload = (batches * 512 * 300) as f64;
+    println!(
+        "compaction with an old message in {queues} queues: the log took at most {:.0} % of its bound (2x what is alive \
+         and 2 files); {:.2} bytes copied per payload byte; commit p50 {:.0} us (without old messages {:.0}), p99 {:.0} \
+         us ({:.0})",
+        worst * 100.0,
+        (after.compaction_bytes - before.compaction_bytes) as f64 / payload,
+        micros(percentile(&mut beside, 50)),
+        micros(percentile(&mut alone, 50)),
+        micros(percentile(&mut beside, 99)),
+        micros(percentile(&mut alone, 99)),
+    );
+}
+
 fn main() {
     // cargo passes `--bench`.
     let dir = std::env::args().skip(1).find(|word| !word.starts_with("--"));
@@ -277,5 +328,6 @@ fn main() {
     backlog(&dir, 1_000_448, 300);
     backlog(&dir, 500_224, 1024);
     many_queues(&dir, 100_000);
+    compaction(&dir, 100_000, 4000);
     std::fs::remove_dir_all(&dir).expect("the folder can be removed");
 }
