@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::index::Index;
-use super::record::{self, Entries, Location, Record};
+use super::record::{self, AckRun, Entries, Location, Record};
 use super::recovery::{RecoveredEntry, RecoveredQueue};
 use super::segment::Segment;
 use super::slab::Slot;
 use super::{Entry, EntryMeta, QueueId};
+
+/// A run of acks longer than this is not walked one by one.
+const LONG_RUN: u32 = 1 << 16;
 
 #[derive(Default)]
 pub struct Replay {
@@ -82,13 +85,7 @@ impl Replay {
                 }
             }
             Ok((Record::Acks(runs), _)) => {
-                for run in runs.iter() {
-                    for seq in run.first..run.first.saturating_add(u64::from(run.count)) {
-                        self.index.ack(run.queue, seq);
-                        self.forget_meta(run.queue, seq);
-                    }
-                    self.saw(run.queue, run.first.saturating_add(u64::from(run.count).saturating_sub(1)));
-                }
+                runs.iter().for_each(|run| self.acked(run));
             }
             Ok((Record::Purge { queue, up_to }, _)) => {
                 self.index.purge(queue, up_to);
@@ -96,6 +93,26 @@ impl Replay {
             }
             Ok((Record::Batch(_) | Record::Segment(_), _)) | Err(_) => {}
         }
+    }
+
+    fn acked(&mut self, run: AckRun) {
+        let last = run.first.saturating_add(u64::from(run.count).saturating_sub(1));
+        let range = run.first..=last;
+        if run.count > LONG_RUN {
+            // It may name billions that are not there: go by what is.
+            let mut there = Vec::new();
+            self.index.each_entry(run.queue, |seq, _| there.extend(range.contains(&seq).then_some(seq)));
+            for seq in there {
+                self.index.ack(run.queue, seq);
+            }
+            self.metas.retain(|&(queue, seq), _| queue != run.queue || !range.contains(&seq));
+        } else {
+            for seq in range.take(run.count as usize) {
+                self.index.ack(run.queue, seq);
+                self.forget_meta(run.queue, seq);
+            }
+        }
+        self.saw(run.queue, last);
     }
 
     fn each(&mut self, entries: Entries<'_>, mut add: impl FnMut(&mut Index, Entry)) {
