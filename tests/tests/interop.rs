@@ -36,10 +36,13 @@ macro_rules! clients {
 }
 
 clients! {
+    aio_pika: "aio-pika",
     amqp_tools: "amqp-tools",
     amqplib: "amqplib",
     bunny: "bunny",
+    celery: "celery",
     cloudamqp: "cloudamqp",
+    kombu: "kombu",
     node_amqplib: "node-amqplib",
     php_amqplib: "php-amqplib",
     pika: "pika",

@@ -17,7 +17,7 @@ STANDARD = (
 )
 RESULT = re.compile(r"^\s*(?P<failed>not )?ok \d+ - (?P<name>.*?)(?P<directive> # (?i:skip|todo).*)?$")
 # All scenarios of a client together; a client that hangs is ended.
-PATIENCE_S = 120
+PATIENCE_S = 240
 
 
 def find(folder, names):
