@@ -152,6 +152,48 @@ fn text_comes_from_standard_input_and_goes_out_harmless() {
     assert_eq!(history[0]["text"], "first\n\u{1b}]0;pwned\u{7}\u{1b}[2Jsecond");
 }
 
+#[test]
+fn what_was_said_is_answered_changed_found_and_written_to_files() {
+    let world = World::new(1);
+    world.friends("alice", "bob");
+    world.ok("alice", &["send", "bob", "lunch at nune?"]);
+    world.ok("alice", &["edit", "bob", "last", "lunch at noon?"]);
+    assert_eq!(world.json("bob", &["friends"])[0]["unread"], 1);
+    let got = world.json("bob", &["history", "alice"]);
+    assert_eq!((&got[0]["text"], &got[0]["edits"]), (&"lunch at noon?".into(), &1.into()));
+    let answer = world.json("bob", &["reply", "alice", "last", "yes!"]);
+    assert_eq!(answer[0]["answers"]["text"], "lunch at noon?");
+    world.ok("bob", &["react", "alice", "last", "👍"]);
+    world.ok("bob", &["send", "alice", "a mistake"]);
+    world.ok("bob", &["delete", "alice", "last"]);
+    assert!(
+        world.fails("bob", &["edit", "alice", &got[0]["row"].to_string(), "forged"], 1).contains("not yours")
+    );
+    assert!(world.fails("bob", &["react", "alice", "first", "x"], 2).contains("by its row"));
+
+    world.ok("alice", &["friends"]);
+    let got = world.json("alice", &["history", "bob"]);
+    assert_eq!((&got[0]["their_mark"], &got[1]["answers"]["row"]), (&"👍".into(), &got[0]["row"]));
+    assert_eq!((&got[2]["deleted"], &got[2]["text"]), (&true.into(), &"".into()));
+    assert_eq!(world.json("alice", &["search", "noo"]).len(), 1);
+    assert!(world.json("alice", &["search", "mistake"]).is_empty());
+
+    let exported = world.ok("alice", &["export", "bob", "--format", "json"]).join("\n");
+    let exported: serde_json::Value = serde_json::from_str(&exported).unwrap();
+    assert_eq!(exported["messages"].as_array().unwrap().len(), 3);
+    assert_eq!(world.ok("alice", &["export", "bob"]).len(), 3);
+    world.ok("alice", &["nickname", "bob", "Bobby"]);
+    world.ok("alice", &["mute", "bob"]);
+    world.ok("alice", &["archive", "bob"]);
+    let bob = &world.json("alice", &["friends"])[0];
+    assert_eq!(
+        (&bob["nickname"], &bob["muted"], &bob["archived"]),
+        (&"Bobby".into(), &true.into(), &true.into())
+    );
+    assert!(world.fails("alice", &["mute", "nobody"], 1).contains("not in your list"));
+    assert!(world.fails("alice", &["retention", "soon"], 1).contains("number of days"));
+}
+
 /// A running `listen --json`, interrupted when dropped.
 struct Listener {
     child: Child,
