@@ -38,6 +38,7 @@ macro_rules! clients {
 clients! {
     aio_pika: "aio-pika",
     amqp_tools: "amqp-tools",
+    amqplib_0_8: "amqplib-0-8",
     amqplib: "amqplib",
     bunny: "bunny",
     celery: "celery",
