@@ -210,8 +210,8 @@ impl Pass {
                 Found::Batch { header, bytes } if self.expected.is_none_or(|n| n == header.sequence) => {
                     let batch = self.io(id, reader.bytes(place.offset, bytes as usize))?;
                     self.replay.batch(&batch[BATCH_HEADER_BYTES..], place);
-                    self.expected = Some(header.sequence + 1);
-                    self.next_sequence = self.next_sequence.max(header.sequence + 1);
+                    self.expected = Some(header.sequence.saturating_add(1));
+                    self.next_sequence = self.next_sequence.max(header.sequence.saturating_add(1));
                     self.durable = self.durable.max(header.durable);
                     self.advance(place.offset + bytes);
                 }
@@ -229,7 +229,7 @@ impl Pass {
                 }
                 Found::BadBatch { header, bytes } => {
                     self.salvage(reader, bytes)?;
-                    self.expected = Some(header.sequence + 1);
+                    self.expected = Some(header.sequence.saturating_add(1));
                 }
                 Found::BadHeader => {
                     self.expected = None;
