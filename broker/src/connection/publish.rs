@@ -75,7 +75,7 @@ fn check(
 ) -> Result<(Checked, Route), AmqpError> {
     let checked = check_properties(cx, reply_address, content.properties())?;
     let route = match &checked.rewritten {
-        None => route(cx, content, content.routing_key())?,
+        None => route(cx, content, None)?,
         Some(rewritten) => route_copies(cx, content, &rewritten.more_keys)?,
     };
     Ok((checked, route))
@@ -166,22 +166,24 @@ fn parse_expiration(text: &str) -> Result<u64, AmqpError> {
 }
 
 /// Where the message goes; the right to publish there is checked with it.
-fn route(cx: &mut Context, content: &Content, routing_key: &str) -> Result<Route, AmqpError> {
+/// `other_key` takes the place of the message's own.
+fn route(cx: &mut Context, content: &Content, other_key: Option<&str>) -> Result<Route, AmqpError> {
     // Read before routing: a change that comes between makes the entry stale, never wrong.
     let version = cx.vhost.version();
     let revision = cx.permission_revision();
     cx.routes.refresh(version, revision);
     let own;
-    let address = match routing_key == content.routing_key() {
-        true => &content.block[..content.address_len()],
-        false => {
-            own = [content.exchange().as_bytes(), routing_key.as_bytes()].concat();
+    let address = match other_key {
+        None => &content.block[..content.address_len()],
+        Some(other) => {
+            own = [content.exchange().as_bytes(), other.as_bytes()].concat();
             &own
         }
     };
     if let Some(route) = cx.routes.get(content.exchange_len, address) {
         return Ok(route.clone());
     }
+    let routing_key = other_key.unwrap_or(content.routing_key());
     check_may_publish(cx, content.exchange(), routing_key)?;
     let mut queues = Vec::new();
     let headers = LazyHeaders::new(content.properties());
@@ -203,13 +205,13 @@ fn route(cx: &mut Context, content: &Content, routing_key: &str) -> Result<Route
 
 /// Where the message goes by its own key and by those of CC and BCC; to each queue once.
 fn route_copies(cx: &mut Context, content: &Content, more_keys: &[Box<str>]) -> Result<Route, AmqpError> {
-    let own = route(cx, content, content.routing_key())?;
+    let own = route(cx, content, None)?;
     if more_keys.is_empty() {
         return Ok(own);
     }
     let mut queues = own.to_vec();
     for key in more_keys {
-        queues.extend_from_slice(&route(cx, content, key)?);
+        queues.extend_from_slice(&route(cx, content, Some(key))?);
     }
     each_once(&mut queues);
     Ok(queues.into())
