@@ -11,19 +11,36 @@ pub struct Rewritten {
     pub properties: Option<Vec<u8>>,
 }
 
-/// `reply_address` is where the channel awaits direct replies.
-pub fn rewrite(properties: &Properties<'_>, reply_address: Option<&str>) -> Result<Rewritten, AmqpError> {
+/// What is to be done about the properties, if anything. `reply_address` is where the channel awaits direct replies.
+#[inline]
+pub fn rewrite(
+    properties: &Properties<'_>,
+    reply_address: Option<&str>,
+) -> Result<Option<Box<Rewritten>>, AmqpError> {
+    let is_question = properties.has(Property::ReplyTo) && properties.reply_to() == Some(PSEUDO_QUEUE);
+    let has_copies = properties.headers_raw().is_some_and(may_have_copies);
+    if !is_question && !has_copies {
+        return Ok(None);
+    }
+    let rewritten = rewrite_unusual(properties, reply_address, is_question)?;
+    Ok((rewritten != Rewritten::default()).then(|| Box::new(rewritten)))
+}
+
+#[cold]
+fn rewrite_unusual(
+    properties: &Properties<'_>,
+    reply_address: Option<&str>,
+    is_question: bool,
+) -> Result<Rewritten, AmqpError> {
     let mut rewritten = Rewritten::default();
-    if properties.has(Property::ReplyTo) && properties.reply_to() == Some(PSEUDO_QUEUE) {
+    if is_question {
         let address = reply_address
             .ok_or_else(|| AmqpError::precondition_failed("fast reply consumer does not exist"))?;
         let mut raw = Vec::new();
         properties.encode_with_reply_to(address, &mut raw);
         rewritten.properties = Some(raw);
     }
-    if properties.headers_raw().is_some_and(may_have_copies)
-        && let Some(mut headers) = properties.headers()
-    {
+    if let Some(mut headers) = properties.headers() {
         copies(&headers, "CC", &mut rewritten.more_keys)?;
         copies(&headers, "BCC", &mut rewritten.more_keys)?;
         if headers.remove("BCC").is_some() {
@@ -76,7 +93,8 @@ mod tests {
 
     fn rewritten(properties: BasicProperties, address: Option<&str>) -> Result<Rewritten, String> {
         let raw = encoded(properties);
-        rewrite(&Properties::parse(&raw).unwrap(), address).map_err(|error| error.text)
+        let rewritten = rewrite(&Properties::parse(&raw).unwrap(), address);
+        rewritten.map(|rewritten| *rewritten.unwrap_or_default()).map_err(|error| error.text)
     }
 
     #[test]
