@@ -171,16 +171,9 @@ impl Vhost {
         routing_keys: &[&str],
         properties: &[u8],
     ) -> Option<Vec<Arc<Queue>>> {
-        let headers = LazyHeaders::new(properties);
-        let mut queues = Vec::new();
-        let topology = self.topology.read();
-        let found =
-            routing_keys.iter().all(|key| topology.route_internal(exchange, key, &headers, &mut queues));
-        drop(topology);
-        if routing_keys.len() > 1 {
-            each_once(&mut queues);
-        }
-        found.then_some(queues)
+        self.route_by_each(routing_keys, properties, |topology, key, headers, queues| {
+            topology.route_internal(exchange, key, headers, queues)
+        })
     }
 
     /// Where a message goes that has waited at a delayed-message exchange.
@@ -190,11 +183,22 @@ impl Vhost {
         routing_keys: &[&str],
         properties: &[u8],
     ) -> Option<Vec<Arc<Queue>>> {
+        self.route_by_each(routing_keys, properties, |topology, key, headers, queues| {
+            topology.route_delayed(exchange, key, headers, queues)
+        })
+    }
+
+    /// To each queue once, whichever keys lead there. `None` if `route` finds no exchange.
+    fn route_by_each(
+        &self,
+        routing_keys: &[&str],
+        properties: &[u8],
+        route: impl Fn(&Topology, &str, &LazyHeaders<'_>, &mut Vec<Arc<Queue>>) -> bool,
+    ) -> Option<Vec<Arc<Queue>>> {
         let headers = LazyHeaders::new(properties);
         let mut queues = Vec::new();
         let topology = self.topology.read();
-        let found =
-            routing_keys.iter().all(|key| topology.route_delayed(exchange, key, &headers, &mut queues));
+        let found = routing_keys.iter().all(|key| route(&topology, key, &headers, &mut queues));
         drop(topology);
         if routing_keys.len() > 1 {
             each_once(&mut queues);
