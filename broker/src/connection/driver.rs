@@ -3,8 +3,11 @@
 //! One task per connection. It reads what there is, handles all of it, then writes all there is to write;
 //! output is held back while a reply's promise is not yet on disk (the gates).
 
+mod gates;
+mod writing;
+
 use std::cell::RefCell;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +21,7 @@ use crate::broker::Broker;
 use crate::clock;
 use crate::definitions::DefinitionsError;
 use crate::error::AmqpError;
-use crate::output::{Output, SLICES_MAX, Writing};
+use crate::output::Writing;
 
 use super::input::{Input, READ_BYTES, Read};
 use super::opening::Established;
@@ -32,10 +35,6 @@ const READ_BYTES_BEFORE_YIELD: usize = READ_BYTES / 4;
 /// How long the server waits for `close-ok`, or after its own for the client to close the socket, before it closes
 /// the socket itself.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Bytes written before the connection's other work gets its turn: who reads as fast as we write must not keep
-/// the task, and its thread, for himself.
-const WRITE_BYTES_AT_ONCE: usize = 4 * READ_BYTES;
 
 /// How long a connection may hold incomplete or uncommitted messages while the broker is low on memory and does
 /// not read from it: they may be what fills the memory.
@@ -262,10 +261,6 @@ impl Driver {
         self.unread_output_bytes() < self.connection.cx.unread_output_bytes_max()
     }
 
-    fn unread_output_bytes(&self) -> usize {
-        self.connection.cx.outbox.lock().output.len() + self.writing.left()
-    }
-
     /// Goes on with what was read, once the client has read what it asked for.
     fn end_pause(&mut self) {
         if self.connection.cx.paused
@@ -361,109 +356,6 @@ impl Driver {
         self.note_closing();
     }
 
-    /// A reply may only leave when what it promises is on disk.
-    fn can_flush(&mut self) -> bool {
-        let cx = &mut self.connection.cx;
-        if cx.gate_round.is_some_and(|round| round <= cx.broker.store.durable_round()) {
-            cx.gate_round = None;
-        }
-        cx.gate.is_open() && cx.gate_round.is_none()
-    }
-
-    /// The highest ticket is decided, so all are; each may have been rejected alone.
-    fn gate_opened(&mut self, decided: Result<(), DefinitionsError>) {
-        let definitions = &self.broker.definitions;
-        let tickets = self.connection.cx.gate.take();
-        let decided = decided.and_then(|()| tickets.iter().try_for_each(|&t| definitions.outcome(t)));
-        if let Err(why) = decided
-            && self.connection.phase == Phase::Running
-        {
-            // The replies that wait would promise what is not so.
-            self.connection.cx.outbox.lock().output.clear();
-            self.close(&AmqpError::connection(ReplyCode::InternalError, why.to_string()));
-        }
-    }
-
-    /// Asks to be woken when the oldest confirm's round is durable; ends what waits if it never will be.
-    fn watch_store(&mut self) {
-        let cx = &self.connection.cx;
-        let Some(round) = self.connection.next_confirm_round().into_iter().chain(cx.gate_round).min() else {
-            return;
-        };
-        if let Some(failure) = self.broker.store.failure() {
-            if cx.gate_round.is_none() {
-                return self.connection.fail_unconfirmed(&failure);
-            }
-            // The replies that wait promise what is not so, and they may be on any channel.
-            cx.outbox.lock().output.clear();
-            self.connection.cx.gate_round = None;
-            return self.close(&AmqpError::connection(ReplyCode::InternalError, failure.to_string()));
-        }
-        if round > self.waiting_for_round {
-            self.waiting_for_round = round;
-            self.broker.store.on_durable(round, cx.outbox.clone());
-        }
-    }
-
-    fn has_output(&self) -> bool {
-        !self.connection.cx.outbox.lock().output.is_empty()
-    }
-
-    fn is_all_written(&mut self) -> bool {
-        self.writing.is_done() && !(self.can_flush() && self.has_output())
-    }
-
-    /// Writes until nothing is left, or until the socket takes no more or has taken its share; then `true`.
-    fn flush(&mut self) -> io::Result<bool> {
-        let mut share = WRITE_BYTES_AT_ONCE;
-        loop {
-            if self.writing.is_done() && !self.refill() {
-                return Ok(!self.stream.try_flush()?);
-            }
-            match self.try_write() {
-                Ok(written) => {
-                    self.writing.advance(written);
-                    self.connection.cx.traffic.sent(written);
-                    self.wrote_since_tick = true;
-                    if written >= share {
-                        return Ok(true);
-                    }
-                    share -= written;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn try_write(&mut self) -> io::Result<usize> {
-        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        match self.writing.next(&mut slices) {
-            1 => self.stream.try_write(&slices[0]),
-            count => self.stream.try_write_slices(&slices[..count]),
-        }
-    }
-
-    /// Takes what waits in the outbox. False when that is nothing.
-    fn refill(&mut self) -> bool {
-        let can_flush = self.can_flush();
-        let outbox = &self.connection.cx.outbox;
-        let mut out = outbox.lock();
-        out.in_flight = 0;
-        if can_flush && !out.output.is_empty() {
-            self.writing.take(&mut out.output);
-            out.in_flight = self.writing.left();
-            return true;
-        }
-        let starved = outbox.take_starved(&out);
-        drop(out);
-        if starved {
-            self.connection.resume_consumers();
-            return self.has_output() && self.refill();
-        }
-        false
-    }
-
     fn tick(&mut self, heartbeat: Option<Duration>) -> io::Result<()> {
         if let Some(heartbeat) = heartbeat {
             // What is not read because of us is not the client's silence.
@@ -493,17 +385,6 @@ impl Driver {
                 "low on memory, and this connection's messages are incomplete or wait for tx.commit: they are \
                  given up; send them again later",
             ));
-        }
-    }
-
-    fn give_buffers_back(&mut self) {
-        self.writing.shrink();
-        if self.unread.is_empty() {
-            self.unread = Vec::new();
-        }
-        let mut out = self.connection.cx.outbox.lock();
-        if out.output.is_empty() {
-            out.output = Output::default();
         }
     }
 
