@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chat_tui::session::api::{Command, Span};
 use chat_tui::session::protocol::Now;
-use chat_tui::store::{Store, state_dir};
+use chat_tui::store::{Store, add_functions, state_dir};
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
@@ -71,6 +71,7 @@ fn timed<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<Duration, E> {
 fn make(dir: &Path, messages: u64) -> Result<(), Box<dyn std::error::Error>> {
     drop(Store::open(dir)?);
     let mut connection = Connection::open(dir.join("state.sqlite"))?;
+    add_functions(&connection)?;
     let transaction = connection.transaction()?;
     for friend in 1..=FRIENDS {
         let (ours, theirs) = (shared::topology::friend_queue_name(), shared::topology::friend_queue_name());

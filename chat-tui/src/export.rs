@@ -24,7 +24,12 @@ pub enum ExportError {
 /// Writes the history with `friend` to the new file `path`; returns how many messages that were. An error is for the person.
 pub fn to_file(dir: &Path, friend: &str, format: ExportFormat, path: &Path) -> Result<u64, String> {
     let store = Store::open(dir).map_err(|error| error.to_string())?;
-    let file = File::create_new(path).map_err(|error| match error.kind() {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    // What friends wrote is for nobody else on this machine.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
             format!("{} is there already, and is not overwritten: give another name", path.display())
         }

@@ -360,6 +360,11 @@ fn a_script_chats_by_lines() {
     let texts: Vec<&str> = heard.iter().filter_map(|message| message["text"].as_str()).collect();
     assert_eq!(texts, ["welcome", "hello\nworld", "/usr/bin"]);
 
+    // The end of the input waits for what was found.
+    let heard = plain(&world, "bob", "/search hello\n");
+    let out = text(&heard.stdout);
+    assert!(heard.status.success() && out.contains("One found."), "{heard:?}");
+
     let wrong = plain(&world, "alice", "nobody hears this\n/accept zoe\n");
     assert_eq!(wrong.status.code(), Some(1));
     let error = text(&wrong.stderr);

@@ -14,10 +14,7 @@ use super::client::{Client, Step};
 use super::output::{Line, Output};
 use super::talk::Told;
 use crate::session::api::{Command, Connection, Delivery, Direction, Event, Span};
-use crate::tui::{Notify, Plain, Said, Turn};
-
-/// Of a history, when somebody is switched to.
-const LAST_MESSAGES: usize = 10;
+use crate::tui::{Notify, Plain, Said, Turn, clipboard, open_link};
 
 /// A script begins when what waited at the broker is here, or after that long.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,7 +43,6 @@ pub async fn run(client: Client, me: String, notify: Notify, output: &Output) ->
         told: Told::default(),
         output,
         alone: !std::io::stdin().is_terminal(),
-        asked_history: None,
         taking: Taking::Nothing,
         started: Instant::now(),
         failed: false,
@@ -94,8 +90,6 @@ struct Talk<'a> {
     output: &'a Output,
     /// No person is at the keyboard.
     alone: bool,
-    /// Whose last messages are to be told when they come.
-    asked_history: Option<String>,
     taking: Taking,
     started: Instant,
     failed: bool,
@@ -109,15 +103,11 @@ impl Talk<'_> {
             || self.client.progress().caught_up
             || offline
             || self.started.elapsed() >= CATCH_UP_TIMEOUT;
-        self.plain.is_ready() && settled && self.taking == Taking::Nothing
+        self.plain.is_ready() && settled && self.taking == Taking::Nothing && !self.plain.is_waiting()
     }
 
     async fn line(&mut self, text: &str) -> Result<(), Failure> {
-        let before = self.plain.shown().map(str::to_owned);
         let turn = self.plain.line(text, Timestamp::now());
-        if self.plain.shown() != before.as_deref() {
-            self.asked_history = self.plain.shown().map(str::to_owned);
-        }
         self.taking = Taking::Waits { asked: false };
         self.take(turn).await?;
         self.go_on().await
@@ -132,11 +122,7 @@ impl Talk<'_> {
                 }
                 _ => self.tell(&event)?,
             }
-            let mut turn = self.plain.event(event.clone(), Timestamp::now());
-            if !matches!(event, Event::Failed { .. } | Event::Notice(_) | Event::Ended { .. }) {
-                // It was told as what it is.
-                turn.said.clear();
-            }
+            let turn = self.plain.event(event, Timestamp::now());
             self.take(turn).await?;
         }
         self.go_on().await
@@ -160,6 +146,12 @@ impl Talk<'_> {
             let mut out = std::io::stdout();
             out.write_all(b"\x07").and_then(|()| out.flush()).map_err(unwritable)?;
         }
+        if let Some(text) = turn.copy {
+            self.copy(&text)?;
+        }
+        if let Some(problem) = turn.open.and_then(|link| open_link(&link).err()) {
+            self.say(Said::Problem(problem))?;
+        }
         for command in turn.commands {
             self.client.give(command).await?;
         }
@@ -167,8 +159,23 @@ impl Talk<'_> {
         Ok(())
     }
 
+    /// Through the terminal (OSC 52), if there is one.
+    fn copy(&mut self, text: &str) -> Result<(), Failure> {
+        let mut out = std::io::stdout();
+        if !out.is_terminal() {
+            return self.say(Said::Problem("There is no terminal, and so no clipboard.".to_owned()));
+        }
+        out.write_all(clipboard(text).as_bytes()).and_then(|()| out.flush()).map_err(unwritable)
+    }
+
     fn say(&mut self, said: Said) -> Result<(), Failure> {
         match said {
+            Said::Message { message, numbered: true } => {
+                self.output.print(&Line::Numbered(&message)).map_err(unwritable)
+            }
+            Said::Message { message, numbered: false } => {
+                self.output.print(&Line::Message(&message)).map_err(unwritable)
+            }
             Said::Info(text) => self.output.print(&Line::Notice(&text)).map_err(unwritable),
             Said::Problem(text) => {
                 self.failed = true;
@@ -183,25 +190,11 @@ impl Talk<'_> {
         if let Event::MessageState { state: Delivery::Returned | Delivery::Failed(_), .. } = event {
             self.failed = true;
         }
-        if let Event::History { friend, page, .. } = event
-            && self.asked_history.as_ref() == Some(friend)
-        {
-            self.asked_history = None;
-            let first = page.messages.len().saturating_sub(LAST_MESSAGES);
-            let mut messages = page.messages[first..].iter();
-            return messages.try_for_each(|m| self.output.print(&Line::Message(m))).map_err(unwritable);
-        }
-        let shown = self.plain.shown();
         let skipped = match event {
             _ if self.output.json => false,
             Event::Failed { .. } | Event::Notice(_) | Event::Typing { .. } => true,
             // What was typed stands there already.
             Event::Message(message) if message.direction == Direction::Outgoing => true,
-            Event::Message(message) if shown != Some(&message.friend) => {
-                let friend = &message.friend;
-                let text = format!("{friend} writes to you: /switch {friend} shows it");
-                return self.output.print(&Line::Notice(&text)).map_err(unwritable);
-            }
             Event::MessageState { state: Delivery::Queued | Delivery::Delivered, .. } => true,
             _ => false,
         };
@@ -216,7 +209,8 @@ impl Talk<'_> {
         self.client.deadline = Instant::now() + SEND_TIMEOUT;
         loop {
             let progress = self.client.progress();
-            if progress.online && progress.pending == 0 && self.client.is_done() {
+            let answered = self.client.is_done() && !self.plain.is_waiting();
+            if progress.online && progress.pending == 0 && answered {
                 return Ok(());
             }
             match self.client.advance().await? {

@@ -162,7 +162,7 @@ impl Told {
             Event::Failed { reason, .. } => output.print(&Line::Notice(reason)),
             Event::Friends(friends) => self.tell_friends(friends, output),
             Event::Requests(requests) => self.tell_requests(requests, output),
-            Event::History { .. } | Event::Found { .. } | Event::Ended { .. } => Ok(()),
+            Event::History { .. } | Event::Found { .. } | Event::Forgotten | Event::Ended { .. } => Ok(()),
         }
     }
 

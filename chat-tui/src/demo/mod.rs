@@ -1,5 +1,5 @@
 //! `chat-tui demo`: everything in one process, for one person alone. An embedded broker, two friend servers, a scripted
-//! friend who asks to be friends, and the TUI. Where there is no terminal, a script plays the story instead.
+//! friend who asks to be friends and shows everything around, and the TUI. Where there is no terminal, a script plays the story instead.
 
 mod friend;
 mod robin;
@@ -9,6 +9,7 @@ use std::io::IsTerminal;
 use shared::client::SignUp;
 use tempfile::TempDir;
 use thiserror::Error;
+use tokio::sync::mpsc;
 
 use crate::embedded::{Embedded, EmbeddedError};
 use crate::script::{self, RunError, World};
@@ -17,6 +18,8 @@ use crate::tui::{self, Settings, TuiError, TuiOptions};
 
 /// The person at the keyboard.
 const PERSON: &str = "you";
+/// The other friend, who comes later.
+const WREN: &str = "wren";
 /// Of accounts at a broker that ends with the demo.
 const PASSWORD: &str = "only for the demo";
 const FRIEND_SERVERS: usize = 2;
@@ -63,12 +66,15 @@ async fn play_with_person(settings: Settings) -> Result<(), DemoError> {
     let mut person = Session::start(config(PERSON)?)?;
     // Only who has been online can be asked.
     let here = person.progress.wait_for(|progress| progress.caught_up).await.is_ok();
-    let friend = tokio::spawn(friend::live(config(robin::NAME)?, PERSON.to_owned(), here));
+    let (call_wren, called) = mpsc::channel(1);
+    let friend = tokio::spawn(friend::live(config(robin::NAME)?, PERSON.to_owned(), here, call_wren));
+    let other = tokio::spawn(friend::visit(config(WREN)?, PERSON.to_owned(), called));
 
     let options = TuiOptions::new(PERSON, format!("{} (demo)", embedded.address()), settings);
     let Session { commands, events, .. } = person;
     let shown = tui::run(commands, events, options).await;
     friend.abort();
+    other.abort();
     embedded.shutdown().await?;
     Ok(shown?)
 }

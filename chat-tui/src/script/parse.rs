@@ -13,6 +13,10 @@
 //! NAME: befriend NAME ["note"] | withdraw NAME | accept NAME | decline NAME
 //! NAME: block NAME | unblock NAME | unfriend NAME
 //! NAME: send NAME "text" | read NAME
+//! NAME: reply "text" "answer"            about a message that NAME got or sent
+//! NAME: react "text" "mark" | delete "text"
+//! NAME: edit "text" "new text"
+//! NAME: search "words"
 //! NAME: offline | online
 //!
 //! NAME: expect request from NAME
@@ -20,6 +24,9 @@
 //! NAME: expect "text" from NAME          the next message from NAME, no other
 //! NAME: expect delivered "text"          a message of ours reached the friend
 //! NAME: expect read "text"
+//! NAME: expect mark "mark" on "text"     from the friend
+//! NAME: expect deleted "text"            a message that NAME got is taken back; an edited one is got anew
+//! NAME: expect found "text"              by the search before
 //! NAME: expect declined by NAME
 //! NAME: expect unfriended by NAME
 //! NAME: expect failed ["part of the reason"]
@@ -36,6 +43,8 @@ use crate::session::api::Command;
 
 /// A friend server is a connection and a task; nobody needs more of them.
 const SERVERS_MAX: usize = 64;
+/// Of a search.
+const HITS_MAX: usize = 100;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Statement {
@@ -65,9 +74,34 @@ pub enum Action {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Act {
     Do(Command),
+    /// Something about the message of this text, whoever it is from.
+    About {
+        text: String,
+        deed: Deed,
+    },
     Offline,
     Online,
     Expect(Expectation),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Deed {
+    Reply(String),
+    React(String),
+    Edit(String),
+    Delete,
+}
+
+impl Deed {
+    /// The command that does it to the message `row`.
+    pub fn command(&self, friend: String, row: i64) -> Command {
+        match self.clone() {
+            Deed::Reply(text) => Command::Reply { to: friend, row, text },
+            Deed::React(mark) => Command::React { friend, row, mark: Some(mark) },
+            Deed::Edit(text) => Command::Edit { friend, row, text },
+            Deed::Delete => Command::Delete { friend, row },
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -77,6 +111,9 @@ pub enum Expectation {
     Message { text: String, from: String },
     Delivered { text: String },
     Read { text: String },
+    Mark { mark: String, text: String },
+    Deleted { text: String },
+    Found { text: String },
     Declined { by: String },
     Unfriended { by: String },
     Failed { reason: String },
@@ -193,7 +230,28 @@ fn act(words: &[Word]) -> Result<Act, String> {
         [who] => Ok(Act::Do(make(name(who)?))),
         _ => Err(format!("write {verb} NAME")),
     };
+    let about = |deed: Option<fn(String) -> Deed>| match (rest, deed) {
+        ([Word::Quoted(text), Word::Quoted(with)], Some(deed)) => {
+            Ok(Act::About { text: text.clone(), deed: deed(with.clone()) })
+        }
+        (_, Some(_)) => Err(format!(r#"write {verb} "text" "what it gets""#)),
+        ([Word::Quoted(text)], None) => Ok(Act::About { text: text.clone(), deed: Deed::Delete }),
+        (_, None) => Err(format!(r#"write {verb} "text""#)),
+    };
     match verb.as_str() {
+        "reply" => about(Some(Deed::Reply)),
+        "react" => about(Some(Deed::React)),
+        "edit" => about(Some(Deed::Edit)),
+        "delete" => about(None),
+        "search" => match rest {
+            [Word::Quoted(query)] => Ok(Act::Do(Command::Search {
+                query: query.clone(),
+                friend: None,
+                before: None,
+                limit: HITS_MAX,
+            })),
+            _ => Err(r#"write search "words""#.into()),
+        },
         "befriend" => match rest {
             [who] => Ok(Act::Do(Command::Befriend { name: name(who)?, note: String::new() })),
             [who, Word::Quoted(note)] => {
@@ -217,7 +275,7 @@ fn act(words: &[Word]) -> Result<Act, String> {
         "expect" => expectation(rest).map(Act::Expect),
         other => Err(format!(
             "{other:?} is nothing a user can do: there are befriend, withdraw, accept, decline, block, unblock, \
-             unfriend, send, read, offline, online and expect"
+             unfriend, send, reply, react, edit, delete, read, search, offline, online and expect"
         )),
     }
 }
@@ -235,6 +293,11 @@ fn expectation(words: &[Word]) -> Result<Expectation, String> {
         [kind, who] if is(kind, "friend") => Ok(Expectation::Friend { name: name(who)? }),
         [kind, Quoted(text)] if is(kind, "delivered") => Ok(Expectation::Delivered { text: text.clone() }),
         [kind, Quoted(text)] if is(kind, "read") => Ok(Expectation::Read { text: text.clone() }),
+        [kind, Quoted(mark), on, Quoted(text)] if is(kind, "mark") && is(on, "on") => {
+            Ok(Expectation::Mark { mark: mark.clone(), text: text.clone() })
+        }
+        [kind, Quoted(text)] if is(kind, "deleted") => Ok(Expectation::Deleted { text: text.clone() }),
+        [kind, Quoted(text)] if is(kind, "found") => Ok(Expectation::Found { text: text.clone() }),
         [kind, by, who] if is(kind, "declined") && is(by, "by") => {
             Ok(Expectation::Declined { by: name(who)? })
         }
@@ -248,7 +311,7 @@ fn expectation(words: &[Word]) -> Result<Expectation, String> {
         }
         _ => Err(concat!(
             r#"what can be expected: request from NAME, friend NAME, "text" from NAME, delivered "text", "#,
-            r#"read "text", declined by NAME, unfriended by NAME, failed "reason""#
+            r#"read "text", mark "mark" on "text", deleted "text", found "text", declined by NAME, unfriended by NAME, failed "reason""#
         )
         .into()),
     }
@@ -335,6 +398,14 @@ mod tests {
             start broker
             alice: expect unfriended by bob
             alice: expect failed
+            bob: react "lunch?" "👍"
+            bob: reply "lunch?" "yes"
+            alice: edit "lunch?" "dinner?"
+            alice: delete "dinner?"
+            bob: expect mark "👍" on "yes"
+            bob: expect deleted "dinner?"
+            bob: search "din"
+            bob: expect found "dinner?"
         "##;
         let words = |script: &str| actions(&script.replace("alice:send", "alice: send"));
         let parsed = words(script);
@@ -363,6 +434,22 @@ mod tests {
             [Action::KillServer(1), Action::StartServer, Action::StopBroker, Action::StartBroker,]
         );
         assert_eq!(parsed[18], expect("alice", Expectation::Failed { reason: String::new() }));
+        let about = |user, text: &str, deed| of(user, Act::About { text: text.into(), deed });
+        assert_eq!(
+            parsed[19..25],
+            [
+                about("bob", "lunch?", Deed::React("👍".into())),
+                about("bob", "lunch?", Deed::Reply("yes".into())),
+                about("alice", "lunch?", Deed::Edit("dinner?".into())),
+                about("alice", "dinner?", Deed::Delete),
+                expect("bob", Expectation::Mark { mark: "👍".into(), text: "yes".into() }),
+                expect("bob", Expectation::Deleted { text: "dinner?".into() }),
+            ]
+        );
+        assert!(
+            matches!(&parsed[25], Action::Of { act: Act::Do(Command::Search { query, .. }), .. } if query == "din")
+        );
+        assert_eq!(parsed[26], expect("bob", Expectation::Found { text: "dinner?".into() }));
     }
 
     #[test]
@@ -391,6 +478,8 @@ alice: send bob "\q""#,
                 r"\q means nothing",
             ),
             ("users alice\nalice: accept", 2, "write accept NAME"),
+            ("users alice\nalice: edit \"a\"", 2, "what it gets"),
+            ("users alice\nalice: delete bob", 2, "write delete"),
             ("users alice\nalice: expect", 2, "what can be expected"),
             ("users alice\nalice: expect no message", 2, "cannot be seen"),
             ("users alice\nalice: offline now", 2, "nothing a user can do"),

@@ -27,6 +27,10 @@ pub struct Player {
     pub ended: Option<String>,
     messages: VecDeque<Message>,
     sent: Vec<Message>,
+    /// All that were got, as they are now; those deleted with the text they had.
+    got: Vec<Message>,
+    /// What the last search found.
+    found: Vec<Message>,
     unfriended: VecDeque<String>,
     failed: VecDeque<String>,
     friends: Vec<Friend>,
@@ -59,6 +63,8 @@ impl Player {
             ended: None,
             messages: VecDeque::new(),
             sent: Vec::new(),
+            got: Vec::new(),
+            found: Vec::new(),
             unfriended: VecDeque::new(),
             failed: VecDeque::new(),
             friends: Vec::new(),
@@ -124,8 +130,13 @@ impl Player {
     pub fn hear(&mut self, event: Event) -> Vec<String> {
         match event {
             Event::Message(message) if message.direction == Direction::Incoming => {
-                let shown =
-                    format!("gets {} from {}", quoted(&message.text), harmless::line(&message.friend));
+                let shown = format!(
+                    "gets {}{} from {}",
+                    quoted(&message.text),
+                    answered(&message),
+                    harmless::line(&message.friend)
+                );
+                self.got.push(message.clone());
                 self.messages.push_back(message);
                 vec![shown]
             }
@@ -163,16 +174,13 @@ impl Player {
                 self.ended = reason;
                 vec!["is offline".into()]
             }
-            Event::MessageChanged(message) => {
-                let now = if message.deleted { "deleted".to_owned() } else { quoted(&message.text) };
-                self.messages
-                    .iter_mut()
-                    .chain(&mut self.sent)
-                    .filter(|known| known.row == message.row)
-                    .for_each(|known| known.clone_from(&message));
-                vec![format!("sees a message with {} change: {now}", harmless::line(&message.friend))]
+            Event::MessageChanged(message) => self.hear_change(&message),
+            Event::Found { messages, .. } => {
+                let count = messages.len();
+                self.found = messages;
+                vec![format!("finds {count} {}", if count == 1 { "message" } else { "messages" })]
             }
-            Event::Typing { .. } | Event::History { .. } | Event::Found { .. } | Event::Connection(_) => {
+            Event::Typing { .. } | Event::History { .. } | Event::Forgotten | Event::Connection(_) => {
                 Vec::new()
             }
         }
@@ -189,6 +197,42 @@ impl Player {
             Delivery::Failed(reason) => format!("failed: {}", harmless::line(reason)),
         };
         vec![format!("learns: {} to {} {what}", quoted(&message.text), harmless::line(friend))]
+    }
+
+    fn hear_change(&mut self, message: &Message) -> Vec<String> {
+        let is_it = |known: &&mut Message| known.row == message.row;
+        let before = self.got.iter().chain(&self.sent).find(|known| known.row == message.row).cloned();
+        if let (Some(before), Direction::Incoming) = (&before, message.direction)
+            && before.text != message.text
+            && !message.deleted
+        {
+            // An edited one is got anew, unless the one before was not asked for yet.
+            match self.messages.iter_mut().find(is_it) {
+                Some(known) => known.clone_from(message),
+                None => self.messages.push_back(message.clone()),
+            }
+        }
+        for known in self.got.iter_mut().chain(&mut self.sent).filter(is_it) {
+            let text = if message.deleted { known.text.clone() } else { message.text.clone() };
+            *known = Message { text, ..message.clone() };
+        }
+        let (friend, text) = (harmless::line(&message.friend), quoted(&message.text));
+        let was = before.map_or(String::new(), |before| quoted(&before.text));
+        vec![match (message.deleted, &message.their_mark) {
+            (true, _) => format!("sees: {was} with {friend} is deleted"),
+            (false, Some(mark)) if was == text => {
+                format!("sees: {friend} marks {text} with {}", harmless::line(mark))
+            }
+            (false, _) if was == text => format!("sees a mark on {text} with {friend}"),
+            (false, _) => format!("sees: {was} with {friend} now says {text}"),
+        }]
+    }
+
+    /// With whom the message of this text is, and its row: the newest of those.
+    pub fn message(&self, text: &str) -> Option<(String, i64)> {
+        let all =
+            self.got.iter().chain(&self.sent).filter(|message| message.text == text && !message.deleted);
+        all.max_by_key(|message| message.row).map(|message| (message.friend.clone(), message.row))
     }
 
     fn hear_friends(&mut self, friends: Vec<Friend>) -> Vec<String> {
@@ -254,6 +298,15 @@ impl Player {
             Expectation::Read { text } => {
                 self.sent.iter().any(|sent| sent.text == *text && sent.state == Delivery::Read)
             }
+            Expectation::Mark { mark, text } => self
+                .got
+                .iter()
+                .chain(&self.sent)
+                .any(|message| message.text == *text && message.their_mark.as_ref() == Some(mark)),
+            Expectation::Deleted { text } => {
+                self.got.iter().any(|message| message.text == *text && message.deleted)
+            }
+            Expectation::Found { text } => self.found.iter().any(|message| message.text == *text),
             Expectation::Unfriended { by } => take(&mut self.unfriended, |name| name == by),
             Expectation::Failed { reason } => take(&mut self.failed, |failed| failed.contains(reason)),
             Expectation::Message { text, from } => return self.judge_message(text, from),
@@ -316,6 +369,11 @@ fn take(list: &mut VecDeque<String>, wanted: impl Fn(&String) -> bool) -> bool {
         Some(position) => list.remove(position).is_some(),
         None => false,
     }
+}
+
+fn answered(message: &Message) -> String {
+    let known = message.answers.as_ref().and_then(|answers| answers.known.as_ref());
+    known.map_or(String::new(), |known| format!(", which answers {},", quoted(&known.text)))
 }
 
 fn quoted(text: &str) -> String {

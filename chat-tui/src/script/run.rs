@@ -127,6 +127,12 @@ impl Stage<'_> {
                     return Err(format!("{user} is not among the users"));
                 };
                 match act {
+                    Act::About { text, deed } => {
+                        let known = self.players[number].message(text);
+                        let (friend, row) =
+                            known.ok_or_else(|| format!("  {user} knows no message {text:?}"))?;
+                        self.command(number, &deed.command(friend, row)).await
+                    }
                     Act::Do(command) => self.command(number, command).await,
                     Act::Offline => self.offline(number).await,
                     Act::Online => self.online(number, None).await,

@@ -150,6 +150,8 @@ pub enum Event {
     Message(Message),
     /// A message that is in the history was edited, deleted or marked; this is all of it.
     MessageChanged(Message),
+    /// Old messages were forgotten; what is left can be asked for.
+    Forgotten,
     /// The delivery state of an outgoing message changed.
     MessageState {
         friend: String,

@@ -6,18 +6,17 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::api::{Command, Connection, Event, ExportFormat};
 use super::feed::{Feed, News};
+use super::lookout::Lookout;
 use super::protocol::Now;
 use super::uplink::{Note, Uplink};
 use super::{Progress, SessionConfig};
 use crate::export;
-use crate::store::{StoreActor, StoreError};
+use crate::store::{Store, StoreActor, StoreError};
 
-/// How often to look for what other sessions of the same user did.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Changes are told at most this often, all at once.
 const TELL_EVERY: Duration = Duration::from_millis(20);
 /// Events that may wait here for whoever shows them; beyond it nothing more is taken from the broker.
@@ -38,6 +37,8 @@ pub struct Engine {
     config: SessionConfig,
     me: String,
     store: StoreActor,
+    /// The folder of the state.
+    dir: PathBuf,
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
     progress: watch::Sender<Progress>,
@@ -57,8 +58,8 @@ pub struct Engine {
     connection: Option<Connection>,
     caught_up: bool,
     leaving: bool,
-    /// What became of exports.
-    exported: (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>),
+    /// What became of what is done beside everything else: exports, searches.
+    aside: (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>),
 }
 
 /// Which session of the user is online.
@@ -77,6 +78,7 @@ impl Engine {
         config: SessionConfig,
         me: String,
         store: StoreActor,
+        dir: PathBuf,
         commands: mpsc::Receiver<Command>,
         events: mpsc::Sender<Event>,
         progress: watch::Sender<Progress>,
@@ -85,6 +87,7 @@ impl Engine {
             config,
             me,
             store,
+            dir,
             commands,
             events,
             progress,
@@ -99,12 +102,12 @@ impl Engine {
             connection: None,
             caught_up: false,
             leaving: false,
-            exported: mpsc::unbounded_channel(),
+            aside: mpsc::unbounded_channel(),
         }
     }
 
-    pub async fn run(mut self) {
-        let reason = match self.live().await {
+    pub async fn run(mut self, lookout: Lookout) {
+        let reason = match self.live(lookout).await {
             Ok(reason) => reason,
             Err(error) => Some(error.to_string()),
         };
@@ -117,13 +120,11 @@ impl Engine {
         }
     }
 
-    async fn live(&mut self) -> Result<Reason, StoreError> {
+    async fn live(&mut self, mut lookout: Lookout) -> Result<Reason, StoreError> {
         self.feed = Some(self.store.call(|store| Feed::new(store)).await?);
         self.look_around().await?;
         self.tell().await?;
         let events = self.events.clone();
-        let mut look = interval(LOOK_EVERY);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let full = self.backlog.len() >= BACKLOG_MAX;
             let tell_at = self.tell_at.unwrap_or_else(Instant::now);
@@ -146,9 +147,9 @@ impl Engine {
                         return Ok(reason);
                     }
                 }
-                _ = look.tick() => self.look_around().await?,
-                Some(event) = self.exported.1.recv() => self.backlog.push_back(event),
-                () = sleep_until(self.forget_at) => self.forget_old().await?,
+                () = lookout.due() => self.look_around().await?,
+                Some(event) = self.aside.1.recv() => self.backlog.push_back(event),
+                () = sleep_until(self.forget_at) => self.forget_old().await,
                 () = sleep_until(tell_at), if self.tell_at.is_some() && !full => self.tell().await?,
             }
         }
@@ -163,15 +164,27 @@ impl Engine {
                 self.backlog.push_back(Event::History { friend, span, page });
             }
             Command::Search { query, friend, before, limit } => {
-                let (text, of) = (query.clone(), friend.clone());
-                let (messages, more) =
-                    self.store.call(move |store| store.search(&text, of.as_deref(), before, limit)).await?;
-                self.backlog.push_back(Event::Found { query, friend, messages, more });
+                let dir = self.dir.clone();
+                self.beside(move || {
+                    let found = Store::open_to_read(&dir)
+                        .and_then(|store| store.search(&query, friend.as_deref(), before, limit));
+                    match found {
+                        Ok((messages, more)) => Event::Found { query, friend, messages, more },
+                        Err(error) => Event::Failed {
+                            command: Command::Search { query, friend, before, limit },
+                            reason: error.to_string(),
+                        },
+                    }
+                });
             }
-            Command::Export { friend, format, path } => self.export(friend, format, path).await?,
+            Command::Export { friend, format, path } => self.export(friend, format, path),
             Command::SetRetention { days } => {
-                self.store.call(move |store| store.set_retention_days(days)).await?;
-                self.forget_at = Instant::now();
+                match self.store.call(move |store| store.set_retention_days(days)).await {
+                    Ok(()) => self.forget_at = Instant::now(),
+                    Err(error) => {
+                        self.backlog.push_back(Event::Failed { command, reason: error.to_string() })
+                    }
+                }
             }
             Command::Typing { friend } => {
                 if let Role::Online { uplink, .. } = &self.link {
@@ -205,37 +218,35 @@ impl Engine {
         Ok(false)
     }
 
-    async fn forget_old(&mut self) -> Result<(), StoreError> {
-        let forgotten = self.store.call(|store| store.forget_old(SystemTime::now())).await?;
+    async fn forget_old(&mut self) {
+        let forgotten = self.store.call(|store| store.forget_old(SystemTime::now())).await;
+        let forgotten = forgotten.unwrap_or_else(|error| {
+            tracing::warn!("old messages are not forgotten: {error}");
+            0
+        });
         let pause = if forgotten > 0 { FORGET_PAUSE } else { FORGET_EVERY };
         self.forget_at = Instant::now() + pause;
         if forgotten > 0 {
             self.changed();
         }
-        Ok(())
     }
 
-    /// Writes a history to a file, on a thread and over a connection of its own: it may take a while.
-    async fn export(
-        &mut self,
-        friend: String,
-        format: ExportFormat,
-        path: PathBuf,
-    ) -> Result<(), StoreError> {
-        let dir = self.store.call(|store| Ok(store.dir().to_owned())).await?;
-        let done = self.exported.0.clone();
+    /// Does what may take a while on a thread of its own, and tells what became of it when it is done.
+    fn beside(&self, work: impl FnOnce() -> Event + Send + 'static) {
+        let done = self.aside.0.clone();
         tokio::task::spawn_blocking(move || {
-            let command = Command::Export { friend: friend.clone(), format, path: path.clone() };
-            let event = match export::to_file(&dir, &friend, format, &path) {
-                Ok(count) => {
-                    Event::Notice(format!("wrote {count} messages with {friend} to {}", path.display()))
-                }
-                Err(reason) => Event::Failed { command, reason },
-            };
             // A session that has ended tells nobody any more.
-            let _ = done.send(event);
+            let _ = done.send(work());
         });
-        Ok(())
+    }
+
+    /// Writes a history to a file.
+    fn export(&self, friend: String, format: ExportFormat, path: PathBuf) {
+        let dir = self.dir.clone();
+        self.beside(move || match export::to_file(&dir, &friend, format, &path) {
+            Ok(count) => Event::Notice(format!("wrote {count} messages with {friend} to {}", path.display())),
+            Err(reason) => Event::Failed { command: Command::Export { friend, format, path }, reason },
+        });
     }
 
     async fn change(&mut self, command: Command) -> Result<(), StoreError> {
@@ -255,10 +266,10 @@ impl Engine {
     /// Takes in what happened online. Returns why the session is over, if it is.
     async fn hear(&mut self, note: Note) -> Result<Option<Reason>, StoreError> {
         match note {
-            Note::Connection(connection) => self.connection_is(connection, false).await?,
+            Note::Connection(connection) => self.connection_is(connection, false).await,
             Note::CaughtUp => {
                 if let Some(connection) = self.connection.clone() {
-                    self.connection_is(connection, true).await?;
+                    self.connection_is(connection, true).await;
                 }
             }
             Note::Events(events) => self.backlog.extend(events),
@@ -272,13 +283,15 @@ impl Engine {
         Ok(None)
     }
 
-    async fn connection_is(&mut self, connection: Connection, caught_up: bool) -> Result<(), StoreError> {
+    async fn connection_is(&mut self, connection: Connection, caught_up: bool) {
         let told = encode(&connection, caught_up);
-        self.store.call(move |store| store.set_meta(LINK_META, &told)).await?;
+        // For other sessions alone: on a full disk this one still shows what is there.
+        if let Err(error) = self.store.call(move |store| store.set_meta(LINK_META, &told)).await {
+            self.backlog.push_back(Event::Notice(error.to_string()));
+        }
         self.show_connection(connection, caught_up);
         // The steps that are pending count as done only with what came with the connection.
         self.changed();
-        Ok(())
     }
 
     fn show_connection(&mut self, connection: Connection, caught_up: bool) {
@@ -305,7 +318,9 @@ impl Engine {
             .await?;
         if let Some(lock) = lock {
             // Left behind by a session that crashed.
-            self.store.call(|store| store.forget_presence()).await?;
+            if let Err(error) = self.store.call(|store| store.forget_presence()).await {
+                self.backlog.push_back(Event::Notice(error.to_string()));
+            }
             let (broker, sign_up) = (self.config.broker.clone(), self.config.sign_up.take());
             let uplink = Uplink::start(broker, sign_up, self.store.clone(), self.away);
             self.link = Role::Online { uplink, _lock: lock };

@@ -16,6 +16,7 @@ pub struct Feed {
     /// The same, when the reading before ended.
     told: i64,
     row: i64,
+    forgotten: u64,
     friends: Option<Vec<Friend>>,
     requests: Option<Vec<Request>>,
     ended_by_them: HashSet<String>,
@@ -36,7 +37,8 @@ impl Feed {
     pub fn new(store: &Store) -> Result<Feed, StoreError> {
         let (change, row) = store.newest_change()?;
         let ended_by_them = store.ended_by_them()?.into_iter().collect();
-        Ok(Feed { change, told: change, row, ended_by_them, ..Feed::default() })
+        let forgotten = store.forgotten()?;
+        Ok(Feed { change, told: change, row, forgotten, ended_by_them, ..Feed::default() })
     }
 
     pub fn read(&mut self, store: &Store) -> Result<News, StoreError> {
@@ -58,6 +60,10 @@ impl Feed {
             }
         }
         self.told = self.change;
+        let forgotten = store.forgotten()?;
+        if std::mem::replace(&mut self.forgotten, forgotten) != forgotten {
+            news.events.push(Event::Forgotten);
+        }
         self.read_people(store, &mut news.events)?;
         Ok(news)
     }

@@ -14,7 +14,8 @@
 
 pub mod api;
 mod engine;
-mod feed;
+pub(crate) mod feed;
+mod lookout;
 mod online;
 pub mod protocol;
 mod uplink;
@@ -29,6 +30,7 @@ use tokio::task::JoinHandle;
 
 use crate::store::{Store, StoreActor, StoreError, state_dir};
 use api::{Command, Event};
+use lookout::Lookout;
 
 /// Commands that may wait for the engine.
 const COMMANDS_MAX: usize = 64;
@@ -84,11 +86,12 @@ impl Session {
         check_user_name(&user).map_err(|error| StartError::UserName(user.clone(), error))?;
         let dir = state_dir(&config.data_dir, &config.broker.address(), config.broker.vhost(), &user)?;
         let store = StoreActor::spawn(Store::open(&dir)?)?;
+        let lookout = Lookout::new(&dir);
         let (commands, command_receiver) = mpsc::channel(COMMANDS_MAX);
         let (event_sender, events) = mpsc::channel(EVENTS_MAX);
         let (progress_sender, progress) = watch::channel(Progress::default());
         let engine =
-            engine::Engine::new(config, user, store, command_receiver, event_sender, progress_sender);
-        Ok(Session { commands, events, progress, task: tokio::spawn(engine.run()) })
+            engine::Engine::new(config, user, store, dir, command_receiver, event_sender, progress_sender);
+        Ok(Session { commands, events, progress, task: tokio::spawn(engine.run(lookout)) })
     }
 }

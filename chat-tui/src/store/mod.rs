@@ -17,6 +17,7 @@ mod queues;
 mod retention;
 mod schema;
 mod search;
+mod signs;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -31,7 +32,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
 use thiserror::Error;
 
 pub use actor::StoreActor;
@@ -41,6 +42,7 @@ pub use messages::Change;
 pub use outbox::{Page, Waiting};
 pub use queues::{OwnedQueue, QueueState};
 pub use retention::RETENTION_DAYS_MAX;
+pub use signs::add_functions;
 
 const FILE: &str = "state.sqlite";
 /// Held by the session that talks to the broker.
@@ -94,6 +96,14 @@ impl Store {
         Store::with(connection, dir)
     }
 
+    /// Opens the state in `dir` once more, to read what may take long beside everything else.
+    pub fn open_to_read(dir: &Path) -> Result<Store, StoreError> {
+        let connection = Connection::open_with_flags(dir.join(FILE), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.set_prepared_statement_cache_capacity(8);
+        Ok(Store { connection, dir: dir.to_owned(), seen_version: 0 })
+    }
+
     /// Forgotten with its handle.
     #[cfg(test)]
     pub(crate) fn open_in_memory() -> Result<Store, StoreError> {
@@ -101,6 +111,7 @@ impl Store {
     }
 
     fn with(mut connection: Connection, dir: &Path) -> Result<Store, StoreError> {
+        add_functions(&connection)?;
         schema::migrate(&mut connection)?;
         connection.set_prepared_statement_cache_capacity(64);
         let mut store = Store { connection, dir: dir.to_owned(), seen_version: 0 };

@@ -8,6 +8,8 @@ use super::{Store, StoreError, millis};
 
 /// Days after which messages are forgotten; not there when all are kept.
 const RETENTION_META: &str = "retention-days";
+/// How many messages were forgotten so far.
+const FORGOTTEN_META: &str = "forgotten";
 /// Messages forgotten in one transaction.
 const FORGET_MAX: usize = 500;
 pub const RETENTION_DAYS_MAX: u32 = 36_500;
@@ -20,6 +22,11 @@ impl Store {
 
     pub fn set_retention_days(&self, days: Option<u32>) -> Result<(), StoreError> {
         self.set_meta(RETENTION_META, &days.map_or("off".to_owned(), |days| days.to_string()))
+    }
+
+    /// How many messages were forgotten so far, by whichever session.
+    pub fn forgotten(&self) -> Result<u64, StoreError> {
+        Ok(self.meta(FORGOTTEN_META)?.and_then(|count| count.parse().ok()).unwrap_or(0))
     }
 
     /// Forgets some of what is too old at `now`; returns how many. What is not seen yet, or not yet with the broker, stays.
@@ -44,6 +51,8 @@ impl Store {
                          WHERE last_row NOT IN (SELECT row FROM message WHERE row = peer.last_row)",
                     )?
                     .execute([])?;
+                let before = self.forgotten()?;
+                self.set_meta(FORGOTTEN_META, &before.saturating_add(forgotten as u64).to_string())?;
             }
             Ok(forgotten)
         })

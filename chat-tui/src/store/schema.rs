@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// One entry per version: entry `n` leads from version `n` to version `n + 1`. Entries are never edited.
-pub(super) const MIGRATIONS: &[&str] = &[V1, V2];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3];
 
 const V1: &str = "
 CREATE TABLE meta (
@@ -125,6 +125,25 @@ END;
 INSERT INTO message_text (message_text) VALUES ('rebuild');
 -- What is deleted is gone from the index too, not only unlinked in it.
 INSERT INTO message_text (message_text, rank) VALUES ('secure-delete', 1);
+";
+
+/// An index of signs, for writing without spaces between words.
+const V3: &str = "
+CREATE VIRTUAL TABLE message_signs USING fts5 (signs, content = '', tokenize = 'ascii');
+CREATE TRIGGER message_signs_insert AFTER INSERT ON message WHEN signs(new.text) IS NOT NULL BEGIN
+    INSERT INTO message_signs (rowid, signs) VALUES (new.row, signs(new.text));
+END;
+CREATE TRIGGER message_signs_update AFTER UPDATE OF text ON message BEGIN
+    INSERT INTO message_signs (message_signs, rowid, signs)
+        SELECT 'delete', old.row, signs(old.text) WHERE signs(old.text) IS NOT NULL;
+    INSERT INTO message_signs (rowid, signs)
+        SELECT new.row, signs(new.text) WHERE signs(new.text) IS NOT NULL;
+END;
+CREATE TRIGGER message_signs_delete AFTER DELETE ON message WHEN signs(old.text) IS NOT NULL BEGIN
+    INSERT INTO message_signs (message_signs, rowid, signs) VALUES ('delete', old.row, signs(old.text));
+END;
+INSERT INTO message_signs (message_signs, rank) VALUES ('secure-delete', 1);
+INSERT INTO message_signs (rowid, signs) SELECT row, signs(text) FROM message WHERE signs(text) IS NOT NULL;
 ";
 
 /// Brings the database to the newest version. A database from the future is refused untouched.

@@ -3,6 +3,7 @@
 use rusqlite::{params_from_iter, types::Value};
 
 use super::messages::{COLUMNS, JOIN_ANSWERED, read_message};
+use super::signs::{is_unspaced, signs};
 use super::{Store, StoreError};
 use crate::session::api::Message;
 
@@ -15,12 +16,17 @@ const WORDS_MAX: usize = 16;
 struct Query {
     /// For FTS5: all of these words, each as it is or as the beginning of one.
     words: String,
-    /// Parts of writing that has no spaces between words, which the index knows only by the beginning of a line: texts must
-    /// contain them.
+    /// Parts of writing that has no spaces between words: texts must contain them.
     parts: Vec<String>,
 }
 
 impl Query {
+    /// For FTS5: the signs of each part, in their order. Texts that contain the parts have them, and a few others.
+    fn signs(&self) -> String {
+        let phrases = self.parts.iter().map(|part| signs(part)).filter(|signs| !signs.is_empty());
+        phrases.map(|signs| format!("\"{signs}\" ")).collect()
+    }
+
     fn parse(text: &str) -> Query {
         let mut query = Query::default();
         for word in text.split_whitespace().take(WORDS_MAX) {
@@ -37,13 +43,6 @@ impl Query {
     }
 }
 
-/// Of a script that is written without spaces between words.
-fn is_unspaced(c: char) -> bool {
-    matches!(c,
-        '\u{0e00}'..='\u{0eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{3040}'..='\u{30ff}'
-        | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
-}
-
 impl Store {
     /// Messages that contain all words of `text`, newest first, and whether there are more. The last letters of words may be
     /// left out.
@@ -54,7 +53,7 @@ impl Store {
         before: Option<i64>,
         limit: usize,
     ) -> Result<(Vec<Message>, bool), StoreError> {
-        let (query, limit) = (Query::parse(text), limit.clamp(1, HITS_MAX));
+        let (mut query, limit) = (Query::parse(text), limit.clamp(1, HITS_MAX));
         if query == Query::default() {
             return Ok((Vec::new(), false));
         }
@@ -64,16 +63,21 @@ impl Store {
             values.push(value);
             format!("?{}", values.len())
         };
-        let row = if query.words.is_empty() {
+        // The one index or the other finds them; what it finds is looked at for the rest.
+        let (index, wanted) = match (query.words.is_empty(), query.signs()) {
+            (false, _) => ("message_text", std::mem::take(&mut query.words)),
+            (true, signs) => ("message_signs", signs),
+        };
+        let row = if wanted.is_empty() {
             sql.push_str("message m");
-            "m.row"
+            "m.row".to_owned()
         } else {
-            sql.push_str("message_text JOIN message m ON m.row = message_text.rowid");
-            "message_text.rowid"
+            sql.push_str(&format!("{index} JOIN message m ON m.row = {index}.rowid"));
+            format!("{index}.rowid")
         };
         sql.push_str(&format!(" JOIN peer p ON p.id = m.peer {JOIN_ANSWERED} WHERE NOT m.deleted"));
-        if !query.words.is_empty() {
-            sql.push_str(&format!(" AND message_text MATCH {}", place(query.words.into())));
+        if !wanted.is_empty() {
+            sql.push_str(&format!(" AND {index} MATCH {}", place(wanted.into())));
         }
         for part in query.parts {
             sql.push_str(&format!(" AND instr(m.text, {}) > 0", place(part.into())));

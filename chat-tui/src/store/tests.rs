@@ -331,7 +331,7 @@ fn a_state_from_the_future_is_refused_untouched() {
     let bench = Bench::new();
     bench.store.connection.execute_batch("PRAGMA user_version = 99").unwrap();
     let Err(error) = Store::open(bench.dir.path()) else { panic!("opened") };
-    assert!(matches!(error, StoreError::Newer { found: 99, known: 2 }));
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 3 }));
     assert!(error.to_string().contains("update chat-tui"));
 }
 

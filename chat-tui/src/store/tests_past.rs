@@ -295,6 +295,9 @@ fn old_messages_are_forgotten_when_that_is_wished_and_nothing_depends_on_them() 
     bench.store.write_receipts().unwrap();
     bench.settle_all(Fate::Confirmed);
     assert_eq!(bench.store.forget_old(later(31)).unwrap(), 2);
+    let feed = &mut crate::session::feed::Feed::default();
+    assert!(feed.read(&bench.store).unwrap().events.contains(&Event::Forgotten), "it is told once");
+    assert!(!feed.read(&bench.store).unwrap().events.contains(&Event::Forgotten));
     assert_eq!(all(&bench, "bob"), []);
     assert_eq!(bench.store.friends().unwrap()[0].last_message, None);
     assert_eq!(bench.store.search("one", None, None, 10).unwrap().0, []);
@@ -375,17 +378,64 @@ fn a_state_of_the_first_version_is_brought_up_to_date() {
         "PRAGMA user_version = 1;
          INSERT INTO peer (id, name, bond, last_row) VALUES (7, 'bob', 3, 1);
          INSERT INTO message (id, peer, outgoing, text, at, state, change)
-         VALUES (x'01920000000070008000000000000001', 7, 1, 'an old story', 1000, 3, 1);",
+         VALUES (x'01920000000070008000000000000001', 7, 1, 'an old story 昔話', 1000, 3, 1);",
     )
     .unwrap();
     drop(old);
     let store = Store::open(dir.path()).unwrap();
     let (found, _) = store.search("old sto", None, None, 10).unwrap();
     assert_eq!(found.len(), 1);
+    assert_eq!(store.search("話", None, None, 10).unwrap().0, found);
     let message = &store.history("bob", Span::Newest, 10).unwrap().messages[0];
     assert_eq!((message, message.revision, message.deleted), (&found[0], 0, false));
     let friend = &store.friends().unwrap()[0];
     assert!(!friend.muted && !friend.archived);
     let _ = store.command("alice", &Command::Delete { friend: "bob".into(), row: 1 }, &Now::new()).unwrap();
     assert_eq!(store.search("old", None, None, 10).unwrap().0, []);
+    assert_eq!(store.search("昔", None, None, 10).unwrap().0, []);
+}
+
+#[test]
+fn writing_without_spaces_is_found_by_any_part_of_it() {
+    let (bench, (ours, theirs), id) = letter();
+    for text in ["東京タワーに行きたい", "京東商城", "東西京", "ช่วยด้วย", "東 京", "👩‍👩‍👧 家族"]
+    {
+        bench.send("bob", text);
+    }
+    let found = |query: &str| -> Vec<String> {
+        let (messages, _) = bench.store.search(query, None, None, 10).unwrap();
+        messages.into_iter().map(|message| message.text).collect()
+    };
+    assert_eq!(found("東京"), ["東京タワーに行きたい"]);
+    assert_eq!(found("京"), ["東 京", "東西京", "京東商城", "東京タワーに行きたい"]);
+    assert_eq!(found("タワー 行き"), ["東京タワーに行きたい"]);
+    assert_eq!(found("ด้วย"), ["ช่วยด้วย"]);
+    assert_eq!(found("👩‍👧"), ["👩‍👩‍👧 家族"]);
+    assert_eq!(found("👩 族"), ["👩‍👩‍👧 家族"]);
+    assert_eq!(found("都"), Vec::<String>::new());
+    let edits = [("大阪城", "大阪", 1), ("plain", "大阪", 0), ("plain 大阪", "大阪", 1)];
+    for (revision, (text, query, count)) in (1..).zip(edits) {
+        bench.arrive(&ours, "bob", edit(id, revision, text), &theirs);
+        assert_eq!(found(query).len(), count, "{text}");
+    }
+    bench.arrive(&ours, "bob", Body::Delete { id }, &theirs);
+    assert_eq!(found("大阪"), Vec::<String>::new());
+    // The index says so itself, not only what is looked at behind it.
+    let rows: i64 = bench
+        .store
+        .connection
+        .query_row("SELECT count(*) FROM message_signs WHERE message_signs MATCH 's5927'", [], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    assert_eq!(rows, 0);
+}
+
+#[test]
+fn a_search_beside_everything_else_finds_what_was_committed() {
+    let (bench, ..) = letter();
+    let beside = Store::open_to_read(bench.dir.path()).unwrap();
+    assert_eq!(beside.search("umbrella", None, None, 10).unwrap().0, []);
+    bench.send("bob", "my umbrella");
+    assert_eq!(beside.search("umbrella", None, None, 10).unwrap().0.len(), 1);
 }

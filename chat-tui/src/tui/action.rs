@@ -62,6 +62,7 @@ pub enum Action {
     Export,
     Retention,
     Mouse,
+    Theme,
     Help,
     Redraw,
     Interrupt,
@@ -237,21 +238,24 @@ pub const ACTIONS: &[Spec] = {
             Friends,
             "The friend above",
             &[(Chat, "alt-up"), (Chat, "ctrl-up"), (List, "up")],
-        ),
+        )
+        .typed(Argument::None),
         spec(
             A::Next,
             "next",
             Friends,
             "The friend below",
             &[(Chat, "alt-down"), (Chat, "ctrl-down"), (List, "down")],
-        ),
+        )
+        .typed(Argument::None),
         spec(
             A::NextUnread,
             "next-unread",
             Friends,
             "The next friend with something new",
             &[(Chat, "tab"), (Chat, "alt-a")],
-        ),
+        )
+        .typed(Argument::None),
         spec(
             A::Open,
             "open",
@@ -259,16 +263,20 @@ pub const ACTIONS: &[Spec] = {
             "Open the friend chosen (narrow screen)",
             &[(List, "enter"), (List, "right")],
         ),
-        spec(A::PageUp, "page-up", Reading, "A page up", &[(Chat, "pageup")]),
-        spec(A::PageDown, "page-down", Reading, "A page down", &[(Chat, "pagedown")]),
+        spec(A::PageUp, "page-up", Reading, "A page up", &[(Chat, "pageup")]).typed(Argument::None),
+        spec(A::PageDown, "page-down", Reading, "A page down", &[(Chat, "pagedown")]).typed(Argument::None),
         spec(A::LineUp, "line-up", Reading, "A line up", &[(Chat, "shift-up")]),
         spec(A::LineDown, "line-down", Reading, "A line down", &[(Chat, "shift-down")]),
-        spec(A::Oldest, "oldest", Reading, "The oldest message", &[(Chat, "ctrl-home"), (Empty, "home")]),
-        spec(A::Newest, "newest", Reading, "The newest message", &[(Chat, "ctrl-end"), (Empty, "end")]),
-        spec(A::Back, "back", Reading, "Back: to the newest message, to the list", &[(Chat, "esc")]),
+        spec(A::Oldest, "oldest", Reading, "The oldest message", &[(Chat, "ctrl-home"), (Empty, "home")])
+            .typed(Argument::None),
+        spec(A::Newest, "newest", Reading, "The newest message", &[(Chat, "ctrl-end"), (Empty, "end")])
+            .typed(Argument::None),
+        spec(A::Back, "back", Reading, "Back: to the newest message, to the list", &[(Chat, "esc")])
+            .typed(Argument::None),
         spec(A::Search, "search", Reading, "Search everything that was said", &[(Chat, "ctrl-r")])
             .typed(Argument::Words("WORDS")),
-        spec(A::Choose, "choose", Reading, "Choose a message", &[(Chat, "alt-s")]),
+        spec(A::Choose, "choose", Reading, "Choose a message", &[(Chat, "alt-s")])
+            .typed(Argument::Words("NUMBER")),
         spec(A::ChooseUp, "choose-up", Reading, "", &[(Choosing, "up"), (Choosing, "k")]),
         spec(A::ChooseDown, "choose-down", Reading, "", &[(Choosing, "down"), (Choosing, "j")]),
         spec(A::ChooseEnd, "choose-end", Reading, "", &[(Choosing, "esc"), (Choosing, "q")]),
@@ -278,21 +286,24 @@ pub const ACTIONS: &[Spec] = {
             Reading,
             "Copy the message chosen, or the newest in view",
             &[(Chat, "alt-c"), (Choosing, "c"), (Choosing, "y")],
-        ),
+        )
+        .typed(Argument::None),
         spec(
             A::OpenLink,
             "open-link",
             Reading,
-            "Open the link in the message",
+            "Open a link in the message",
             &[(Chat, "alt-o"), (Choosing, "o")],
-        ),
+        )
+        .typed(Argument::Words("NUMBER")),
         spec(
             A::GoToAnswered,
             "go-to-answered",
             Reading,
             "Go to what the message chosen answers",
             &[(Choosing, "g")],
-        ),
+        )
+        .typed(Argument::None),
         spec(A::Export, "export", Reading, "Write the whole conversation to a file", &[])
             .typed(Argument::Words("text|json FILE")),
         spec(A::Retention, "retention", Reading, "Forget messages after so many days", &[])
@@ -337,7 +348,7 @@ pub const ACTIONS: &[Spec] = {
             "Put a mark on the message chosen, or the newest",
             &[(Choosing, "+"), (Choosing, "m")],
         )
-        .typed(Argument::Words("MARK")),
+        .typed(Argument::Words("MARK|off")),
         spec(A::Retry, "retry", Writing, "Send again what came back or failed", &[(Choosing, "t")])
             .typed(Argument::None),
         spec(A::Me, "me", Writing, "Say what you do, as in /me waves", &[]).typed(Argument::Words("DOES")),
@@ -455,6 +466,8 @@ pub const ACTIONS: &[Spec] = {
         spec(A::Away, "away", Warren, "Show yourself as away, or back", &[]).typed(Argument::None),
         spec(A::DoNotDisturb, "do-not-disturb", Warren, "No bell and no notifications, or again", &[])
             .typed(Argument::None),
+        spec(A::Theme, "theme", Warren, "Colours: auto, dark, light, contrast, plain", &[])
+            .typed(Argument::Words("LOOK")),
         spec(A::Help, "help", Warren, "This help", &[(Always, "f1"), (Empty, "?"), (List, "?")])
             .typed(Argument::None),
         spec(A::Redraw, "redraw", Warren, "Draw the screen anew", &[(Always, "ctrl-l")]),

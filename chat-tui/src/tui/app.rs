@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::process::ExitStatus;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use crossterm::event::{Event as Input, EventStream};
@@ -14,11 +14,12 @@ use jiff::tz::TimeZone;
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::ground::{self, Ear};
 use super::model::Model;
 use super::outside::{self, Outside};
 use super::settings::Settings;
-use super::terminal::{self, OwnTerminal, Screen};
-use super::theme::Theme;
+use super::terminal::{OwnTerminal, Screen};
+use super::theme::{Look, Theme};
 use super::update::{Effect, Msg, next_wake, update};
 use crate::session::api::{Command, Event};
 
@@ -69,10 +70,11 @@ pub async fn run(
     options: TuiOptions,
 ) -> Result<(), TuiError> {
     let settings = &options.settings;
-    let theme = Theme::new(terminal::look(settings.look), settings.paints.clone());
+    let theme = Theme::new(settings.look, settings.paints.clone());
     let screen = OwnTerminal::enter(settings).map_err(TuiError::NoTerminal)?;
     let signals = signals().map_err(TuiError::NoTerminal)?;
-    App::new(commands, events, TerminalKeys::default(), signals, screen, theme, options)?.run().await
+    let keys = TerminalKeys::ask(settings.look).map_err(TuiError::NoTerminal)?;
+    App::new(commands, events, keys, signals, screen, theme, options)?.run().await
 }
 
 /// What asks the program to end.
@@ -110,13 +112,22 @@ pub(super) fn signals() -> io::Result<impl Stream<Item = Signal> + Unpin> {
 pub trait Keys: Stream<Item = io::Result<Input>> + Unpin {
     fn pause(&mut self);
     fn resume(&mut self);
+    /// Whether the terminal is dark or light, when it has just said so.
+    fn look(&mut self) -> Option<Look>;
 }
 
-pub struct TerminalKeys(Option<EventStream>);
+pub struct TerminalKeys {
+    stream: Option<EventStream>,
+    ear: Ear,
+    /// What was read and not yet taken.
+    ready: VecDeque<Input>,
+}
 
-impl Default for TerminalKeys {
-    fn default() -> Self {
-        TerminalKeys(Some(EventStream::new()))
+impl TerminalKeys {
+    /// Asks the terminal whether it is dark or light, if `look` is as the terminal is.
+    pub fn ask(look: Look) -> io::Result<Self> {
+        let ear = Ear::ask(look)?;
+        Ok(TerminalKeys { stream: Some(EventStream::new()), ear, ready: VecDeque::new() })
     }
 }
 
@@ -124,20 +135,36 @@ impl Stream for TerminalKeys {
     type Item = io::Result<Input>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match &mut self.0 {
-            Some(stream) => stream.poll_next(context),
-            None => Poll::Pending,
+        let keys = &mut *self;
+        loop {
+            if let Some(input) = keys.ready.pop_front() {
+                return Poll::Ready(Some(Ok(input)));
+            }
+            let Some(stream) = &mut keys.stream else { return Poll::Pending };
+            match ready!(stream.poll_next(context)) {
+                Some(Ok(input)) => keys.ready.extend(keys.ear.hear(input, std::time::Instant::now())),
+                end => return Poll::Ready(end),
+            }
+            if keys.ear.has_look() {
+                // Everything is drawn anew, as for another size.
+                let (width, height) = crossterm::terminal::size()?;
+                keys.ready.push_back(Input::Resize(width, height));
+            }
         }
     }
 }
 
 impl Keys for TerminalKeys {
     fn pause(&mut self) {
-        self.0 = None;
+        self.stream = None;
     }
 
     fn resume(&mut self) {
-        self.0 = Some(EventStream::new());
+        self.stream = Some(EventStream::new());
+    }
+
+    fn look(&mut self) -> Option<Look> {
+        self.ear.look()
     }
 }
 
@@ -311,6 +338,18 @@ where
                         self.apply(Msg::Session(Event::Notice(problem)))?;
                     }
                 }
+                Effect::Theme(Look::Auto) => self.theme.set_look(ground::said().unwrap_or_default()),
+                Effect::Theme(look) => self.theme.set_look(look),
+                Effect::Notify { title, body } if !self.model.notify.command.is_empty() => {
+                    if let Err(problem) = outside::notify(&self.model.notify.command, &title, &body) {
+                        // Said once: it would fail each time.
+                        self.model.notify.command.clear();
+                        self.apply(Msg::Session(Event::Notice(problem)))?;
+                    }
+                    if self.outside.is_none() {
+                        self.screen.carry_out(&Effect::Notify { title, body }).map_err(End::Failed)?;
+                    }
+                }
                 // The other program has the terminal: what is asked for now would spoil its screen.
                 _ if self.outside.is_some() => {}
                 effect => self.screen.carry_out(&effect).map_err(End::Failed)?,
@@ -358,6 +397,9 @@ where
         let (width, height) = self.screen.size().map_err(End::Failed)?;
         if self.model.size != (width, height) {
             self.apply(Msg::Resize(width, height))?;
+        }
+        if let Some(look) = self.input.look() {
+            self.theme.set_look(look);
         }
         self.screen.draw(&self.model, &self.theme, Timestamp::now()).map_err(End::Failed)
     }

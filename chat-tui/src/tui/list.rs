@@ -91,8 +91,17 @@ fn title(model: &Model, entry: &Entry) -> &'static str {
     }
 }
 
+/// The first row in view.
+pub fn first(model: &Model, rows: &[Row]) -> usize {
+    let height = usize::from(model.areas().list.height);
+    match model.list_from {
+        Some(from) => from.min(rows.len().saturating_sub(height)),
+        None => offset(rows, model.selected.as_ref(), height),
+    }
+}
+
 /// The first row in view, such that the selected one is in view with its surroundings.
-pub fn offset(rows: &[Row], selected: Option<&Entry>, height: usize) -> usize {
+fn offset(rows: &[Row], selected: Option<&Entry>, height: usize) -> usize {
     let at = rows.iter().position(|row| matches!(row, Row::Entry(e) if Some(e) == selected)).unwrap_or(0);
     let most = rows.len().saturating_sub(height);
     (at + 2).saturating_sub(height).min(at).min(most)

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-
+use jiff::{SignedDuration, Timestamp};
+use ratatui::layout::Position;
 use shared::message::TEXT_BYTES_MAX;
 
 use super::action::Action;
@@ -108,6 +108,10 @@ pub struct Model {
     pub choose_nobody: bool,
     /// Text selected with the mouse.
     pub selection: Option<Selection>,
+    /// Where the pointer holds the end of the selection outside of the conversation, and when that scrolls on.
+    pub dragged_out: Option<(Position, Timestamp)>,
+    /// The list was scrolled: the first row in view. Otherwise it follows the selection.
+    pub list_from: Option<usize>,
     pub pane: Pane,
     /// Rows of the text being written, as of the last layout.
     composer_rows: u16,
@@ -119,6 +123,8 @@ pub struct Model {
     /// Whose message is open in an editor outside.
     pub outside: Option<String>,
     pub notice: Option<Notice>,
+    /// What the last search found: with whom, and the row.
+    pub found: Vec<(String, i64)>,
     /// What was cut last, in whichever input.
     pub kills: String,
     pub terminal_focused: bool,
@@ -137,6 +143,8 @@ pub struct Model {
     pub typing_told: Option<Timestamp>,
     /// Until then a second Ctrl-C leaves.
     pub interrupt_until: Option<Timestamp>,
+    /// When something happened last; the clock may be set back after it.
+    pub last_now: Option<Timestamp>,
     /// The session was told to end.
     pub leaving: bool,
     /// The terminal's title as it was last set.
@@ -162,6 +170,8 @@ impl Model {
             expected: None,
             choose_nobody: false,
             selection: None,
+            dragged_out: None,
+            list_from: None,
             pane: Pane::List,
             composer_rows: 1,
             layers: Vec::new(),
@@ -169,6 +179,7 @@ impl Model {
             completion_refused: None,
             outside: None,
             notice: None,
+            found: Vec::new(),
             kills: String::new(),
             terminal_focused: true,
             mouse: false,
@@ -181,8 +192,32 @@ impl Model {
             draft_due: None,
             typing_told: None,
             interrupt_until: None,
+            last_now: None,
             leaving: false,
             title: String::new(),
+        }
+    }
+
+    /// The clock shows `now`. If it was set back, everything that is due later is due as much later as it would have been.
+    pub fn clock_is(&mut self, now: Timestamp) {
+        let back = self.last_now.replace(now).map(|last| last.duration_until(now));
+        let Some(back) = back.filter(SignedDuration::is_negative) else { return };
+        let typing = self.conversations.values_mut().map(|c| &mut c.typing_until);
+        let own = [
+            &mut self.unchosen_until,
+            &mut self.draft_due,
+            &mut self.typing_told,
+            &mut self.interrupt_until,
+            &mut self.last_input,
+        ];
+        for at in own.into_iter().chain(typing).filter_map(Option::as_mut) {
+            *at = at.saturating_add(back).unwrap_or(now);
+        }
+        if let Some(notice) = &mut self.notice {
+            notice.until = notice.until.saturating_add(back).unwrap_or(now);
+        }
+        if let Some((_, due)) = &mut self.dragged_out {
+            *due = due.saturating_add(back).unwrap_or(now);
         }
     }
 

@@ -7,10 +7,14 @@ use std::process::{ExitStatus, Stdio};
 use tempfile::NamedTempFile;
 use tokio::process::{Child, Command};
 
+use super::text;
 use super::update::DRAFT_BYTES_MAX;
 
 /// Used where neither VISUAL nor EDITOR says otherwise.
 const EDITOR: &str = "vi";
+
+/// Longer texts are cut by those who show them.
+const NOTICE_COLUMNS_MAX: usize = 200;
 
 /// An editor that is open. It ends when this is dropped.
 pub struct Outside {
@@ -81,15 +85,36 @@ fn write(text: &str) -> io::Result<NamedTempFile> {
     Ok(file)
 }
 
+/// Shows a notification by the person's own program. Nothing in it is read by a shell or changes the screen.
+pub fn notify(command: &[String], title: &str, body: &str) -> Result<(), String> {
+    let Some((program, arguments)) = command.split_first() else { return Ok(()) };
+    let mut process = std::process::Command::new(program);
+    // What a friend wrote must not be taken for an option: a blank before it says that it is none.
+    let body = text::fit(body, NOTICE_COLUMNS_MAX);
+    let body = if body.starts_with('-') { format!(" {body}") } else { body };
+    start(process.args(arguments).arg(title).arg(body)).map_err(|error| {
+        format!("No notifications by `{program}`: {error}. See `notify.command` in the config file.")
+    })
+}
+
 /// Opens `link` with what the system has for it. No shell reads it, and as it begins with its scheme, no program takes it for
 /// an option.
 pub fn open_link(link: &str) -> Result<(), String> {
     let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
-    let mut command = std::process::Command::new(opener);
-    command.arg(link).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    start(std::process::Command::new(opener).arg(link)).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            format!("There is no `{opener}` here to open links with: copy it instead.")
+        }
+        _ => format!("`{opener}` does not start ({error})."),
+    })
+}
+
+/// Starts a program that goes on by itself, out of sight.
+fn start(command: &mut std::process::Command) -> io::Result<()> {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     #[cfg(unix)]
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    let mut child = command.spawn().map_err(|error| format!("`{opener}` does not start ({error})."))?;
+    std::os::unix::process::CommandExt::process_group(command, 0);
+    let mut child = command.spawn()?;
     // It may last as long as a browser does.
     std::thread::spawn(move || child.wait());
     Ok(())

@@ -19,12 +19,14 @@ pub struct Settings {
 }
 
 /// How the person hears of what is not before their eyes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Notify {
     /// The terminal's bell.
     pub bell: bool,
     pub desktop: Desktop,
+    /// A program that shows notifications, and its arguments: title and text follow as two more.
+    pub command: Vec<String>,
     /// Notifications say what was written, not only by whom.
     pub text: bool,
     pub do_not_disturb: bool,
@@ -46,7 +48,7 @@ pub enum Desktop {
 
 impl Default for Notify {
     fn default() -> Self {
-        Notify { bell: true, desktop: Desktop::Auto, text: true, do_not_disturb: false }
+        Notify { bell: true, desktop: Desktop::Auto, command: Vec::new(), text: true, do_not_disturb: false }
     }
 }
 

@@ -3,7 +3,6 @@
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use crossterm::event::{
     DisableBracketedPaste, DisableFocusChange, DisableMouseCapture, EnableBracketedPaste, EnableFocusChange,
@@ -21,12 +20,11 @@ use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::buffer::{Buffer, Cell, CellWidth};
 use ratatui::layout::{Position, Rect};
 use ratatui::{Frame, Terminal};
-use terminal_colorsaurus::{QueryOptions, ThemeMode};
 
 use super::model::Model;
 use super::settings::{Desktop, Settings};
 use super::text;
-use super::theme::{Look, Theme};
+use super::theme::Theme;
 use super::update::Effect;
 use super::view::{self, Hyperlink};
 
@@ -59,24 +57,6 @@ pub struct OwnTerminal {
     desktop: Desktop,
     /// Where links were drawn last.
     links: Vec<Rect>,
-}
-
-/// What the terminal is asked at most that long whether it is dark or light. Most answer at once; those that do not
-/// know the question answer the next one.
-const LOOK_TIMEOUT: Duration = Duration::from_millis(150);
-
-/// What `look` is on this terminal.
-pub fn look(look: Look) -> Look {
-    if look != Look::Auto {
-        return look;
-    }
-    let mut options = QueryOptions::default();
-    options.timeout = LOOK_TIMEOUT;
-    match terminal_colorsaurus::theme_mode(options) {
-        Ok(ThemeMode::Light) => Look::Light,
-        // A terminal that does not say is more likely dark.
-        Ok(ThemeMode::Dark) | Err(_) => Look::Dark,
-    }
 }
 
 impl OwnTerminal {
@@ -226,15 +206,13 @@ impl Screen for OwnTerminal {
         let out = self.terminal.backend_mut();
         match effect {
             Effect::Bell => execute!(out, Print("\x07")),
-            // OSC 52: works through SSH too.
-            Effect::Copy(text) => {
-                execute!(out, Print(format!("\x1b]52;c;{}\x07", BASE64.encode(text.as_bytes()))))
-            }
+            Effect::Copy(text) => execute!(out, Print(clipboard(text))),
             Effect::Title(title) => execute!(out, SetTitle(title)),
             Effect::Mouse(true) => execute!(out, MOUSE_ON),
             Effect::Mouse(false) => execute!(out, DisableMouseCapture),
             Effect::Redraw => wipe(&mut self.terminal),
             Effect::Open(_)
+            | Effect::Theme(_)
             | Effect::Session(_)
             | Effect::Leave
             | Effect::Abandon
@@ -249,6 +227,11 @@ impl Drop for OwnTerminal {
     fn drop(&mut self) {
         restore();
     }
+}
+
+/// What puts `text` into the clipboard (OSC 52); works through SSH too.
+pub fn clipboard(text: &str) -> String {
+    format!("\x1b]52;c;{}\x07", BASE64.encode(text.as_bytes()))
 }
 
 /// Longer ones are cut by those who show them.

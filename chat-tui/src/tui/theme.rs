@@ -53,6 +53,20 @@ pub enum Look {
     Plain,
 }
 
+impl Look {
+    /// As it is written in the config file.
+    pub fn named(name: &str) -> Option<Look> {
+        Some(match name {
+            "auto" => Look::Auto,
+            "dark" => Look::Dark,
+            "light" => Look::Light,
+            "contrast" => Look::Contrast,
+            "plain" => Look::Plain,
+            _ => return None,
+        })
+    }
+}
+
 /// Styles by role that go over those of the look.
 pub type Overrides = BTreeMap<Role, Paint>;
 
@@ -63,9 +77,13 @@ pub struct Theme {
 }
 
 impl Theme {
-    /// `Look::Auto` is dark: whoever can look at the terminal says what it is.
+    /// `Look::Auto` is dark until the terminal says what it is: more of them are.
     pub fn new(look: Look, overrides: Overrides) -> Self {
         Theme { look, overrides }
+    }
+
+    pub fn set_look(&mut self, look: Look) {
+        self.look = look;
     }
 
     pub fn style(&self, role: Role) -> Style {

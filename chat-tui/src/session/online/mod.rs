@@ -58,8 +58,11 @@ pub(super) async fn run(link: Link, context: &Context, typing: &mut mpsc::Receiv
         failure = presence => failure,
         failure = watch_blocked(&link, context) => failure,
         () = left(&mut leave) => {
-            leave_politely(&link, context).await;
+            let flushed = tokio::time::timeout(FLUSH_TIMEOUT, flush(context)).await;
+            tracing::debug!(flushed = flushed.is_ok(), "leaving");
+            // Whoever is told that we are offline is not told afterwards that something was delivered.
             tasks.shutdown().await;
+            let _ = tokio::time::timeout(FLUSH_TIMEOUT, presence::say_goodbye(&link, context)).await;
             // The broker may be gone by now, which is as good as closed.
             let _ = link.close().await;
             return Ended::Left;
@@ -85,12 +88,6 @@ async fn watch_blocked(link: &Link, context: &Context) -> String {
         }
     }
     std::future::pending().await
-}
-
-async fn leave_politely(link: &Link, context: &Context) {
-    let flushed = tokio::time::timeout(FLUSH_TIMEOUT, flush(context)).await;
-    tracing::debug!(flushed = flushed.is_ok(), "leaving");
-    let _ = tokio::time::timeout(FLUSH_TIMEOUT, presence::say_goodbye(link, context)).await;
 }
 
 /// Writes the receipts that are owed, and waits until the broker has seen everything.

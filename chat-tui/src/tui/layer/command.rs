@@ -182,19 +182,20 @@ pub fn completions(line: &str, context: &Context) -> Vec<Completion> {
             .collect(),
         Some((word, typed)) => {
             let Some((_, slash)) = find(word) else { return Vec::new() };
-            let mut names: Vec<&str> = context
+            let typed = typed.trim_start();
+            let begins = |name: &str| name.to_lowercase().starts_with(&typed.to_lowercase());
+            let mut people: Vec<&Person> = context
                 .people
                 .iter()
-                .filter(|p| fits(slash.argument, p) && p.entry.name().starts_with(typed.trim_start()))
-                .map(|p| p.entry.name())
+                .filter(|p| fits(slash.argument, p) && (begins(p.entry.name()) || begins(&p.label)))
                 .collect();
-            names.dedup();
+            people.dedup_by_key(|p| p.entry.name());
             let space = if slash.argument == Argument::NameAndNote { " " } else { "" };
-            names
+            people
                 .into_iter()
-                .map(|name| Completion {
-                    line: format!("{} {name}{space}", slash.name),
-                    label: name.to_owned(),
+                .map(|person| Completion {
+                    line: format!("{} {}{space}", slash.name, person.entry.name()),
+                    label: person.label.clone(),
                     description: String::new(),
                 })
                 .collect()
@@ -209,7 +210,10 @@ mod tests {
     use crate::tui::model::Entry;
 
     fn context() -> Context {
-        let person = |entry, status| Person { entry, status };
+        let person = |entry: Entry, status| {
+            let label = entry.name().to_owned();
+            Person { entry, status, label, unread: 0 }
+        };
         Context {
             user: "alice".into(),
             people: vec![

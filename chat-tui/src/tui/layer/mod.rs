@@ -5,6 +5,7 @@ pub mod befriend;
 pub mod command;
 pub mod confirm;
 pub mod help;
+pub mod links;
 pub mod palette;
 pub mod picker;
 pub mod react;
@@ -27,6 +28,7 @@ pub enum Layer {
     Command(command::CommandLine),
     Search(search::Search),
     React(react::React),
+    Links(links::Links),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +67,7 @@ pub enum Intent {
         friend: String,
         row: i64,
     },
+    OpenLink(String),
     /// Begin a message with a slash.
     TypeSlash,
     /// Open the line for commands, with this in it.
@@ -87,16 +90,25 @@ pub struct Person {
     pub entry: Entry,
     /// For entries of friends.
     pub status: Option<FriendStatus>,
+    /// The nickname, if there is one, and the name.
+    pub label: String,
+    pub unread: u32,
 }
 
 impl Context {
     pub fn of(model: &Model) -> Self {
         let person = |entry: Entry| {
-            let status = match &entry {
-                Entry::Friend(name) => model.friend(name).map(|f| f.status),
+            let friend = match &entry {
+                Entry::Friend(name) => model.friend(name),
                 _ => None,
             };
-            Person { entry, status }
+            let name = entry.name();
+            let label = match friend.and_then(|f| f.nickname.as_deref()) {
+                Some(nickname) => format!("{nickname} ({name})"),
+                None => name.to_owned(),
+            };
+            let (status, unread) = (friend.map(|f| f.status), friend.map_or(0, |f| f.unread));
+            Person { entry, status, label, unread }
         };
         Context {
             user: model.user.clone(),
@@ -123,6 +135,7 @@ impl Layer {
             Layer::Command(command) => command.handle(input, context, kills),
             Layer::Search(search) => search.handle(input, kills),
             Layer::React(react) => react.handle(input, kills),
+            Layer::Links(links) => links.handle(input),
         }
     }
 }

@@ -5,9 +5,10 @@ use crossterm::event::KeyCode;
 use super::{Input, Intent, Reply, edit_line, passes_through};
 use crate::session::api::{Command, Message};
 use crate::tui::editor::Editor;
+use crate::tui::text;
 
-/// Shorter words are in nearly every message.
-const QUERY_CHARS_MIN: usize = 2;
+/// Shorter words are in nearly every message. One character of a wide script is a word.
+const QUERY_COLUMNS_MIN: usize = 2;
 const HITS_AT_ONCE: usize = 50;
 const PAGE_HITS: isize = 10;
 
@@ -49,7 +50,7 @@ impl Search {
     }
 
     pub fn is_too_short(&self) -> bool {
-        self.query().chars().count() < QUERY_CHARS_MIN
+        text::columns(&self.query()) < QUERY_COLUMNS_MIN
     }
 
     /// Whether what is shown is what was asked for.
@@ -57,7 +58,7 @@ impl Search {
         self.answered == Some((self.query(), self.limit()))
     }
 
-    fn query(&self) -> String {
+    pub fn query(&self) -> String {
         self.editor.text().trim().to_owned()
     }
 
@@ -93,6 +94,11 @@ impl Search {
             (self.found, self.chosen) = (messages, 0);
         }
         (self.answered, self.more) = (answered, more);
+    }
+
+    /// There will be no answer.
+    pub fn failed(&mut self) {
+        self.waiting = false;
     }
 
     pub(super) fn handle(&mut self, input: Input<'_>, kills: &mut String) -> Reply {

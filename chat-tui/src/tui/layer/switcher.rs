@@ -14,7 +14,7 @@ pub struct Switcher {
 impl Switcher {
     pub fn new(context: &Context) -> Self {
         let people = context.people.clone();
-        Switcher { picker: Picker::new(people.iter().map(|p| p.entry.name())), people }
+        Switcher { picker: Picker::new(people.iter().map(|p| p.label.as_str())), people }
     }
 
     /// Those who fit, the best first.
@@ -29,7 +29,7 @@ impl Switcher {
         {
             return Reply::Close;
         }
-        match self.picker.handle(input, self.people.iter().map(|p| p.entry.name()), kills) {
+        match self.picker.handle(input, self.people.iter().map(|p| p.label.as_str()), kills) {
             Pick::Ignored => Reply::Ignored,
             Pick::Consumed => Reply::Consumed,
             Pick::Close => Reply::Close,

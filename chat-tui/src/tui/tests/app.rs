@@ -23,7 +23,7 @@ use crate::tui::keymap::Chord;
 use crate::tui::model::Model;
 use crate::tui::settings::Settings;
 use crate::tui::terminal::Screen;
-use crate::tui::theme::Theme;
+use crate::tui::theme::{Look, Theme};
 use crate::tui::update::Effect;
 use crate::tui::view;
 
@@ -71,6 +71,9 @@ impl Stream for TestKeys {
 impl Keys for TestKeys {
     fn pause(&mut self) {}
     fn resume(&mut self) {}
+    fn look(&mut self) -> Option<Look> {
+        None
+    }
 }
 
 struct Running {

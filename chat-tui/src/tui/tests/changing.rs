@@ -126,8 +126,30 @@ fn links_are_opened_by_a_letter() {
     ui.keys("alt-o").shows("There is no link");
     ui.event(Event::Message(incoming(3, "bob", "see https://example.org/a?b=c&d, and http://x.example", 1)));
     ui.take();
-    ui.keys("alt-o").shows("the first of");
-    assert_eq!(ui.take(), [Effect::Open("https://example.org/a?b=c&d".into())]);
+    let open = |link: &str| [Effect::Open(link.into())];
+    ui.keys("alt-o").shows("Which link?").shows("2 http://x.example").keys("enter").shows_not("Which link?");
+    assert_eq!(ui.take(), open("https://example.org/a?b=c&d"));
+    ui.keys("alt-o 2");
+    assert_eq!(ui.take(), open("http://x.example"));
+    ui.keys("alt-o down down up enter");
+    assert_eq!(ui.take(), open("http://x.example"));
+    ui.keys("alt-o 9 esc").shows_not("Which link?");
+    ui.types("/open-link 2").keys("enter");
+    assert_eq!(ui.take(), open("http://x.example"));
+    ui.types("/open-link 3").keys("enter").shows("a number from 1 to 2");
+    ui.event(Event::Message(incoming(4, "bob", "https://one.example, https://one.example!", 1)));
+    ui.take();
+    ui.keys("alt-o");
+    assert_eq!(ui.take(), open("https://one.example"));
+}
+
+#[test]
+fn colours_are_changed_by_name() {
+    let mut ui = Ui::with_bob(80, 24);
+    ui.types("/theme light").keys("enter").shows("The colours are light");
+    assert_eq!(ui.take(), [Effect::Theme(crate::tui::theme::Look::Light)]);
+    ui.types("/theme pink").keys("enter").shows("one of auto, dark");
+    assert_eq!(ui.take(), []);
 }
 
 #[test]

@@ -169,6 +169,15 @@ fn the_bell_rings_for_what_is_new_and_not_watched() {
 }
 
 #[test]
+fn whoever_types_is_there_to_read() {
+    let mut ui = Ui::with_bob(80, 24);
+    ui.msg(Msg::Focus(false)).event(Event::Message(incoming(3, "bob", "unseen", 0)));
+    assert_eq!(ui.commands(), []);
+    ui.types("x");
+    assert_eq!(ui.commands(), [mark_read("bob", 3)]);
+}
+
+#[test]
 fn the_title_counts_what_waits() {
     let mut ui = Ui::with_bob(80, 24);
     let erin = Friend { unread: 2, ..friend("erin", Presence::Away) };
@@ -189,6 +198,17 @@ fn the_mouse_scrolls_and_selects() {
     let row = ui.screen().lines().position(|row| row.contains("erin")).unwrap() as u16;
     ui.msg(mouse(MouseEventKind::Down(MouseButton::Left), 5, row));
     assert_eq!(ui.model.shown_friend(), Some("erin"));
+}
+
+#[test]
+fn what_is_forgotten_leaves_the_conversation_that_is_open() {
+    let mut ui = Ui::with_bob(80, 24);
+    ui.event(Event::Forgotten);
+    let load = Command::LoadHistory { friend: "bob".into(), span: Span::Newest, limit: 100 };
+    assert_eq!(ui.commands(), [load]);
+    ui.shows("Good morning");
+    ui.event(history("bob", vec![outgoing(2, "bob", "Hello bob", 58, Delivery::Read)], false));
+    ui.shows_not("Good morning").shows("Hello bob");
 }
 
 #[test]

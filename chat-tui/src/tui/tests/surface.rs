@@ -31,6 +31,16 @@ fn the_palette_finds_what_can_be_undone() {
 }
 
 #[test]
+fn friends_are_found_by_their_nicknames_too() {
+    let mut ui = Ui::with_bob(80, 24);
+    let erin = Friend { nickname: Some("Boss".into()), unread: 3, ..friend("erin", Presence::Away) };
+    ui.event(Event::Friends(vec![friend("bob", Presence::Online), erin]));
+    ui.keys("ctrl-g").types("boss").shows("Boss (erin)").keys("enter").shows("Write to Boss");
+    assert_eq!(ui.model.shown_friend(), Some("erin"));
+    ui.types("/unfriend bos").keys("tab enter").shows("with erin?");
+}
+
+#[test]
 fn words_are_completed() {
     let mut ui = Ui::with_bob(80, 24);
     ui.types("see :tad").shows("🎉 tada").keys("tab");
@@ -160,6 +170,50 @@ fn dragging_selects_within_the_conversation_and_copies() {
     mouse(&mut ui, MouseEventKind::Down(left), column("morning", first), first);
     mouse(&mut ui, MouseEventKind::Up(left), column("morning", first), first);
     assert_eq!((copied(&mut ui), ui.model.selection), (vec![], None));
+}
+
+#[test]
+fn dragging_beyond_the_edge_scrolls_for_as_long_as_it_is_held_there() {
+    let mut ui = Ui::with_bob(80, 24);
+    let messages = (1..=60).map(|n| seen(incoming(n, "bob", &format!("message {n}."), 100 - n as u64)));
+    ui.event(history("bob", messages.collect(), false));
+    let left = MouseButton::Left;
+    mouse(&mut ui, MouseEventKind::Down(left), 60, 10);
+    mouse(&mut ui, MouseEventKind::Drag(left), 60, 0);
+    ui.shows("more below").pass(1);
+    mouse(&mut ui, MouseEventKind::Up(left), 60, 0);
+    let copied = ui.take().into_iter().find_map(|effect| match effect {
+        Effect::Copy(text) => Some(text.lines().count()),
+        _ => None,
+    });
+    assert!(copied.is_some_and(|lines| lines > 20), "{copied:?} lines");
+    let before = ui.screen();
+    ui.pass(3);
+    assert_eq!(ui.screen(), before, "it is no longer held");
+    // Back inside it does not scroll on either.
+    mouse(&mut ui, MouseEventKind::Down(left), 60, 10);
+    mouse(&mut ui, MouseEventKind::Drag(left), 60, 23);
+    mouse(&mut ui, MouseEventKind::Drag(left), 60, 9);
+    let before = ui.screen();
+    ui.pass(1);
+    assert_eq!(ui.screen(), before);
+}
+
+#[test]
+fn the_wheel_over_the_list_scrolls_the_list() {
+    let mut ui = Ui::new(80, 24);
+    let friends = (10..60).map(|n| friend(&format!("friend{n}"), Presence::Online)).collect();
+    ui.event(Event::Friends(friends)).shows("friend10").shows_not("friend40");
+    for _ in 0..10 {
+        mouse(&mut ui, MouseEventKind::ScrollDown, 5, 10);
+    }
+    ui.shows("friend40").shows_not("friend12");
+    for _ in 0..30 {
+        mouse(&mut ui, MouseEventKind::ScrollDown, 5, 10);
+    }
+    ui.shows("friend59");
+    mouse(&mut ui, MouseEventKind::ScrollUp, 5, 10);
+    ui.shows_not("friend59").keys("alt-down").shows("friend11").shows_not("friend50");
 }
 
 #[test]

@@ -179,6 +179,25 @@ impl Timeline {
         self.entries.is_empty()
     }
 
+    /// What is here, the oldest first.
+    pub fn messages(&self) -> Vec<&Message> {
+        self.entries.iter().map(|entry| &entry.message).collect()
+    }
+
+    /// The row of the first message that was not seen when the conversation was opened.
+    pub fn first_new(&self) -> Option<i64> {
+        self.new_from
+    }
+
+    /// Whether there are newer messages than those here.
+    pub fn has_newer(&self) -> bool {
+        self.newer
+    }
+
+    pub fn text_of(&self, row: i64) -> Option<&str> {
+        self.index_of(row).map(|index| self.entries[index].message.text.as_str())
+    }
+
     pub fn is_loaded(&self) -> bool {
         self.loaded
     }

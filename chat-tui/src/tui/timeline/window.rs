@@ -50,6 +50,8 @@ impl Timeline {
         if !newer {
             self.unseen_beyond = 0;
         }
+        // What was chosen may be gone.
+        self.chosen = self.chosen.filter(|row| self.index_of(*row).is_some());
         if let Some(row) = self.target.take() {
             self.show(row);
         }
@@ -129,6 +131,18 @@ impl Timeline {
             Anchor::Top { .. } => {}
         }
         is_new
+    }
+
+    /// Some of what is here may be gone: asks for it anew. What is here stays in view until that comes.
+    pub fn refresh(&mut self) {
+        if !self.loaded || self.wanted.is_some() {
+            return;
+        }
+        self.wanted = Some(match self.anchor {
+            Anchor::Top { message, .. } => Span::Around(message),
+            Anchor::Newest if self.newer => return self.forget(),
+            Anchor::Newest => Span::Newest,
+        });
     }
 
     /// Takes in what a message is now, if it is here, and what those know that answer it.

@@ -102,7 +102,6 @@ pub fn perform(model: &mut Model, action: Action, now: Timestamp, effects: &mut 
         Action::Newest => newest(model),
         Action::Back => back(model),
         Action::Copy => message::copy(model, now, effects),
-        Action::Choose => message::choose(model, now),
         Action::ChooseUp => message::step(model, -1),
         Action::ChooseDown => message::step(model, 1),
         Action::ChooseEnd => message::stop(model),
@@ -110,9 +109,11 @@ pub fn perform(model: &mut Model, action: Action, now: Timestamp, effects: &mut 
         Action::EditMessage => message::edit(model, now, effects),
         Action::DeleteMessage => message::delete(model, now),
         Action::Retry => message::retry(model, now, effects),
-        Action::OpenLink => message::open_link(model, now, effects),
         Action::GoToAnswered => message::go_to_answered(model, now),
         Action::React
+        | Action::Choose
+        | Action::OpenLink
+        | Action::Theme
         | Action::Search
         | Action::Me
         | Action::Export
@@ -148,11 +149,8 @@ pub fn intend(model: &mut Model, intent: Intent, now: Timestamp, effects: &mut V
             select(model, entry, effects);
             model.pane = Pane::Conversation;
         }
-        Intent::GoTo { friend, row } => {
-            select(model, Entry::Friend(friend.clone()), effects);
-            model.pane = Pane::Conversation;
-            model.open(&friend).timeline.go_to(row);
-        }
+        Intent::GoTo { friend, row } => go_to(model, &friend, row, effects),
+        Intent::OpenLink(link) => message::open(model, link, now, effects),
         Intent::TypeSlash => type_char(model, '/', now, effects),
         Intent::TypeCommand(line) => model.layers.push(Layer::Command(CommandLine::new(&line))),
         Intent::Perform { action: Action::Befriend, name: Some(name), note } => {
@@ -164,6 +162,13 @@ pub fn intend(model: &mut Model, intent: Intent, now: Timestamp, effects: &mut V
         }
         Intent::Perform { action, name: None, .. } => perform(model, action, now, effects),
     }
+}
+
+/// Shows the message `row` among what was said around it.
+pub fn go_to(model: &mut Model, friend: &str, row: i64, effects: &mut Vec<Effect>) {
+    select(model, Entry::Friend(friend.to_owned()), effects);
+    model.pane = Pane::Conversation;
+    model.open(friend).timeline.go_to(row);
 }
 
 /// Actions about one person.
@@ -253,6 +258,7 @@ pub fn select(model: &mut Model, entry: Entry, effects: &mut Vec<Effect>) {
         model.open(name).timeline.open();
     }
     model.selected = Some(entry);
+    (model.list_from, model.dragged_out) = (None, None);
     model.unchosen_until = None;
     model.typing_told = None;
 }
@@ -506,6 +512,9 @@ fn newest(model: &mut Model) {
 fn back(model: &mut Model) {
     if model.notice.take().is_some() {
         return;
+    }
+    if model.is_choosing() {
+        return message::stop(model);
     }
     if message::forget_purpose(model) {
         return;

@@ -1,7 +1,7 @@
 //! ★ Keys, pastes and the mouse: first to the layers, then to the chat.
 
 use crossterm::event::{KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use ratatui::layout::Position;
 
 use super::{Effect, act, inform};
@@ -16,11 +16,14 @@ use crate::tui::selection::{self, Selection};
 /// Rows that one notch of the wheel scrolls.
 const WHEEL_ROWS: isize = 3;
 
+/// A row at a time, while text is dragged over beyond the edge.
+const DRAG_SCROLL_EVERY: SignedDuration = SignedDuration::from_millis(50);
+
 pub fn key(model: &mut Model, key: KeyEvent, now: Timestamp, effects: &mut Vec<Effect>) {
     if key.kind == KeyEventKind::Release {
         return;
     }
-    model.selection = None;
+    (model.selection, model.dragged_out) = (None, None);
     let chord = Chord::of(key);
     let action = model.keymap.resolve(chord, model.situation());
     if offer_to_layer(model, Input::Key(chord, action), now, effects) {
@@ -57,23 +60,39 @@ pub fn mouse(model: &mut Model, mouse: MouseEvent, now: Timestamp, effects: &mut
             return click(model, Position::new(mouse.column, mouse.row), effects);
         }
         MouseEventKind::Drag(MouseButton::Left) => {
-            return drag(model, Position::new(mouse.column, mouse.row));
+            return drag(model, Position::new(mouse.column, mouse.row), now);
         }
         MouseEventKind::Up(MouseButton::Left) => return copy_selected(model, now, effects),
         _ => return,
     };
-    if !offer_to_layer(model, Input::Wheel(wheel), now, effects)
-        && let Some(conversation) = model.conversation_mut()
-    {
+    if offer_to_layer(model, Input::Wheel(wheel), now, effects) {
+        return;
+    }
+    if model.areas().list.contains(Position::new(mouse.column, mouse.row)) {
+        let rows = list::rows(model);
+        let from = list::first(model, &rows).saturating_add_signed(wheel);
+        model.list_from = Some(from);
+        model.list_from = Some(list::first(model, &rows));
+    } else if let Some(conversation) = model.conversation_mut() {
         conversation.timeline.scroll(wheel);
     }
 }
 
-/// Extends what is selected; the pointer may leave the conversation, the selection does not.
-fn drag(model: &mut Model, at: Position) {
+/// Extends what is selected; the pointer may leave the conversation, the selection does not. Above or below it, the
+/// conversation scrolls for as long as the pointer stays there.
+fn drag(model: &mut Model, at: Position, now: Timestamp) {
     let area = model.areas().timeline;
     if area.is_empty() || model.selection.is_none() {
         return;
+    }
+    let beyond = match at.y {
+        y if y < area.top() => -1,
+        y if y >= area.bottom() => 1,
+        _ => 0,
+    };
+    model.dragged_out = (beyond != 0).then(|| (at, now.saturating_add(DRAG_SCROLL_EVERY).unwrap_or(now)));
+    if let Some(conversation) = model.conversation_mut() {
+        conversation.timeline.scroll(beyond);
     }
     let inside =
         Position::new(at.x.clamp(area.left(), area.right() - 1), at.y.clamp(area.top(), area.bottom() - 1));
@@ -82,7 +101,15 @@ fn drag(model: &mut Model, at: Position) {
     }
 }
 
+/// Scrolls on when that is due, with the pointer where it was.
+pub fn drag_on(model: &mut Model, now: Timestamp) {
+    if let Some((at, _)) = model.dragged_out.filter(|(_, due)| *due <= now) {
+        drag(model, at, now);
+    }
+}
+
 fn copy_selected(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
+    model.dragged_out = None;
     let Some(selection) = model.selection.filter(|selection| selection.dragged) else {
         model.selection = None;
         return;
@@ -98,7 +125,7 @@ fn copy_selected(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
 
 fn click(model: &mut Model, at: Position, effects: &mut Vec<Effect>) {
     let areas = model.areas();
-    model.selection = None;
+    (model.selection, model.dragged_out) = (None, None);
     if areas.timeline.contains(at) {
         model.selection = selection::spot_at(model, at).map(Selection::new);
         return;
@@ -110,7 +137,7 @@ fn click(model: &mut Model, at: Position, effects: &mut Vec<Effect>) {
         return;
     }
     let rows = list::rows(model);
-    let first = list::offset(&rows, model.selected.as_ref(), usize::from(areas.list.height));
+    let first = list::first(model, &rows);
     match rows.get(first + usize::from(at.y - areas.list.y)) {
         Some(Row::Entry(entry) | Row::Preview(entry)) => {
             act::select(model, entry.clone(), effects);

@@ -8,6 +8,7 @@ use crate::session::api::{Amending, Command, Delivery, Direction, Message};
 use crate::tui::action::Action;
 use crate::tui::layer::Layer;
 use crate::tui::layer::confirm::Confirm;
+use crate::tui::layer::links::Links;
 use crate::tui::layer::react::{self, React};
 use crate::tui::model::{Model, Purpose};
 use crate::tui::text;
@@ -133,6 +134,7 @@ pub fn delete(model: &mut Model, now: Timestamp) {
     match target(model, is_ours) {
         Some((friend, message)) if is_ours(&message) => {
             let excerpt = text::fit(message.text.trim(), EXCERPT_COLUMNS);
+            stop(model);
             model.layers.push(Layer::Confirm(Confirm::delete(&friend, message.row, &excerpt)));
         }
         Some(_) => complain(model, "Only your own messages can be taken back, and only once.", now),
@@ -168,20 +170,43 @@ pub fn copy(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
     inform(model, what, now);
 }
 
-pub fn open_link(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
+/// Opens the link, or of several the one of this number; without a number, asks which.
+pub fn open_link(model: &mut Model, number: &str, now: Timestamp, effects: &mut Vec<Effect>) {
     let found = target(model, |message| !text::links(&message.text).is_empty());
-    let links = found.map(|(_, message)| {
-        let all = text::links(&message.text).into_iter();
-        all.map(|range| message.text[range].to_owned()).collect::<Vec<_>>()
-    });
-    match links.as_deref() {
-        Some([link, others @ ..]) => {
-            let count = others.len() + 1;
-            let which = if count > 1 { format!(", the first of {count} links") } else { String::new() };
-            inform(model, format!("Opening {link}{which}."), now);
-            effects.push(Effect::Open(link.clone()));
+    let links = found.map_or(Vec::new(), |(_, message)| {
+        let mut links: Vec<String> = Vec::new();
+        for range in text::links(&message.text) {
+            let link = &message.text[range];
+            if !links.iter().any(|known| known == link) {
+                links.push(link.to_owned());
+            }
         }
-        _ => inform(model, "There is no link to open.", now),
+        links
+    });
+    let numbered = || number.parse::<usize>().ok()?.checked_sub(1);
+    match links.len() {
+        0 => inform(model, "There is no link to open.", now),
+        1 if number.is_empty() => open(model, links[0].clone(), now, effects),
+        _ if number.is_empty() => model.layers.push(Layer::Links(Links::new(links))),
+        count => match numbered().and_then(|at| links.get(at)) {
+            Some(link) => open(model, link.clone(), now, effects),
+            None => complain(model, format!("Which link? Type a number from 1 to {count}."), now),
+        },
+    }
+}
+
+pub fn open(model: &mut Model, link: String, now: Timestamp, effects: &mut Vec<Effect>) {
+    stop(model);
+    inform(model, format!("Opening {link}."), now);
+    effects.push(Effect::Open(link));
+}
+
+/// Chooses the message `row`, of whoever is shown or of those that were found last.
+pub fn choose_row(model: &mut Model, row: i64, now: Timestamp, effects: &mut Vec<Effect>) {
+    let found = model.found.iter().find(|(_, hit)| *hit == row).map(|(friend, _)| friend.clone());
+    match found.or_else(|| model.shown_friend().map(str::to_owned)) {
+        Some(friend) => act::go_to(model, &friend, row, effects),
+        None => inform(model, "There is no message to choose.", now),
     }
 }
 
@@ -195,7 +220,7 @@ pub fn go_to_answered(model: &mut Model, now: Timestamp) {
     }
 }
 
-/// Puts `mark` on the message; without one, asks which.
+/// Puts `mark` on the message, or takes ours back if that says `off`; without one, asks which.
 pub fn react(model: &mut Model, mark: &str, now: Timestamp, effects: &mut Vec<Effect>) {
     match target(model, is_theirs) {
         Some((_, message)) if message.deleted => complain(model, "That message is deleted.", now),
@@ -205,7 +230,7 @@ pub fn react(model: &mut Model, mark: &str, now: Timestamp, effects: &mut Vec<Ef
                 let dialog = React::new(&friend, message.row, message.our_mark);
                 return model.layers.push(Layer::React(dialog));
             }
-            let mark = Some(react::of(mark));
+            let mark = (mark != "off").then(|| react::of(mark));
             effects.push(Effect::Session(Command::React { friend, row: message.row, mark }));
         }
         None => inform(model, "There is no message to mark.", now),

@@ -15,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 pub use act::DRAFT_BYTES_MAX;
 
 use super::model::{Model, Notice, NoticeKind};
+use super::theme::Look;
 use crate::session::api::{Command, Connection, Event};
 
 #[derive(Debug, Clone)]
@@ -60,6 +61,8 @@ pub enum Effect {
     /// The terminal's title.
     Title(String),
     Mouse(bool),
+    /// Other colours.
+    Theme(Look),
     /// Draw everything anew.
     Redraw,
 }
@@ -70,8 +73,13 @@ const ERROR_SECONDS: i64 = 15;
 /// Applies `msg` at the time `now`.
 pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
     let mut effects = Vec::new();
+    model.clock_is(now);
     if matches!(msg, Msg::Key(_) | Msg::Paste(_) | Msg::Mouse(_) | Msg::Edited(_)) {
         act::come_back(model, now, &mut effects);
+    }
+    if matches!(msg, Msg::Key(_) | Msg::Paste(_)) {
+        // Who types here looks here, whatever was heard of the focus: some terminals and multiplexers lose that.
+        model.terminal_focused = true;
     }
     match msg {
         Msg::Key(key) => input::key(model, key, now, &mut effects),
@@ -80,7 +88,7 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
         Msg::Focus(focused) => model.terminal_focused = focused,
         Msg::Resize(width, height) => model.size = (width, height),
         Msg::Session(event) => session::event(model, event, now, &mut effects),
-        Msg::Tick => {}
+        Msg::Tick => input::drag_on(model, now),
         Msg::Line(text) => line::line(model, &text, now, &mut effects),
         Msg::Edited(result) => act::edited(model, result, now, &mut effects),
         Msg::Terminate => act::leave(model, &mut effects),
@@ -99,7 +107,8 @@ pub fn next_wake(model: &Model, now: Timestamp) -> Option<Timestamp> {
     };
     let typing = model.conversations.values().filter_map(|c| c.typing_until).min();
     let notice = model.notice.as_ref().map(|n| n.until);
-    [retry, typing, notice, model.draft_due, model.interrupt_until, settle::away_at(model)]
+    let dragging = model.dragged_out.map(|(_, due)| due);
+    [retry, typing, notice, dragging, model.draft_due, model.interrupt_until, settle::away_at(model)]
         .into_iter()
         .flatten()
         .min()

@@ -32,11 +32,13 @@ pub fn event(model: &mut Model, event: Event, now: Timestamp, effects: &mut Vec<
         }
         Event::History { friend, span, page } => add_history(model, &friend, span, page),
         Event::Found { query, friend, messages, more } => {
+            model.found = messages.iter().map(|m| (m.friend.clone(), m.row)).collect();
             if let Some(Layer::Search(search)) = model.layers.last_mut() {
                 search.take(query, friend, messages, more);
                 effects.extend(search.question().map(Effect::Session));
             }
         }
+        Event::Forgotten => model.conversations.values_mut().for_each(|c| c.timeline.refresh()),
         Event::Message(message) => add_message(model, message, now, effects),
         Event::MessageChanged(message) => {
             if let Some(conversation) = model.conversations.get_mut(&message.friend) {
@@ -109,7 +111,7 @@ fn add_message(model: &mut Model, message: Message, now: Timestamp, effects: &mu
 
 /// Calls the person, unless nothing is to disturb them.
 fn call(model: &Model, who: &str, text: &str, effects: &mut Vec<Effect>) {
-    let notify = model.notify;
+    let notify = &model.notify;
     if notify.do_not_disturb || model.away || model.friend(who).is_some_and(|friend| friend.muted) {
         return;
     }
@@ -178,6 +180,11 @@ fn failed(model: &mut Model, command: Command, reason: String, now: Timestamp) {
         }
         Command::Edit { friend, text, .. } => model.open(&friend).composer.give_back(&text),
         Command::LoadHistory { friend, .. } => model.open(&friend).timeline.page_failed(),
+        Command::Search { .. } => {
+            if let Some(Layer::Search(search)) = model.layers.last_mut() {
+                search.failed();
+            }
+        }
         _ => {}
     }
     complain(model, reason, now);

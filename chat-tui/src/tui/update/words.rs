@@ -9,14 +9,18 @@ use crate::tui::action::Action;
 use crate::tui::layer::Layer;
 use crate::tui::layer::search::Search;
 use crate::tui::model::Model;
+use crate::tui::theme::Look;
 
 pub fn perform(model: &mut Model, action: Action, words: &str, now: Timestamp, effects: &mut Vec<Effect>) {
     match action {
         Action::Search => search(model, words, effects),
         Action::React => message::react(model, words, now, effects),
+        Action::Choose => choose(model, words, now, effects),
+        Action::OpenLink => message::open_link(model, words, now, effects),
         Action::Me => me(model, words, now, effects),
         Action::Export => export(model, words, now, effects),
         Action::Retention => retention(model, words, now, effects),
+        Action::Theme => theme(model, words, now, effects),
         Action::Nickname => nickname(model, words, now, effects),
         _ => {}
     }
@@ -26,6 +30,14 @@ fn search(model: &mut Model, words: &str, effects: &mut Vec<Effect>) {
     let mut search = Search::new(words, model.shown_friend());
     effects.extend(search.question().map(Effect::Session));
     model.layers.push(Layer::Search(search));
+}
+
+fn choose(model: &mut Model, row: &str, now: Timestamp, effects: &mut Vec<Effect>) {
+    match row.parse() {
+        _ if row.is_empty() => message::choose(model, now),
+        Ok(row) => message::choose_row(model, row, now, effects),
+        Err(_) => complain(model, "Type /choose, or /choose and the number of a message.", now),
+    }
 }
 
 fn me(model: &mut Model, deed: &str, now: Timestamp, effects: &mut Vec<Effect>) {
@@ -75,6 +87,18 @@ fn retention(model: &mut Model, words: &str, now: Timestamp, effects: &mut Vec<E
     };
     inform(model, text, now);
     effects.push(Effect::Session(Command::SetRetention { days }));
+}
+
+fn theme(model: &mut Model, words: &str, now: Timestamp, effects: &mut Vec<Effect>) {
+    let Some(look) = Look::named(words) else {
+        return complain(model, "Type /theme and one of auto, dark, light, contrast, plain.", now);
+    };
+    effects.push(Effect::Theme(look));
+    inform(
+        model,
+        format!("The colours are {words} until you leave; `theme` in the config file keeps them."),
+        now,
+    );
 }
 
 fn nickname(model: &mut Model, nickname: &str, now: Timestamp, effects: &mut Vec<Effect>) {

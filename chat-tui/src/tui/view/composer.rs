@@ -42,7 +42,7 @@ fn open(scene: &Scene<'_>, conversation: &Conversation, buffer: &mut Buffer) -> 
     put(buffer, inset(area, 1), prompt, scene.theme.style(Role::Key));
     let text_area = inset(area, layout::COMPOSER_INDENT);
     if conversation.composer.editor().is_empty() {
-        let name = scene.model.shown_friend().unwrap_or_default();
+        let name = scene.model.called(scene.model.shown_friend().unwrap_or_default());
         let hint = match scene.model.connection {
             _ if scene.model.normal => {
                 format!("{} writes to {name}", scene.model.key(Action::InsertMode))

@@ -12,6 +12,7 @@ use crate::tui::action::Spec;
 use crate::tui::layer::befriend::{Befriend, Field};
 use crate::tui::layer::command::{self, CommandLine};
 use crate::tui::layer::confirm::Confirm;
+use crate::tui::layer::links::Links;
 use crate::tui::layer::palette::Palette;
 use crate::tui::layer::picker::Picker;
 use crate::tui::layer::switcher::Switcher;
@@ -120,7 +121,8 @@ pub fn befriend(layer: &Befriend, scene: &Scene<'_>, buffer: &mut Buffer) -> Opt
 }
 
 pub fn switcher(layer: &Switcher, scene: &Scene<'_>, buffer: &mut Buffer) -> Option<Position> {
-    let items: Vec<(&str, &str)> = layer.matches().map(|p| (p.entry.name(), kind(p))).collect();
+    let people: Vec<(&str, String)> = layer.matches().map(|p| (p.label.as_str(), kind(p))).collect();
+    let items: Vec<(&str, &str)> = people.iter().map(|(name, kind)| (*name, kind.as_str())).collect();
     picker(&layer.picker, ("Go to", "Nobody of that name", 36), &items, scene, buffer)
 }
 
@@ -170,14 +172,31 @@ fn picker(
     cursor
 }
 
-fn kind(person: &Person) -> &'static str {
-    match (&person.entry, person.status) {
+pub fn links(layer: &Links, scene: &Scene<'_>, buffer: &mut Buffer) {
+    let theme = scene.theme;
+    let width = scene.areas.screen.width.saturating_sub(8).clamp(36, 72);
+    let height = (layer.links.len() as u16).min(scene.areas.status.y.saturating_sub(4)).max(1);
+    let area = frame(scene, buffer, "Which link?", width, height);
+    let first = (layer.chosen + 1).saturating_sub(usize::from(area.height));
+    for ((n, link), area) in layer.links.iter().enumerate().skip(first).zip(rows(area)) {
+        let chosen = n == layer.chosen;
+        let style = |role| theme.style(if chosen { Role::Chosen } else { role });
+        put(buffer, area, &" ".repeat(usize::from(area.width)), style(Role::Text));
+        let used = put(buffer, area, &format!("{} ", n + 1), style(Role::Key));
+        put(buffer, inset(area, used), link, style(Role::Link));
+    }
+}
+
+fn kind(person: &Person) -> String {
+    let kind = match (&person.entry, person.status) {
         (Entry::Incoming(_), _) => "asks you",
         (Entry::Outgoing(_), _) => "asked",
         (_, Some(FriendStatus::Former)) => "no longer a friend",
         (_, Some(FriendStatus::Blocked)) => "blocked",
+        _ if person.unread > 0 => return person.unread.to_string(),
         _ => "",
-    }
+    };
+    kind.to_owned()
 }
 
 pub fn command(layer: &CommandLine, scene: &Scene<'_>, buffer: &mut Buffer) -> Option<Position> {

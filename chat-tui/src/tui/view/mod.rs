@@ -70,6 +70,7 @@ fn draw_layer(layer: &Layer, scene: &Scene<'_>, buffer: &mut Buffer) -> Option<P
         Layer::Command(layer) => return dialogs::command(layer, scene, buffer),
         Layer::Search(layer) => return search::draw(layer, scene, buffer),
         Layer::React(layer) => return search::react(layer, scene, buffer),
+        Layer::Links(layer) => dialogs::links(layer, scene, buffer),
     }
     None
 }

@@ -32,7 +32,7 @@ pub fn draw(layer: &Search, scene: &Scene<'_>, buffer: &mut Buffer) -> Option<Po
     let mut list = below(area, if area.height > 6 { 2 } else { 1 });
     if area.height > 3 {
         let foot = below(area, area.height - 1);
-        put(buffer, foot, &legend(layer), theme.style(Role::Quiet));
+        put(buffer, foot, &legend(layer, scene), theme.style(Role::Quiet));
         list.height = list.height.saturating_sub(1);
     }
     let remark = match () {
@@ -51,8 +51,8 @@ pub fn draw(layer: &Search, scene: &Scene<'_>, buffer: &mut Buffer) -> Option<Po
     cursor
 }
 
-fn legend(layer: &Search) -> String {
-    let limit = match layer.shown() {
+fn legend(layer: &Search, scene: &Scene<'_>) -> String {
+    let limit = match layer.shown().map(|friend| scene.model.called(friend)) {
         None => String::new(),
         Some(friend) if layer.here => format!("   Tab not only with {friend}"),
         Some(friend) => format!("   Tab only with {friend}"),

@@ -22,7 +22,7 @@ pub fn draw(scene: &Scene<'_>, buffer: &mut Buffer) {
     if entries.is_empty() {
         return empty(scene, buffer);
     }
-    let first = list::offset(&entries, scene.model.selected.as_ref(), usize::from(areas.list.height));
+    let first = list::first(scene.model, &entries);
     for (row, area) in entries[first..].iter().zip(rows(areas.list)) {
         match row {
             Row::Blank => {}

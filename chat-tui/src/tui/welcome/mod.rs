@@ -17,7 +17,7 @@ use self::form::{Form, Wish};
 use super::app::{Keys, Signal, TerminalKeys, signals};
 use super::keymap::{Chord, Keymap, Situation};
 use super::layer;
-use super::terminal::{self, OwnTerminal};
+use super::terminal::OwnTerminal;
 use super::theme::Theme;
 use super::{Settings, TuiError};
 
@@ -54,13 +54,12 @@ pub async fn welcome(
     settings: &Settings,
     gate: &mut impl Gate,
 ) -> Result<Option<Choice>, TuiError> {
-    let theme = Theme::new(terminal::look(settings.look), settings.paints.clone());
+    let theme = Theme::new(settings.look, settings.paints.clone());
     let screen = OwnTerminal::enter(settings).map_err(TuiError::NoTerminal)?;
     let signals = signals().map_err(TuiError::NoTerminal)?;
+    let keys = TerminalKeys::ask(settings.look).map_err(TuiError::NoTerminal)?;
     let (form, keymap) = (Form::new(defaults), settings.keymap.clone());
-    Desk { form, screen, keys: TerminalKeys::default(), signals, keymap, theme, kills: String::new() }
-        .serve(gate)
-        .await
+    Desk { form, screen, keys, signals, keymap, theme, kills: String::new() }.serve(gate).await
 }
 
 struct Desk<I, G> {
@@ -106,6 +105,9 @@ impl<I: Keys, G: Stream<Item = Signal> + Unpin> Desk<I, G> {
     }
 
     fn draw(&mut self) -> Result<(), TuiError> {
+        if let Some(look) = self.keys.look() {
+            self.theme.set_look(look);
+        }
         let (form, theme) = (&self.form, &self.theme);
         self.screen.paint(|frame| view::draw(frame, form, theme)).map_err(TuiError::Lost)
     }
