@@ -11,7 +11,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use toml::Spanned;
 
-use crate::tui::{ACTIONS, Chord, Keymap, Look, Notify, Overrides, Preset, Settings, named};
+use crate::tui::{ACTIONS, Keymap, Keys, Look, Notify, Overrides, Preset, Settings, named};
 
 const DEFAULT: &str = include_str!("default.toml");
 
@@ -117,8 +117,7 @@ pub fn parse(text: &str, path: &str) -> Result<Config, ConfigError> {
         let spec = named(name.get_ref()).ok_or_else(|| wrong(name.span(), no_action(name.get_ref())))?;
         let mut chords = Vec::new();
         for key in keys.get_ref() {
-            let chord: Chord =
-                key.get_ref().parse().map_err(|error| wrong(key.span(), format!("{error}")))?;
+            let chord: Keys = key.get_ref().parse().map_err(|error| wrong(key.span(), format!("{error}")))?;
             chords.push(chord);
         }
         keymap.rebind(spec, &chords).map_err(|error| wrong(keys.span(), error.to_string()))?;

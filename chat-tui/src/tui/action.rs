@@ -428,6 +428,7 @@ pub const ACTIONS: &[Spec] = {
             "Cut to the end of the line",
             &[(Editing, "ctrl-k")],
         ),
+        spec(A::Edit(Edit::DeleteLine), "cut-line", Writing, "Cut the line", &[]),
         spec(A::Edit(Edit::Yank), "yank", Writing, "Put back what was cut", &[(Editing, "ctrl-y")]),
         spec(
             A::Edit(Edit::Undo),

@@ -29,6 +29,9 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Messages taken between two drawings, so that a flood of them cannot keep the screen from changing.
 const DRAIN_MESSAGES_MAX: usize = 512;
 
+/// A friend who floods starts no more programs than that.
+const NOTIFY_EVERY: Duration = Duration::from_secs(2);
+
 /// How the TUI looks and behaves.
 #[derive(Debug, Clone)]
 pub struct TuiOptions {
@@ -180,6 +183,8 @@ pub(super) struct App<I, G, S> {
     waiting: VecDeque<Command>,
     /// The editor that has the terminal.
     outside: Option<Outside>,
+    /// Whom the person's program was started for last, and when.
+    notified: Option<(String, Instant)>,
     /// When leaving: until when the session is waited for.
     deadline: Option<Instant>,
 }
@@ -227,6 +232,7 @@ where
             theme,
             waiting: VecDeque::new(),
             outside: None,
+            notified: None,
             deadline: None,
         })
     }
@@ -341,7 +347,16 @@ where
                 Effect::Theme(Look::Auto) => self.theme.set_look(ground::said().unwrap_or_default()),
                 Effect::Theme(look) => self.theme.set_look(look),
                 Effect::Notify { title, body } if !self.model.notify.command.is_empty() => {
-                    if let Err(problem) = outside::notify(&self.model.notify.command, &title, &body) {
+                    let again = self
+                        .notified
+                        .as_ref()
+                        .is_some_and(|(who, at)| *who == title && at.elapsed() < NOTIFY_EVERY);
+                    let command = &self.model.notify.command;
+                    let shown = if again { Ok(()) } else { outside::notify(command, &title, &body) };
+                    if !again {
+                        self.notified = Some((title.clone(), Instant::now()));
+                    }
+                    if let Err(problem) = shown {
                         // Said once: it would fail each time.
                         self.model.notify.command.clear();
                         self.apply(Msg::Session(Event::Notice(problem)))?;

@@ -26,6 +26,7 @@ pub enum Edit {
     DeleteWordRight,
     DeleteToLineStart,
     DeleteToLineEnd,
+    DeleteLine,
     Yank,
     Undo,
     Redo,
@@ -176,6 +177,13 @@ impl Editor {
                 let end = self.line_end();
                 let to = if end == self.cursor { self.grapheme_right() } else { end };
                 self.kill(self.cursor, to, kills)
+            }
+            Edit::DeleteLine => {
+                let (start, end) = (self.line_start(), self.line_end());
+                // With its line break: the one behind it, or for the last line the one before it.
+                let to = (end + 1).min(self.text.len());
+                let from = if to == end { start.saturating_sub(1) } else { start };
+                self.kill(from, to, kills)
             }
             Edit::Yank => self.yank(kills),
             Edit::Undo => self.undo(),
@@ -413,6 +421,10 @@ mod tests {
             ("ab", &[DeleteLeft, DeleteLeft, Undo], "ab", 2),
             ("ab", &[DeleteLeft, Undo, Redo], "a", 1),
             ("", &[DeleteLeft, DeleteRight, DeleteWordLeft, Undo, Yank], "", 0),
+            ("a\nb\nc", &[Left, Left, DeleteLine], "a\nc", 2),
+            ("a\nb", &[DeleteLine], "a", 1),
+            ("a\nb", &[DeleteLine, DeleteLine, DeleteLine], "", 0),
+            ("a\nb", &[Left, DeleteLine, Yank], "a\nb", 3),
         ];
         for (text, edits, want, cursor) in table {
             assert_eq!(edited(text, edits), ((*want).to_owned(), *cursor), "{text:?} {edits:?}");

@@ -158,6 +158,64 @@ impl fmt::Display for Chord {
     }
 }
 
+/// What is pressed for an action: one chord, or two after each other, written as `g g` or `ctrl-x ctrl-c`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Keys {
+    pub first: Chord,
+    pub then: Option<Chord>,
+}
+
+impl Keys {
+    /// As they are written in the config file.
+    pub fn written(self) -> String {
+        match self.then {
+            Some(then) => format!("{} {}", self.first.written(), then.written()),
+            None => self.first.written(),
+        }
+    }
+
+    /// Whether it is one key, and a person who presses it means the character.
+    pub fn is_plain(self) -> bool {
+        self.then.is_none() && self.first.is_plain()
+    }
+}
+
+impl From<Chord> for Keys {
+    fn from(first: Chord) -> Self {
+        Keys { first, then: None }
+    }
+}
+
+impl FromStr for Keys {
+    type Err = NotAKey;
+
+    fn from_str(text: &str) -> Result<Self, NotAKey> {
+        match text.split_once(' ') {
+            Some((first, then)) => Ok(Keys { first: first.parse()?, then: Some(then.parse()?) }),
+            None => Ok(text.parse::<Chord>()?.into()),
+        }
+    }
+}
+
+impl fmt::Display for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.then {
+            Some(then) if self.first.is_plain() && then.is_plain() => write!(f, "{}{then}", self.first),
+            Some(then) => write!(f, "{} {then}", self.first),
+            None => self.first.fmt(f),
+        }
+    }
+}
+
+/// What a chord is in a situation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    Action(Action),
+    /// The first of two.
+    Begins,
+    Nothing,
+}
+
 /// What of the state decides the meaning of a key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Situation {
@@ -195,9 +253,14 @@ impl Situation {
 #[derive(Debug, Clone)]
 pub struct Keymap {
     preset: Preset,
-    bindings: Vec<(Chord, When, Action)>,
+    bindings: Vec<(Keys, When, Action)>,
     /// Those that the person chose.
-    own: Vec<(Chord, When, Action)>,
+    own: Vec<(Keys, When, Action)>,
+}
+
+/// Whether only one of the two can be bound in the same place: a chord alone cannot begin two as well.
+fn excludes(one: Keys, other: Keys) -> bool {
+    one == other || (one.first == other.first && one.then.is_some() != other.then.is_some())
 }
 
 fn name_of(action: Action) -> &'static str {
@@ -215,7 +278,7 @@ impl Default for Keymap {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BindError {
     #[error("{0} is given to `{1}` too; choose one of them")]
-    Taken(Chord, &'static str),
+    Taken(Keys, &'static str),
     #[error("`{0}` alone types a character; put ctrl- or alt- before it")]
     Types(Chord),
 }
@@ -228,8 +291,8 @@ impl Keymap {
         let changed = preset.bindings().iter().map(|(action, when, key)| (*action, (*when, *key)));
         for (action, (when, key)) in registered.chain(changed) {
             // A test sees to it that every key can be read.
-            if let Ok(chord) = key.parse() {
-                keymap.bind(chord, when, action);
+            if let Ok(keys) = key.parse() {
+                keymap.bind(keys, when, action);
             }
         }
         keymap
@@ -240,22 +303,23 @@ impl Keymap {
     /// # Errors
     ///
     /// When a key is needed for typing, or was given to another action in the same way.
-    pub fn rebind(&mut self, spec: &Spec, chords: &[Chord]) -> Result<(), BindError> {
+    pub fn rebind(&mut self, spec: &Spec, keys: &[Keys]) -> Result<(), BindError> {
         let before = self.bindings.clone();
         self.bindings.retain(|(.., action)| *action != spec.action);
-        for chord in chords {
-            let had = before.iter().filter(|(bound, _, to)| (bound, *to) == (chord, spec.action));
+        for keys in keys {
+            let had = before.iter().filter(|(bound, _, to)| (bound, *to) == (keys, spec.action));
             let mut places: Vec<When> = had.map(|(_, when, _)| *when).collect();
             if places.is_empty() {
-                places.push(self.place(spec, *chord)?);
+                places.push(self.place(spec, keys.first)?);
             }
             for when in places {
-                let other = self.own.iter().find(|(bound, place, _)| (*bound, *place) == (*chord, when));
+                let other =
+                    self.own.iter().find(|(bound, place, _)| *place == when && excludes(*bound, *keys));
                 if let Some((.., other)) = other.filter(|(.., other)| *other != spec.action) {
-                    return Err(BindError::Taken(*chord, name_of(*other)));
+                    return Err(BindError::Taken(*keys, name_of(*other)));
                 }
-                self.own.push((*chord, when, spec.action));
-                self.bind(*chord, when, spec.action);
+                self.own.push((*keys, when, spec.action));
+                self.bind(*keys, when, spec.action);
             }
         }
         Ok(())
@@ -274,39 +338,60 @@ impl Keymap {
         places.find(letters).ok_or(BindError::Types(chord))
     }
 
-    fn bind(&mut self, chord: Chord, when: When, action: Action) {
-        self.bindings.retain(|(bound, place, _)| (*bound, *place) != (chord, when));
-        self.bindings.push((chord, when, action));
+    fn bind(&mut self, keys: Keys, when: When, action: Action) {
+        self.bindings.retain(|(bound, place, _)| *place != when || !excludes(*bound, keys));
+        self.bindings.push((keys, when, action));
     }
 
-    /// What `chord` means in `situation`.
+    /// What `chord` alone means in `situation`.
     pub fn resolve(&self, chord: Chord, situation: Situation) -> Option<Action> {
+        self.find(situation, |keys| keys == chord.into()).map(|(_, action)| action)
+    }
+
+    /// What `chord` means in `situation`, after the chord that was the first of two.
+    pub fn meaning(&self, begun: Option<Chord>, chord: Chord, situation: Situation) -> Meaning {
+        let whole = |first| self.find(situation, |keys| keys == Keys { first, then: Some(chord) });
+        if let Some((_, action)) = begun.and_then(whole) {
+            return Meaning::Action(action);
+        }
+        let alone = self.find(situation, |keys| keys == chord.into());
+        let begins = self.find(situation, |keys| keys.first == chord && keys.then.is_some());
+        match (alone, begins) {
+            (Some((when, action)), Some((other, _))) if when <= other => Meaning::Action(action),
+            (_, Some(_)) => Meaning::Begins,
+            (Some((_, action)), None) => Meaning::Action(action),
+            (None, None) => Meaning::Nothing,
+        }
+    }
+
+    /// The binding that counts in `situation`, of those that `fit`.
+    fn find(&self, situation: Situation, fit: impl Fn(Keys) -> bool) -> Option<(When, Action)> {
         self.bindings
             .iter()
-            .filter(|(bound, when, _)| *bound == chord && situation.holds(*when))
+            .filter(|(bound, when, _)| fit(*bound) && situation.holds(*when))
             .min_by_key(|(_, when, _)| *when)
-            .map(|(.., action)| *action)
+            .map(|(_, when, action)| (*when, *action))
     }
 
     /// The key to name for `action`, if it has one.
-    pub fn key(&self, action: Action) -> Option<Chord> {
-        self.bindings.iter().find(|(.., bound)| *bound == action).map(|(chord, ..)| *chord)
+    pub fn key(&self, action: Action) -> Option<Keys> {
+        self.bindings.iter().find(|(.., bound)| *bound == action).map(|(keys, ..)| *keys)
     }
 
     /// All keys of `action`, each once.
-    pub fn keys(&self, action: Action) -> Vec<Chord> {
-        let mut keys: Vec<Chord> = Vec::new();
-        for (chord, ..) in self.bindings.iter().filter(|(.., bound)| *bound == action) {
-            if !keys.contains(chord) {
-                keys.push(*chord);
+    pub fn keys(&self, action: Action) -> Vec<Keys> {
+        let mut found: Vec<Keys> = Vec::new();
+        for (keys, ..) in self.bindings.iter().filter(|(.., bound)| *bound == action) {
+            if !found.contains(keys) {
+                found.push(*keys);
             }
         }
-        keys
+        found
     }
 
     /// Whether `chord` means `action` in some situation.
     pub fn binds(&self, chord: Chord, action: Action) -> bool {
-        self.bindings.iter().any(|(bound, _, to)| *bound == chord && *to == action)
+        self.bindings.iter().any(|(bound, _, to)| *bound == chord.into() && *to == action)
     }
 
     pub fn has_modes(&self) -> bool {
@@ -322,6 +407,10 @@ mod tests {
     use crate::tui::editor::Edit;
 
     fn chord(text: &str) -> Chord {
+        text.parse().expect(text)
+    }
+
+    fn keys(text: &str) -> Keys {
         text.parse().expect(text)
     }
 
@@ -342,10 +431,10 @@ mod tests {
         for preset in [Preset::Emacs, Preset::Vim] {
             let mut seen = HashSet::new();
             for (action, when, key) in preset.bindings() {
-                let chord = chord(key);
-                assert!(!chord.is_plain() || *when < When::AtEnd, "{key} cannot be typed any more");
-                assert!(seen.insert((chord, *when)), "{key} is bound twice in {preset:?}");
-                let resolved = Keymap::new(preset).bindings.contains(&(chord, *when, *action));
+                let keys = keys(key);
+                assert!(!keys.first.is_plain() || *when < When::AtEnd, "{key} cannot be typed any more");
+                assert!(seen.insert((keys, *when)), "{key} is bound twice in {preset:?}");
+                let resolved = Keymap::new(preset).bindings.contains(&(keys, *when, *action));
                 assert!(resolved, "{key} does not work in {preset:?}");
             }
             // Nothing may be lost on the way.
@@ -363,21 +452,50 @@ mod tests {
     fn own_keys_take_the_place_of_others() {
         let mut keymap = Keymap::default();
         let spec = |name| crate::tui::action::named(name).expect(name);
-        keymap.rebind(spec("switch"), &[chord("ctrl-n"), chord("f2")]).unwrap();
+        keymap.rebind(spec("switch"), &[keys("ctrl-n"), keys("f2")]).unwrap();
         let chat = Situation::default();
         assert_eq!(keymap.resolve(chord("ctrl-n"), chat), Some(Action::Switch));
         assert_eq!(keymap.resolve(chord("f2"), chat), Some(Action::Switch));
         assert_eq!(keymap.resolve(chord("ctrl-g"), chat), None);
         assert_eq!(keymap.key(Action::Befriend), None);
-        keymap.rebind(spec("accept"), &[chord("y")]).unwrap();
+        keymap.rebind(spec("accept"), &[keys("y")]).unwrap();
         let incoming = Situation { incoming_shown: true, nothing_typed: true, ..chat };
         assert_eq!(keymap.resolve(chord("y"), incoming), Some(Action::Accept));
         assert_eq!(keymap.resolve(chord("y"), chat), None);
-        keymap.rebind(spec("undo"), &[chord("ctrl-t")]).unwrap();
+        keymap.rebind(spec("undo"), &[keys("ctrl-t")]).unwrap();
         let dialog = Situation { layer_open: true, ..chat };
         assert_eq!(keymap.resolve(chord("ctrl-t"), dialog), Some(Action::Edit(Edit::Undo)));
-        assert_eq!(keymap.rebind(spec("page-up"), &[chord("a")]), Err(BindError::Types(chord("a"))));
-        assert!(Keymap::new(Preset::Vim).rebind(spec("page-up"), &[chord("a")]).is_ok());
+        assert_eq!(keymap.rebind(spec("page-up"), &[keys("a")]), Err(BindError::Types(chord("a"))));
+        assert!(Keymap::new(Preset::Vim).rebind(spec("page-up"), &[keys("a")]).is_ok());
+    }
+
+    #[test]
+    fn two_keys_after_each_other_are_one() {
+        let normal =
+            Situation { normal: true, cursor_at_end: true, nothing_typed: true, ..Situation::default() };
+        let vim = Keymap::new(Preset::Vim);
+        let g = chord("g");
+        assert_eq!(vim.meaning(None, g, normal), Meaning::Begins);
+        assert_eq!(vim.meaning(Some(g), g, normal), Meaning::Action(Action::Oldest));
+        // What does not go on means what it means alone.
+        assert_eq!(vim.meaning(Some(g), chord("j"), normal), Meaning::Action(Action::LineDown));
+        assert_eq!(vim.meaning(None, g, Situation::default()), Meaning::Nothing);
+        let incoming = Situation { incoming_shown: true, ..normal };
+        assert_eq!(vim.meaning(None, chord("d"), incoming), Meaning::Action(Action::Decline));
+        let mut own = Keymap::new(Preset::Emacs);
+        let quit = crate::tui::action::named("quit").unwrap();
+        assert_eq!(own.meaning(None, chord("ctrl-x"), Situation::default()), Meaning::Begins);
+        own.rebind(crate::tui::action::named("search").unwrap(), &[keys("ctrl-x")]).unwrap();
+        assert_eq!(own.meaning(None, chord("ctrl-x"), Situation::default()), Meaning::Action(Action::Search));
+        assert_eq!(own.rebind(quit, &[keys("ctrl-x q")]), Ok(()), "elsewhere");
+        assert_eq!(
+            own.rebind(crate::tui::action::named("back").unwrap(), &[keys("ctrl-x q")]),
+            Err(BindError::Taken(keys("ctrl-x q"), "search"))
+        );
+        for (text, shown) in [("g g", "gg"), ("ctrl-x ctrl-c", "Ctrl-X Ctrl-C"), ("ctrl-x b", "Ctrl-X b")] {
+            assert_eq!((keys(text).to_string().as_str(), keys(text).written().as_str()), (shown, text));
+        }
+        assert!("g g g".parse::<Keys>().is_err() && "g ".parse::<Keys>().is_err());
     }
 
     #[test]

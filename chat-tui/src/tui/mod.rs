@@ -42,7 +42,7 @@ mod welcome;
 
 pub use action::{ACTIONS, Action, named};
 pub use app::{TuiError, TuiOptions, run};
-pub use keymap::{Chord, Keymap};
+pub use keymap::{Keymap, Keys};
 pub use outside::open_link;
 pub use plain::{Plain, Said, Turn};
 pub use preset::Preset;

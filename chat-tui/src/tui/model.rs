@@ -11,7 +11,7 @@ use shared::message::TEXT_BYTES_MAX;
 use super::action::Action;
 use super::complete::Completion;
 use super::composer::Composer;
-use super::keymap::{Keymap, Situation};
+use super::keymap::{Chord, Keymap, Situation};
 use super::layer::Layer;
 use super::layout::{self, Areas, Pane, Shape};
 use super::selection::Selection;
@@ -92,6 +92,8 @@ pub struct Model {
     pub keymap: Keymap,
     /// With vim-like keys: letters are commands.
     pub normal: bool,
+    /// The first of two keys was pressed.
+    pub begun: Option<Chord>,
     pub size: (u16, u16),
     pub connection: Connection,
     pub friends: Vec<Friend>,
@@ -159,6 +161,7 @@ impl Model {
             zone,
             keymap: Keymap::default(),
             normal: false,
+            begun: None,
             size,
             connection: Connection::Connecting { attempt: 1 },
             friends: Vec::new(),

@@ -119,3 +119,31 @@ fn start(command: &mut std::process::Command) -> io::Result<()> {
     std::thread::spawn(move || child.wait());
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notification_that_cannot_be_shown_says_what_to_do() {
+        let problem = notify(&["/no/such/program".to_owned()], "bob", "hi").unwrap_err();
+        assert!(problem.contains("`/no/such/program`") && problem.contains("notify.command"), "{problem}");
+        assert_eq!(notify(&[], "bob", "hi"), Ok(()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_a_friend_writes_is_one_harmless_argument() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = folder.path().join("told");
+        let script = format!("printf '%s|' \"$@\" > {0}.new; mv {0}.new {0}", told.display());
+        let command = ["sh", "-c", &script, "sh", "--icon"].map(str::to_owned);
+        notify(&command, "bob", "--help $(id) \u{1b}[2J").unwrap();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while !told.exists() {
+            assert!(std::time::Instant::now() < deadline, "nothing was told");
+            std::thread::yield_now();
+        }
+        assert_eq!(fs::read_to_string(&told).unwrap(), "--icon|bob| --help $(id) ␛[2J|");
+    }
+}

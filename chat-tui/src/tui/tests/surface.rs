@@ -90,6 +90,10 @@ fn with_vim_keys_letters_are_commands() {
     ui.types("u").shows("N ello there").types("u$");
     ui.types("i").types("!");
     assert_eq!(ui.written(), "hello there!");
+    ui.keys("esc").types("d").shows("hello there!").types("d");
+    assert_eq!(ui.written(), "");
+    ui.types("udw").types("xi");
+    assert_eq!(ui.written(), "hello there!");
     // The colon is the command line; Escape in a dialog closes that.
     ui.keys("esc").types(":away").keys("enter");
     assert!(ui.commands().contains(&Command::SetAway(true)));

@@ -6,7 +6,7 @@ use ratatui::layout::Position;
 
 use super::{Effect, act, inform};
 use crate::tui::action::Action;
-use crate::tui::keymap::Chord;
+use crate::tui::keymap::{Chord, Meaning};
 use crate::tui::layer::{Context, Input, Reply};
 use crate::tui::layout::Pane;
 use crate::tui::list::{self, Row};
@@ -25,7 +25,15 @@ pub fn key(model: &mut Model, key: KeyEvent, now: Timestamp, effects: &mut Vec<E
     }
     (model.selection, model.dragged_out) = (None, None);
     let chord = Chord::of(key);
-    let action = model.keymap.resolve(chord, model.situation());
+    let begun = model.begun.take();
+    let action = match model.keymap.meaning(begun, chord, model.situation()) {
+        Meaning::Begins => {
+            model.begun = Some(chord);
+            return;
+        }
+        Meaning::Action(action) => Some(action),
+        Meaning::Nothing => None,
+    };
     if offer_to_layer(model, Input::Key(chord, action), now, effects) {
         return;
     }
