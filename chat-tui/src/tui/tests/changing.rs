@@ -77,6 +77,7 @@ fn only_own_messages_are_changed_and_only_after_a_question() {
     assert_eq!(ui.commands(), [], "the answer at hand keeps it");
     ui.keys("d").keys("y");
     assert_eq!(ui.commands(), [Command::Delete { friend: "bob".into(), row: 2 }]);
+    assert!(!ui.model.is_choosing());
 }
 
 #[test]

@@ -214,6 +214,9 @@ fn about(model: &mut Model, action: Action, name: String, now: Timestamp, effect
 }
 
 fn tell(model: &mut Model, command: Command, now: Timestamp, effects: &mut Vec<Effect>) {
+    if let Command::Delete { .. } = &command {
+        message::stop(model);
+    }
     if let Command::Befriend { name, .. } = &command {
         inform(
             model,

@@ -134,7 +134,6 @@ pub fn delete(model: &mut Model, now: Timestamp) {
     match target(model, is_ours) {
         Some((friend, message)) if is_ours(&message) => {
             let excerpt = text::fit(message.text.trim(), EXCERPT_COLUMNS);
-            stop(model);
             model.layers.push(Layer::Confirm(Confirm::delete(&friend, message.row, &excerpt)));
         }
         Some(_) => complain(model, "Only your own messages can be taken back, and only once.", now),
