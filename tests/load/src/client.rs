@@ -9,6 +9,8 @@ use broker::amqp::{
     queue,
 };
 
+use crate::confirmed::Confirmed;
+
 /// Where the broker is and who asks.
 #[derive(Clone, clap::Args)]
 pub struct Target {
@@ -24,9 +26,13 @@ pub struct Target {
 /// A broker that does not answer for so long will not.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Methods ahead of their answers: few enough that nobody waits for the other to read.
+const PIPELINED_MAX: usize = 200;
+
 pub struct Client {
     pub socket: TcpStream,
-    input: Vec<u8>,
+    /// What was read behind the last answer.
+    pub input: Vec<u8>,
     pub frame_max: u32,
 }
 
@@ -96,6 +102,35 @@ impl Client {
         }
     }
 
+    /// Sends methods and waits for the answer to each, without waiting in between.
+    pub fn call_all<M: Into<Method>>(
+        &mut self,
+        channel: u16,
+        methods: impl IntoIterator<Item = M>,
+    ) -> io::Result<()> {
+        let mut methods = methods.into_iter().peekable();
+        while methods.peek().is_some() {
+            let mut out = Vec::new();
+            let mut count = 0;
+            for method in methods.by_ref().take(PIPELINED_MAX) {
+                amqp::write_method(&mut out, channel, &method.into());
+                count += 1;
+            }
+            self.socket.write_all(&out)?;
+            for _ in 0..count {
+                self.method()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says goodbye and waits for the answer.
+    pub fn close(mut self) -> io::Result<()> {
+        let close =
+            connection::Close { reply_code: 200, reply_text: "done".into(), class_id: 0, method_id: 0 };
+        self.call(0, close).map(|_| ())
+    }
+
     fn unexpected(&self, wanted: &str) -> io::Error {
         io::Error::other(format!("the broker did not send {wanted}"))
     }
@@ -110,9 +145,66 @@ impl Client {
         self.call(1, queue::Declare { queue: name.into(), durable, ..Default::default() })
     }
 
+    pub fn declare_all(&mut self, names: &[String], durable: bool) -> io::Result<()> {
+        let declare =
+            |name: &String| queue::Declare { queue: (&**name).into(), durable, ..Default::default() };
+        self.call_all(1, names.iter().map(declare))
+    }
+
+    pub fn delete_all(&mut self, names: &[String]) -> io::Result<()> {
+        let delete = |name: &String| queue::Delete { queue: (&**name).into(), ..Default::default() };
+        self.call_all(1, names.iter().map(delete))
+    }
+
     /// Declares a durable queue without waiting for the answer.
     pub fn send_declare(&mut self, name: &str) -> io::Result<()> {
         self.send(1, queue::Declare { queue: name.into(), durable: true, ..Default::default() })
+    }
+
+    /// Publishes so many of the same message to a queue that nobody consumes from, and waits until they are there.
+    /// Persistent ones need `confirm` before.
+    pub fn fill(
+        &mut self,
+        queue: &str,
+        properties: &BasicProperties,
+        size: usize,
+        count: u64,
+    ) -> io::Result<()> {
+        const AT_ONCE: u64 = 500;
+        let publish = basic::Publish { routing_key: queue.into(), ..Default::default() };
+        let (mut out, mut list) = (Vec::new(), Vec::new());
+        properties.encode(&mut list);
+        for _ in 0..AT_ONCE {
+            amqp::write_method(&mut out, 1, &publish.clone().into());
+            amqp::write_content(&mut out, 1, &list, &vec![b'x'; size], self.frame_max);
+        }
+        let each = out.len() / AT_ONCE as usize;
+        let mut confirmed = Confirmed::default();
+        let confirms = properties.delivery_mode == Some(2);
+        let mut sent = 0;
+        while sent < count {
+            let batch = AT_ONCE.min(count - sent);
+            self.socket.write_all(&out[..each * batch as usize])?;
+            sent += batch;
+            while confirms && confirmed.count() + 20 * AT_ONCE < sent {
+                self.confirmation(&mut confirmed)?;
+            }
+        }
+        while confirms && confirmed.count() < count {
+            self.confirmation(&mut confirmed)?;
+        }
+        // Answered behind the messages.
+        self.call(1, basic::Qos::default())?;
+        Ok(())
+    }
+
+    /// Waits for the next confirm.
+    pub fn confirmation(&mut self, confirmed: &mut Confirmed) -> io::Result<()> {
+        let Method::BasicAck(ack) = self.method()? else {
+            return Err(io::Error::other("a message was not confirmed"));
+        };
+        confirmed.add(ack.delivery_tag, ack.multiple);
+        Ok(())
     }
 
     pub fn send_message(
@@ -163,6 +255,18 @@ impl Client {
         self.call(1, basic::Qos { prefetch_count: prefetch, ..Default::default() })?;
         self.call(1, basic::Consume { queue: queue.into(), no_ack, ..Default::default() })?;
         Ok(())
+    }
+
+    pub fn consume_all<'n>(
+        &mut self,
+        queues: impl Iterator<Item = &'n String>,
+        no_ack: bool,
+        prefetch: u16,
+    ) -> io::Result<()> {
+        self.call(1, basic::Qos { prefetch_count: prefetch, ..Default::default() })?;
+        let consume =
+            |name: &String| basic::Consume { queue: (&**name).into(), no_ack, ..Default::default() };
+        self.call_all(1, queues.map(consume))
     }
 
     pub fn confirm(&mut self) -> io::Result<Method> {

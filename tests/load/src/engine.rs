@@ -38,6 +38,8 @@ pub struct Plan {
     pub messages: Option<u64>,
     /// The broker's process.
     pub pid: Option<u32>,
+    /// Say on standard error when the set-up is done.
+    pub announce: bool,
 }
 
 /// What was measured between warm-up and end, and what was missing in the end.
@@ -51,6 +53,8 @@ pub struct Outcome {
     pub own_cpu_s: f64,
     pub other_cores: f64,
     pub rss_kib: u64,
+    /// What the broker's memory grew by meanwhile.
+    pub rss_grown_kib: u64,
 }
 
 struct Mark {
@@ -77,6 +81,9 @@ impl Mark {
 
 pub fn run(plan: Plan) -> io::Result<Outcome> {
     let mut engine = Engine::new(plan)?;
+    if engine.plan.announce {
+        eprintln!("measuring");
+    }
     let seconds = engine.plan.seconds;
     // A number of messages is counted from the first to the last.
     let warm_up = if engine.plan.messages.is_some() { 0.0 } else { (seconds / 4.0).min(0.5) };
@@ -84,6 +91,7 @@ pub fn run(plan: Plan) -> io::Result<Outcome> {
     engine.begin()?;
     engine.turn_until(Instant::now() + Duration::from_secs_f64(warm_up))?;
     engine.stats.latency = Default::default();
+    engine.stats.lag = Default::default();
     let (from, end) = match engine.plan.messages {
         None => (Mark::now(&engine.stats, engine.plan.pid), Duration::from_secs_f64(seconds)),
         Some(_) => (zero, MESSAGES_PATIENCE),
@@ -102,12 +110,13 @@ pub fn run(plan: Plan) -> io::Result<Outcome> {
         seconds: elapsed,
         published: to.published - from.published,
         delivered: to.delivered - from.delivered,
-        stats: Stats { latency: measured.latency, ..engine.stats },
+        stats: Stats { latency: measured.latency, lag: measured.lag, ..engine.stats },
         lost,
         broker_cpu_s: engine.plan.pid.map(|_| broker_cpu_s),
         own_cpu_s,
         other_cores: ((to.busy_s - from.busy_s - broker_cpu_s - own_cpu_s) / elapsed).max(0.0),
         rss_kib: to.broker.rss_kib,
+        rss_grown_kib: to.broker.rss_kib.saturating_sub(from.broker.rss_kib),
     })
 }
 
@@ -153,6 +162,7 @@ impl Engine {
     fn begin(&mut self) -> io::Result<()> {
         self.epoch = Instant::now();
         for at in 0..self.plan.links.len() {
+            self.plan.links[at].catch_up(&mut self.stats)?;
             if self.plan.links[at].role.pace == Pace::Answer {
                 let now_ns = self.now_ns();
                 self.plan.links[at].publish(0, now_ns, &mut self.stats);
@@ -193,21 +203,25 @@ impl Engine {
             }
             return Ok(if filled { Duration::ZERO } else { left.min(Duration::from_millis(20)) });
         }
-        let due = (self.epoch.elapsed().as_secs_f64() * self.plan.rate) as u64;
-        while self.told < due {
+        loop {
+            // The first one is due at once.
+            let due = Duration::from_secs_f64(self.told as f64 / self.plan.rate);
+            let now = self.epoch.elapsed();
+            if now < due {
+                return Ok((due - now).min(left));
+            }
             while self.plan.links[self.next_told].role.pace != Pace::Told {
                 self.next_told = (self.next_told + 1) % self.plan.links.len();
             }
             let at = self.next_told;
             self.next_told = (at + 1) % self.plan.links.len();
-            // Stamped with the time it was due: waiting for us counts, too.
-            let due_ns = (self.told as f64 / self.plan.rate * 1e9) as u64;
-            self.plan.links[at].publish(0, due_ns, &mut self.stats);
+            // How late this thread was is not the broker's doing, and counted by itself. What the socket does not
+            // take is: its stamp is as old as the message.
+            self.stats.lag.record((now - due).as_nanos() as u64);
+            self.plan.links[at].publish_next(now.as_nanos() as u64, &mut self.stats);
             self.told += 1;
             self.serve(at)?;
         }
-        let next = Duration::from_secs_f64((self.told + 1) as f64 / self.plan.rate);
-        Ok(next.saturating_sub(self.epoch.elapsed()).min(left))
     }
 
     fn backlog_room(&self) -> u64 {

@@ -7,6 +7,7 @@ use std::time::Instant;
 use broker::amqp::{self, BasicProperties, ContentHeader, FrameKind, Method, basic};
 
 use crate::client::Client;
+use crate::confirmed::Confirmed;
 use crate::stats::Stats;
 
 /// Bytes put into the output at a time.
@@ -15,7 +16,6 @@ const BATCH_BYTES: usize = 64 << 10;
 const STAMP_BYTES: usize = 12;
 
 /// An encoded publish; only the beginning of its body changes.
-#[derive(Clone)]
 pub struct Template {
     bytes: Vec<u8>,
     body_at: usize,
@@ -79,8 +79,9 @@ impl Role {
         Role { templates: Vec::new(), pace: Pace::Never, number: 0, confirms: false, ack_every }
     }
 
-    pub fn publisher(template: Template, pace: Pace, confirms: bool) -> Role {
-        Role { templates: vec![template], pace, number: 0, confirms, ack_every: 0 }
+    /// What it publishes is still missing.
+    pub fn publisher(pace: Pace, confirms: bool) -> Role {
+        Role { templates: Vec::new(), pace, number: 0, confirms, ack_every: 0 }
     }
 }
 
@@ -93,7 +94,9 @@ pub struct Link {
     /// The socket takes no more for now.
     pub stuck: bool,
     pub sent: u64,
-    confirmed: u64,
+    /// Whose turn it is among the templates.
+    next: usize,
+    confirmed: Confirmed,
     /// Of the delivery that is coming in, and of the last that has come.
     tag: u64,
     last_tag: u64,
@@ -109,12 +112,13 @@ impl Link {
         Ok(Link {
             socket: client.socket,
             role,
-            carry: Vec::new(),
+            carry: client.input,
             out: Vec::new(),
             written: 0,
             stuck: false,
             sent: 0,
-            confirmed: 0,
+            next: 0,
+            confirmed: Confirmed::default(),
             tag: 0,
             last_tag: 0,
             unacked: 0,
@@ -132,7 +136,7 @@ impl Link {
     fn allowance(&self, most: u64) -> u64 {
         match self.role.pace {
             Pace::Flood(0) => most,
-            Pace::Flood(window) => most.min(window - (self.sent - self.confirmed).min(window)),
+            Pace::Flood(window) => most.min(window - (self.sent - self.confirmed.count()).min(window)),
             _ => 0,
         }
     }
@@ -144,9 +148,16 @@ impl Link {
         }
         let mut left = self.allowance(most);
         while left > 0 && self.out.len() < BATCH_BYTES {
-            self.publish(0, now_ns, stats);
+            self.publish_next(now_ns, stats);
             left -= 1;
         }
+    }
+
+    /// With the next template in turn.
+    pub fn publish_next(&mut self, now_ns: u64, stats: &mut Stats) {
+        let template = self.next;
+        self.next = if template + 1 < self.role.templates.len() { template + 1 } else { 0 };
+        self.publish(template, now_ns, stats);
     }
 
     pub fn publish(&mut self, template: usize, now_ns: u64, stats: &mut Stats) {
@@ -183,8 +194,23 @@ impl Link {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
             Err(error) => return Err(error),
         };
-        let now_ns = epoch.elapsed().as_nanos() as u64;
         let input = &buffer[..had + read];
+        let taken = self.take(input, epoch.elapsed().as_nanos() as u64, stats)?;
+        self.carry.clear();
+        self.carry.extend_from_slice(&input[taken..]);
+        Ok(had + read == buffer.len())
+    }
+
+    /// Handles what came during the set-up.
+    pub fn catch_up(&mut self, stats: &mut Stats) -> io::Result<()> {
+        let mut input = std::mem::take(&mut self.carry);
+        let taken = self.take(&input, 0, stats)?;
+        self.carry = input.split_off(taken);
+        Ok(())
+    }
+
+    /// Handles what is whole; how many bytes that was.
+    fn take(&mut self, input: &[u8], now_ns: u64, stats: &mut Stats) -> io::Result<usize> {
         let mut at = 0;
         while let Some((frame, size)) = amqp::next_frame(&input[at..], 0).map_err(io::Error::other)? {
             at += size;
@@ -210,9 +236,7 @@ impl Link {
                 FrameKind::Heartbeat => {}
             }
         }
-        self.carry.clear();
-        self.carry.extend_from_slice(&input[at..]);
-        Ok(had + read == buffer.len())
+        Ok(at)
     }
 
     fn method(&mut self, payload: &[u8], stats: &mut Stats) -> io::Result<()> {
@@ -225,9 +249,9 @@ impl Link {
             }
             Some((60, 80)) => {
                 let (tag, multiple) = amqp::decode_ack(payload).map_err(io::Error::other)?;
-                let confirmed = if multiple { tag.max(self.confirmed) } else { self.confirmed + 1 };
-                stats.confirmed += confirmed - self.confirmed;
-                self.confirmed = confirmed;
+                let before = self.confirmed.count();
+                self.confirmed.add(tag, multiple);
+                stats.confirmed += self.confirmed.count() - before;
             }
             _ => match Method::decode(payload).map_err(io::Error::other)? {
                 Method::BasicReturn(_) => stats.returned += 1,
@@ -275,6 +299,6 @@ impl Link {
     }
 
     pub fn unconfirmed(&self) -> u64 {
-        if self.role.confirms { self.sent - self.confirmed } else { 0 }
+        if self.role.confirms { self.sent - self.confirmed.count() } else { 0 }
     }
 }

@@ -2,6 +2,7 @@
 //! publishes encoded once. It prints one line of JSON and exits with 1 when messages were lost or refused.
 
 mod client;
+mod confirmed;
 mod engine;
 mod link;
 mod scenarios;
@@ -31,6 +32,9 @@ pub struct Common {
     /// Seconds of measuring, after a short warm-up.
     #[arg(long, global = true, default_value_t = 3.0)]
     seconds: f64,
+    /// Say "measuring" on standard error when the set-up is done.
+    #[arg(long, global = true)]
+    announce: bool,
 }
 
 #[derive(Subcommand)]
@@ -45,6 +49,8 @@ enum Scenario {
     Fanin(scenarios::Fanin),
     /// Open connections
     Connections(scenarios::Connections),
+    /// Connections that come and go
+    Churn(scenarios::Churn),
     /// Durable queues
     Queues(scenarios::Queues),
 }
@@ -58,6 +64,7 @@ fn main() -> ExitCode {
         Scenario::Chat(chat) => chat.run(common),
         Scenario::Fanin(fanin) => fanin.run(common),
         Scenario::Connections(connections) => connections.run(common),
+        Scenario::Churn(churn) => churn.run(common),
         Scenario::Queues(queues) => queues.run(common),
     };
     match result {

@@ -1,13 +1,16 @@
 //! The scenarios: each sets its queues and connections up and says what is to be measured.
 
 use std::io;
-use std::time::Instant;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use broker::amqp::{BasicProperties, FieldTable, Method, basic};
+use broker::amqp::{BasicProperties, FieldTable, Method, basic, queue};
 use serde_json::{Value, json};
 
 use crate::Common;
 use crate::client::Client;
+use crate::confirmed::Confirmed;
 use crate::engine::{Outcome, Plan, run};
 use crate::link::{Link, Pace, Role, Template};
 use crate::stats::usage;
@@ -46,6 +49,16 @@ pub struct Flow {
     /// So many messages instead of `--seconds`, for counting what they cost.
     #[arg(long)]
     messages: Option<u64>,
+    /// Every publisher publishes to every queue in turn, and the consumers share the queues.
+    #[arg(long)]
+    spread: bool,
+    /// Messages that are in the first queue already.
+    #[arg(long, default_value_t = 0)]
+    backlog: u64,
+    /// So many more bindings of the first queue. Messages go by each of them in turn, and with a headers exchange by
+    /// none of them.
+    #[arg(long, default_value_t = 0)]
+    bindings: usize,
 }
 
 #[derive(Clone, clap::Args)]
@@ -86,6 +99,16 @@ pub struct Connections {
     /// Each with a channel, an exclusive queue and a consumer.
     #[arg(short = 'n', long, default_value_t = 1000)]
     count: usize,
+    /// Opened at the same time.
+    #[arg(long, default_value_t = 16)]
+    parallel: usize,
+}
+
+#[derive(Clone, clap::Args)]
+pub struct Churn {
+    /// Clients at the same time; each connects, declares, publishes, closes, and so on.
+    #[arg(long, default_value_t = 16)]
+    parallel: usize,
 }
 
 #[derive(Clone, clap::Args)]
@@ -129,24 +152,81 @@ impl Flow {
         let mut setup = common.open()?;
         let queues: Vec<String> = (0..self.queues).map(|at| common.name(&format!("q{at}"))).collect();
         let exchange = self.exchange.as_deref().map(|kind| (kind, common.name(kind)));
+        setup.declare_all(&queues, self.persistent)?;
         if let Some((kind, name)) = &exchange {
             setup.declare_exchange(name, kind)?;
+            self.bind(&mut setup, kind, name, &queues)?;
         }
-        for queue in &queues {
-            setup.declare_shared(queue, self.persistent)?;
-            if let Some((kind, name)) = &exchange {
-                let arguments: FieldTable = match *kind {
-                    "headers" => [("x-match", "all"), ("load", "yes")].into(),
-                    _ => FieldTable::default(),
-                };
-                setup.bind(queue, name, queue, arguments)?;
+        if self.backlog > 0 {
+            let mut client = common.open()?;
+            if self.persistent {
+                client.confirm()?;
             }
+            client.fill(&queues[0], &properties(self.persistent), self.size, self.backlog)?;
         }
         let mut links = Vec::new();
         for at in 0..self.consumers {
             let mut client = common.open()?;
-            client.consume(&queues[at % queues.len()], self.ack_every == 0, self.prefetch)?;
+            let (first, step) =
+                if self.spread { (at, self.consumers) } else { (at % queues.len(), queues.len()) };
+            let share = queues.iter().skip(first).step_by(step);
+            client.consume_all(share, self.ack_every == 0, self.prefetch)?;
             links.push(Link::new(client, Role::consumer(self.ack_every))?);
+        }
+        for at in 0..self.publishers {
+            links.push(self.publisher(common, exchange.as_ref(), &queues, at)?);
+        }
+        let copies = match self.exchange.as_deref() {
+            _ if self.consumers == 0 => 0,
+            Some("fanout" | "headers") => self.queues as u64,
+            _ => 1,
+        };
+        let outcome = run(Plan {
+            links,
+            seconds: common.seconds,
+            rate: self.rate,
+            copies,
+            message_bytes: self.size as u64,
+            messages: self.messages,
+            pid: common.pid,
+            announce: common.announce,
+        })?;
+        setup.delete_all(&queues)?;
+        if self.consumers > 0 {
+            return Ok(report(&outcome, outcome.delivered));
+        }
+        let mut report = report(&outcome, outcome.published);
+        report["kib_each"] =
+            json!(common.pid.map(|_| outcome.rss_grown_kib as f64 / outcome.published.max(1) as f64));
+        Ok(report)
+    }
+
+    fn bind(&self, setup: &mut Client, kind: &str, exchange: &str, queues: &[String]) -> io::Result<()> {
+        let own = queues.iter().map(|queue| bind(queue, exchange, queue, headers(kind, "yes")));
+        setup.call_all(1, own)?;
+        let more = (0..self.bindings).map(|at| {
+            let key = format!("{at}.*");
+            let key = if kind == "topic" { key } else { self.key(at) };
+            bind(&queues[0], exchange, &key, headers(kind, &at.to_string()))
+        });
+        setup.call_all(1, more)
+    }
+
+    /// The routing key that one of `bindings` matches.
+    fn key(&self, at: usize) -> String {
+        format!("{at}.load")
+    }
+
+    fn publisher(
+        &self,
+        common: &Common,
+        exchange: Option<&(&str, String)>,
+        queues: &[String],
+        at: usize,
+    ) -> io::Result<Link> {
+        let mut client = common.open()?;
+        if self.persistent {
+            client.confirm()?;
         }
         let pace = match (self.rate > 0.0, self.persistent) {
             (true, _) => Pace::Told,
@@ -154,39 +234,40 @@ impl Flow {
             (false, false) => Pace::Flood(0),
         };
         let mut properties = properties(self.persistent);
-        if self.exchange.as_deref() == Some("headers") {
+        let kind = exchange.map(|(kind, _)| *kind);
+        if kind == Some("headers") {
             properties.headers = Some([("load", "yes")].into());
         }
-        for at in 0..self.publishers {
-            let mut client = common.open()?;
-            if self.persistent {
-                client.confirm()?;
+        let keys: Vec<String> = match kind {
+            Some("topic" | "direct") if self.bindings > 0 => {
+                (0..self.bindings).map(|at| self.key(at)).collect()
             }
-            let exchange = exchange.as_ref().map_or("", |(_, name)| name);
-            let publish = publish(exchange, &queues[at % queues.len()], self.mandatory);
-            let template = Template::new(publish, &properties, self.size, client.frame_max);
-            links.push(Link::new(client, Role::publisher(template, pace, self.persistent))?);
-        }
-        let fanout = matches!(self.exchange.as_deref(), Some("fanout" | "headers"));
-        let outcome = run(Plan {
-            links,
-            seconds: common.seconds,
-            rate: self.rate,
-            copies: if self.consumers == 0 {
-                0
-            } else if fanout {
-                self.queues as u64
-            } else {
-                1
-            },
-            message_bytes: self.size as u64,
-            messages: self.messages,
-            pid: common.pid,
-        })?;
-        for queue in &queues {
-            setup.delete(queue)?;
-        }
-        Ok(report(&outcome, outcome.delivered.max(if self.consumers == 0 { outcome.published } else { 0 })))
+            _ if self.spread => queues.to_vec(),
+            _ => vec![queues[at % queues.len()].clone()],
+        };
+        let exchange = exchange.map_or("", |(_, name)| name);
+        let template = |key: &String| {
+            Template::new(publish(exchange, key, self.mandatory), &properties, self.size, client.frame_max)
+        };
+        let templates = keys.iter().map(template).collect();
+        Link::new(client, Role { templates, ..Role::publisher(pace, self.persistent) })
+    }
+}
+
+fn bind(queue: &str, exchange: &str, key: &str, arguments: FieldTable) -> queue::Bind {
+    queue::Bind {
+        queue: queue.into(),
+        exchange: exchange.into(),
+        routing_key: key.into(),
+        arguments,
+        ..Default::default()
+    }
+}
+
+fn headers(kind: &str, value: &str) -> FieldTable {
+    match kind {
+        "headers" => [("x-match", "all"), ("load", value)].into(),
+        _ => FieldTable::default(),
     }
 }
 
@@ -202,7 +283,8 @@ impl PingPong {
         }
         let publish = publish("", &queue, false);
         let template = Template::new(publish, &properties(self.persistent), self.size, client.frame_max);
-        let mut role = Role::publisher(template, Pace::Answer, self.persistent);
+        let mut role = Role::publisher(Pace::Answer, self.persistent);
+        role.templates = vec![template];
         role.ack_every = u32::from(self.persistent);
         let outcome = run(Plan {
             links: vec![Link::new(client, role)?],
@@ -212,6 +294,7 @@ impl PingPong {
             message_bytes: self.size as u64,
             messages: None,
             pid: common.pid,
+            announce: common.announce,
         })?;
         setup.delete(&queue)?;
         Ok(report(&outcome, outcome.delivered))
@@ -234,7 +317,8 @@ impl Chat {
             let template =
                 Template::new(publish("", partner, true), &properties(true), 256, client.frame_max);
             let pace = if self.rate > 0.0 { Pace::Told } else { Pace::Flood(self.window) };
-            let mut role = Role::publisher(template, pace, true);
+            let mut role = Role::publisher(pace, true);
+            role.templates = vec![template];
             role.ack_every = 1;
             links.push(Link::new(client, role)?);
         }
@@ -246,6 +330,7 @@ impl Chat {
             message_bytes: 256,
             messages: None,
             pid: common.pid,
+            announce: common.announce,
         })?;
         for queue in &queues {
             setup.delete(queue)?;
@@ -290,7 +375,8 @@ impl Fanin {
                 client.confirm()?;
             }
             let template = Template::new(publish(&exchange, "", false), &properties, 256, client.frame_max);
-            let mut role = Role::publisher(template, Pace::Answer, self.persistent);
+            let mut role = Role::publisher(Pace::Answer, self.persistent);
+            role.templates = vec![template];
             role.number = at as u32;
             role.ack_every = 1;
             links.push(Link::new(client, role)?);
@@ -303,6 +389,7 @@ impl Fanin {
             message_bytes: 256,
             messages: None,
             pid: common.pid,
+            announce: common.announce,
         })?;
         setup.delete(&requests)?;
         for queue in &replies {
@@ -316,16 +403,24 @@ impl Connections {
     pub fn run(&self, common: &Common) -> io::Result<Value> {
         let before = common.pid.map(usage).unwrap_or_default();
         let begin = Instant::now();
-        let mut open = Vec::with_capacity(self.count);
-        for at in 0..self.count {
-            let mut client = common.open()?;
-            let queue = common.name(&format!("c{at}"));
-            client.declare_exclusive(&queue)?;
-            client.consume(&queue, false, 100)?;
-            open.push(client);
-        }
+        let next = AtomicUsize::new(0);
+        let open = in_threads(self.parallel, || {
+            let mut open = Vec::new();
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                if at >= self.count {
+                    return Ok(open);
+                }
+                let mut client = common.open()?;
+                let queue = common.name(&format!("c{at}"));
+                client.declare_exclusive(&queue)?;
+                client.consume(&queue, false, 100)?;
+                open.push(client);
+            }
+        })?;
         let seconds = begin.elapsed().as_secs_f64();
         let after = common.pid.map(usage).unwrap_or_default();
+        drop(open);
         Ok(json!({
             "ok": true,
             "per_s": self.count as f64 / seconds,
@@ -334,6 +429,56 @@ impl Connections {
             "rss_mib": after.rss_kib / 1024,
         }))
     }
+}
+
+impl Churn {
+    pub fn run(&self, common: &Common) -> io::Result<Value> {
+        // The first quarter is there for buffers to grow to what they need.
+        self.turn_for(common, common.seconds / 4.0)?;
+        let before = common.pid.map(usage).unwrap_or_default();
+        let begin = Instant::now();
+        let count = self.turn_for(common, common.seconds)?;
+        let seconds = begin.elapsed().as_secs_f64();
+        let after = common.pid.map(usage).unwrap_or_default();
+        Ok(json!({
+            "ok": true,
+            "per_s": count as f64 / seconds,
+            "cpu_us": common.pid.map(|_| (after.cpu_s - before.cpu_s) * 1e6 / count as f64),
+            "kib_each": common.pid.map(|_| after.rss_kib.saturating_sub(before.rss_kib) as f64 / count as f64),
+            "rss_mib": after.rss_kib / 1024,
+        }))
+    }
+
+    fn turn_for(&self, common: &Common, seconds: f64) -> io::Result<usize> {
+        let end = Instant::now() + Duration::from_secs_f64(seconds);
+        let done = in_threads(self.parallel, || {
+            let mut done = Vec::new();
+            while Instant::now() < end {
+                let mut client = common.open()?;
+                // The server makes the name up, and says it.
+                let Method::QueueDeclareOk(queue) = client.declare_exclusive("")? else {
+                    return Err(io::Error::other("the queue was not declared"));
+                };
+                client.send_message(publish("", &queue.queue, true), &properties(false), 256)?;
+                client.close()?;
+                done.push(());
+            }
+            Ok(done)
+        })?;
+        Ok(done.len())
+    }
+}
+
+/// What so many threads have made, each by itself.
+fn in_threads<T: Send>(count: usize, work: impl Fn() -> io::Result<Vec<T>> + Sync) -> io::Result<Vec<T>> {
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..count).map(|_| scope.spawn(&work)).collect();
+        let mut all = Vec::new();
+        for thread in threads {
+            all.extend(thread.join().map_err(|_| io::Error::other("a thread of the generator panicked"))??);
+        }
+        Ok(all)
+    })
 }
 
 impl Queues {
@@ -360,9 +505,7 @@ impl Queues {
             self.fill(&mut client, &names)?;
         }
         let after = common.pid.map(usage).unwrap_or_default();
-        for name in &names {
-            client.delete(name)?;
-        }
+        client.delete_all(&names)?;
         Ok(json!({
             "ok": true,
             "per_s": self.count as f64 / seconds,
@@ -374,27 +517,21 @@ impl Queues {
 
     fn fill(&self, client: &mut Client, names: &[String]) -> io::Result<()> {
         client.confirm()?;
-        let mut unconfirmed = 0_u64;
-        let mut last = 0;
-        let confirms = |client: &mut Client, down_to: u64, unconfirmed: &mut u64, last: &mut u64| {
-            while *unconfirmed > down_to {
-                let Method::BasicAck(ack) = client.method()? else {
-                    return Err(io::Error::other("a message was not confirmed"));
-                };
-                let settled = if ack.multiple { ack.delivery_tag.saturating_sub(*last) } else { 1 };
-                *last = (*last).max(ack.delivery_tag);
-                *unconfirmed = unconfirmed.saturating_sub(settled);
-            }
-            Ok(())
-        };
+        let mut confirmed = Confirmed::default();
+        let mut sent = 0;
         for name in names {
             for _ in 0..self.messages {
                 client.send_message(publish("", name, false), &properties(true), 16)?;
-                unconfirmed += 1;
-                confirms(client, 999, &mut unconfirmed, &mut last)?;
+                sent += 1;
+                while confirmed.count() + 1000 <= sent {
+                    client.confirmation(&mut confirmed)?;
+                }
             }
         }
-        confirms(client, 0, &mut unconfirmed, &mut last)
+        while confirmed.count() < sent {
+            client.confirmation(&mut confirmed)?;
+        }
+        Ok(())
     }
 }
 
@@ -409,6 +546,8 @@ fn report(outcome: &Outcome, messages: u64) -> Value {
         "other_cores": outcome.other_cores,
         "p50_us": stats.latency.quantile_us(0.5),
         "p99_us": stats.latency.quantile_us(0.99),
+        "lag_p50_us": stats.lag.quantile_us(0.5),
+        "lag_p99_us": stats.lag.quantile_us(0.99),
         "rss_mib": outcome.rss_kib / 1024,
         "lost": outcome.lost,
         "returned": stats.returned,

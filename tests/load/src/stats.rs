@@ -11,6 +11,8 @@ pub struct Stats {
     pub returned: u64,
     pub nacked: u64,
     pub latency: Histogram,
+    /// How late publishes at a rate were sent, by the generator's own fault.
+    pub lag: Histogram,
     /// Nothing more is published.
     pub is_draining: bool,
 }

@@ -8,7 +8,7 @@ use broker::auth::Cost;
 use broker::config::Config;
 use serde_json::Value;
 
-const SCENARIOS: [&str; 13] = [
+const SCENARIOS: [&str; 19] = [
     "flow --size 16",
     "flow -p 2 -c 2 -q 2 --ack-every 10 --prefetch 20",
     "flow --persistent --ack-every 1 --mandatory --in-flight 100",
@@ -18,10 +18,16 @@ const SCENARIOS: [&str; 13] = [
     "flow --exchange topic",
     "flow --exchange headers",
     "flow --rate 500",
+    "flow --spread -p 2 -c 2 -q 50 --ack-every 1",
+    "flow --backlog 2000 --size 16 --ack-every 10",
+    "flow --backlog 2000 --persistent --ack-every 10",
+    "flow --exchange topic --bindings 300 --ack-every 100",
+    "flow --exchange headers --bindings 30 --ack-every 100",
     "ping-pong --persistent",
     "chat -u 10",
     "fanin -n 10 -k 2 --persistent",
     "connections -n 20",
+    "churn --parallel 4",
 ];
 
 fn load(address: SocketAddr, arguments: &str) -> Value {
