@@ -205,9 +205,12 @@ impl Outbox {
         self.task.wake();
     }
 
-    /// Takes the wake-up on oneself; false when somebody else already has.
+    /// Takes the wake-up on oneself; false when somebody else already has. Call behind a change made under the lock.
     fn claim_wake(&self) -> bool {
-        !self.wake_pending.swap(true, Ordering::AcqRel)
+        // A look first costs less than a swap for every message. It may be out of date, but not by so much as to lose
+        // a wake-up: the connection looks under the lock after it has said that it is not awake, so either it sees the
+        // change, or this sees what it said.
+        !self.wake_pending.load(Ordering::Relaxed) && !self.wake_pending.swap(true, Ordering::AcqRel)
     }
 
     /// The connection is awake and will look by itself before it sleeps.

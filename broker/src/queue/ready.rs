@@ -68,6 +68,10 @@ impl Ready {
 
     pub fn push_back(&mut self, entry: Entry) {
         if self.rest.is_empty() && self.head.len() < CHUNK {
+            if self.head.capacity() == 0 {
+                // Most queues with a message have just one.
+                self.head.reserve_exact(1);
+            }
             return self.head.push_back(entry);
         }
         self.rest_len += 1;

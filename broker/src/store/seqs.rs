@@ -152,7 +152,11 @@ impl Chunk {
                         None
                     }
                 },
-                _ => {
+                last => {
+                    if last.is_none() {
+                        // Most queues with a message have just one.
+                        list.reserve_exact(1);
+                    }
                     list.push((offset, slot));
                     None
                 }
@@ -344,6 +348,13 @@ mod tests {
         }
         assert!(seqs.memory_bytes() < 1000, "{}", seqs.memory_bytes());
         assert_eq!(seqs.get(1), Some(7));
+    }
+
+    #[test]
+    fn a_queue_of_one_is_smallest() {
+        let mut seqs = Seqs::default();
+        seqs.insert(1_000_001, 1);
+        assert!(size_of::<Seqs>() + seqs.memory_bytes() <= 88, "{}", seqs.memory_bytes());
     }
 
     #[test]
