@@ -91,7 +91,7 @@ pub async fn run(established: Established, stream: Stream) {
 
 struct Driver {
     broker: Arc<Broker>,
-    connection: Connection,
+    connection: Box<Connection>,
     stream: Stream,
     /// The beginning of a frame whose rest has not come.
     unread: Vec<u8>,

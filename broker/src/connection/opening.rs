@@ -30,7 +30,8 @@ const READ_BYTES: usize = 1024;
 
 /// A connection ready to run.
 pub struct Established {
-    pub connection: Connection,
+    /// In a box: on the way to its task it would take room for each place that it passes.
+    pub connection: Box<Connection>,
     /// Agreed interval; `None` without heartbeats.
     pub heartbeat: Option<Duration>,
     /// Bytes behind `connection.open` that are already here.
@@ -261,7 +262,7 @@ async fn negotiate(
         seats,
     });
     Ok(Established {
-        connection: Connection::new(cx, agreed.frame_max),
+        connection: Box::new(Connection::new(cx, agreed.frame_max)),
         heartbeat: (agreed.heartbeat_s > 0).then(|| Duration::from_secs(agreed.heartbeat_s.into())),
         unread: std::mem::take(&mut wire.input),
     })

@@ -221,7 +221,10 @@ fn route_copies(cx: &mut Context, content: &Content, more_keys: &[Box<str>]) -> 
 }
 
 fn check_may_publish(cx: &mut Context, exchange: &str, routing_key: &str) -> Result<(), AmqpError> {
-    cx.check(Access::Write, "exchange", exchange)?;
+    if !cx.routes.is_writable(exchange) {
+        cx.check(Access::Write, "exchange", exchange)?;
+        cx.routes.set_writable(exchange);
+    }
     if !exchange.is_empty() {
         return cx.check_topic(Access::Write, exchange, routing_key);
     }

@@ -1,4 +1,5 @@
-//! A connection's memory of where exchange and routing key lead, so that publishing takes no topology lock.
+//! A connection's memory of where exchange and routing key lead, so that publishing takes no topology lock, and of
+//! what was permitted for routes that cannot be remembered.
 
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ pub struct RouteCache {
     topology_version: u64,
     permission_revision: u64,
     routes: HashMap<Key, Route>,
+    /// An exchange that the user may write to.
+    writable: Option<Box<str>>,
 }
 
 /// Exchange and routing key as they stand at the head of a message's block.
@@ -46,7 +49,17 @@ impl RouteCache {
             self.topology_version = topology_version;
             self.permission_revision = permission_revision;
             self.routes.clear();
+            self.writable = None;
         }
+    }
+
+    /// Whether the user is known to be allowed to write to the exchange.
+    pub fn is_writable(&self, exchange: &str) -> bool {
+        self.writable.as_deref() == Some(exchange)
+    }
+
+    pub fn set_writable(&mut self, exchange: &str) {
+        self.writable = Some(exchange.into());
     }
 
     pub fn get(&self, exchange_len: u8, address: &[u8]) -> Option<&Route> {

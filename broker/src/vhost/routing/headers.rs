@@ -1,5 +1,9 @@
 //! Headers exchanges: the message's headers against the binding's arguments (AMQP 0-9-1 §3.1.3.4).
 
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use hashbrown::{DefaultHashBuilder, HashMap};
+
 use super::InvalidBinding;
 use crate::amqp::{FieldTable, FieldValue};
 
@@ -55,35 +59,95 @@ fn same(a: &FieldValue, b: &FieldValue) -> bool {
     a == b || (a.as_i64().is_some() && a.as_i64() == b.as_i64())
 }
 
+/// Bindings by a header that a message must have for them, so that a message is compared with few of many.
 pub struct Headers<D> {
-    bindings: Vec<(HeaderMatch, D)>,
+    hash: DefaultHashBuilder,
+    by_header: HashMap<u64, Vec<Binding<D>>>,
+    /// Those that need no certain header.
+    others: Vec<Binding<D>>,
 }
+
+type Binding<D> = (HeaderMatch, D);
 
 impl<D> Default for Headers<D> {
     fn default() -> Headers<D> {
-        Headers { bindings: Vec::new() }
+        Headers { hash: DefaultHashBuilder::default(), by_header: HashMap::new(), others: Vec::new() }
     }
 }
 
-impl<D: Eq> Headers<D> {
+impl<D: Clone + Eq> Headers<D> {
     pub fn bind(&mut self, header_match: HeaderMatch, destination: D) {
-        self.bindings.push((header_match, destination));
-    }
-
-    pub fn unbind(&mut self, header_match: &HeaderMatch, destination: &D) {
-        if let Some(at) = self.bindings.iter().position(|(m, d)| m == header_match && d == destination) {
-            self.bindings.remove(at);
+        let keys = self.keys(&header_match);
+        let len = |key: &u64| self.by_header.get(key).map_or(0, Vec::len);
+        let chosen = match header_match.any {
+            true => keys,
+            // One of them is enough: the one that tells most.
+            false => keys.into_iter().min_by_key(len).into_iter().collect(),
+        };
+        if chosen.is_empty() {
+            return self.others.push((header_match, destination));
+        }
+        for key in chosen {
+            self.by_header.entry(key).or_default().push((header_match.clone(), destination.clone()));
         }
     }
 
+    pub fn unbind(&mut self, header_match: &HeaderMatch, destination: &D) {
+        let is_it = |(wanted, to): &Binding<D>| wanted == header_match && to == destination;
+        if let Some(at) = self.others.iter().position(is_it) {
+            self.others.remove(at);
+        }
+        for key in self.keys(header_match) {
+            let Some(bindings) = self.by_header.get_mut(&key) else { continue };
+            if let Some(at) = bindings.iter().position(is_it) {
+                bindings.remove(at);
+            }
+            if bindings.is_empty() {
+                self.by_header.remove(&key);
+            }
+        }
+    }
+
+    /// Destinations; one may come up more than once.
     pub fn route(&self, headers: &FieldTable) -> impl Iterator<Item = &D> {
-        self.bindings.iter().filter(move |(wanted, _)| wanted.matches(headers)).map(|(_, d)| d)
+        let with_header = headers.iter().filter_map(|(name, value)| {
+            (!self.by_header.is_empty()).then(|| self.by_header.get(&self.key(name, value)))?
+        });
+        let candidates = self.others.iter().chain(with_header.flatten());
+        candidates.filter(move |(wanted, _)| wanted.matches(headers)).map(|(_, d)| d)
+    }
+
+    /// Of the headers that a message must have with their values: of each of them, or with `any` of one of them.
+    /// None if another message might match, too.
+    fn keys(&self, header_match: &HeaderMatch) -> Vec<u64> {
+        let HeaderMatch { any, wanted } = header_match;
+        if *any && wanted.iter().any(|(_, value)| *value == FieldValue::Void) {
+            return Vec::new();
+        }
+        let certain = wanted.iter().filter(|(_, value)| *value != FieldValue::Void);
+        let mut keys: Vec<u64> = certain.map(|(name, value)| self.key(name, value)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    /// The same for values that are the same.
+    fn key(&self, name: &str, value: &FieldValue) -> u64 {
+        let mut hasher = self.hash.build_hasher();
+        name.hash(&mut hasher);
+        match value {
+            FieldValue::LongString(octets) => octets.hash(&mut hasher),
+            // The others have their name alone in common: few bindings are by them.
+            _ => value.as_i64().hash(&mut hasher),
+        }
+        hasher.finish()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn text(value: &str) -> FieldValue {
         FieldValue::LongString(value.as_bytes().into())
@@ -117,6 +181,77 @@ mod tests {
         for (arguments, expected) in cases {
             let header_match = HeaderMatch::parse(&table(arguments)).unwrap();
             assert_eq!(header_match.matches(&headers), *expected, "{arguments:?}");
+        }
+    }
+
+    /// A few values that are the same in different forms, or nearly.
+    fn value() -> impl Strategy<Value = FieldValue> {
+        prop_oneof![
+            (0..3i32).prop_map(FieldValue::I32),
+            (0..3i64).prop_map(FieldValue::I64),
+            "[a-c]".prop_map(|text| FieldValue::LongString(text.into_bytes().into())),
+            Just(FieldValue::F64(0.0)),
+            Just(FieldValue::F64(-0.0)),
+            Just(FieldValue::Boolean(true)),
+            Just(FieldValue::Void),
+        ]
+    }
+
+    fn some_headers() -> impl Strategy<Value = FieldTable> {
+        prop::collection::vec(("[a-c]", value()), 0..4).prop_map(|headers| {
+            let mut table = FieldTable::default();
+            headers.into_iter().for_each(|(name, value)| table.insert(name, value));
+            table
+        })
+    }
+
+    fn some_binding() -> impl Strategy<Value = HeaderMatch> {
+        (any::<bool>(), some_headers()).prop_map(|(any, mut arguments)| {
+            if any {
+                arguments.insert("x-match", text("any"));
+            }
+            HeaderMatch::parse(&arguments).unwrap()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn finds_what_comparing_with_every_binding_finds(
+            bindings in prop::collection::vec(some_binding(), 0..12),
+            gone in prop::collection::vec(any::<bool>(), 12),
+            headers in some_headers(),
+        ) {
+            let mut router = Headers::default();
+            for (at, binding) in bindings.iter().enumerate() {
+                router.bind(binding.clone(), at);
+            }
+            let mut expected = Vec::new();
+            for (at, binding) in bindings.iter().enumerate() {
+                if gone[at] {
+                    router.unbind(binding, &at);
+                } else if binding.matches(&headers) {
+                    expected.push(at);
+                }
+            }
+            let mut found: Vec<usize> = router.route(&headers).copied().collect();
+            found.sort_unstable();
+            found.dedup();
+            prop_assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_of_bindings_that_are_gone() {
+        let arguments = [("a", text("1")), ("b", text("2"))];
+        let mut router = Headers::default();
+        for mode in ["all", "any"] {
+            let mut arguments = table(&arguments);
+            arguments.insert("x-match", text(mode));
+            let binding = HeaderMatch::parse(&arguments).unwrap();
+            router.bind(binding.clone(), 1);
+            assert_eq!(router.route(&table(&[("a", text("1")), ("b", text("2"))])).next(), Some(&1));
+            router.unbind(&binding, &1);
+            assert!(router.by_header.is_empty() && router.others.is_empty());
         }
     }
 
