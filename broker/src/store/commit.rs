@@ -10,15 +10,13 @@ use std::time::Duration;
 
 use parking_lot::MutexGuard;
 
-use super::batch::{BATCH_BYTES, Batch, SEGMENT_OVERHEAD_BYTES};
+use super::batch::Batch;
 use super::compaction::Cleaning;
-use super::fs::{FsFile, write_full};
+use super::fs::FsFile;
 use super::index::Index;
 use super::intake::Op;
 use super::key::LogKey;
-use super::record::{
-    self, ACK_RUN_BYTES, AckRun, BATCH_HEADER_BYTES, FORMAT_VERSION, Location, SegmentHeader,
-};
+use super::record::{self, ACK_RUN_BYTES, AckRun, Location, SegmentHeader};
 use super::segment::{Segment, Supply};
 use super::{BLOCK_BYTES_MAX, Entry, QueueId, Round, Shared, StoreError, StoreFailure, StoreOptions, clean};
 use crate::message::Message;
@@ -67,32 +65,32 @@ pub struct Committer {
     pub(super) shared: Arc<Shared>,
     pub(super) options: StoreOptions,
     pub(super) active: Option<Active>,
-    last: Location,
+    pub(super) last: Location,
     pub(super) supply: Supply,
     pub(super) batch: Batch,
-    batch_sequence: u64,
-    key: LogKey,
-    durable: Location,
+    pub(super) batch_sequence: u64,
+    pub(super) key: LogKey,
+    pub(super) durable: Location,
     /// Files written to since the last sync, oldest first.
-    dirty: Vec<(Arc<Segment>, Arc<dyn FsFile>)>,
+    pub(super) dirty: Vec<(Arc<Segment>, Arc<dyn FsFile>)>,
     /// Something in this round may only be called durable after a sync.
     pub(super) needs_sync: bool,
     /// Acks taken out of the index and not written yet.
-    acks: Vec<AckRun>,
+    pub(super) acks: Vec<AckRun>,
     /// The first round with a barrier that waits for `acks` to be written.
     barrier: Option<Round>,
     pub(super) entries: Vec<Entry>,
     /// The emptied buffer of the last round.
     used: Vec<Op>,
     /// What found no space, in order, and the first round it belongs to.
-    stalled: Vec<Op>,
-    stalled_since: Round,
+    pub(super) stalled: Vec<Op>,
+    pub(super) stalled_since: Round,
     latest: Round,
-    synced: Round,
+    pub(super) synced: Round,
     pub(super) cleaning: Option<Cleaning>,
     /// Segments up to this one shall be emptied whatever they hold.
     pub(super) clean_through: u32,
-    round_bytes: usize,
+    pub(super) round_bytes: usize,
 }
 
 impl Committer {
@@ -213,7 +211,7 @@ impl Committer {
         })
     }
 
-    fn process(
+    pub(super) fn process(
         &mut self,
         index: &mut MutexGuard<'_, Index>,
         round: Round,
@@ -362,122 +360,8 @@ impl Committer {
         Ok(())
     }
 
-    /// Makes the batch ready to take a record of `bytes`. False when there is no space for it.
-    pub(super) fn make_room(
-        &mut self,
-        index: &mut MutexGuard<'_, Index>,
-        bytes: usize,
-        enqueue: bool,
-    ) -> Result<bool, StoreFailure> {
-        if enqueue && (!self.stalled.is_empty() || self.must_keep_reserve()) {
-            return Ok(false);
-        }
-        if self.batch.len() >= BATCH_BYTES {
-            self.flush(index)?;
-        }
-        if let Some(active) = &self.active {
-            let begun = if self.batch.is_empty() { BATCH_HEADER_BYTES } else { self.batch.len() };
-            if active.end as usize + begun + bytes <= active.capacity as usize {
-                if self.batch.is_empty() {
-                    self.batch.begin(&active.segment, active.end, active.header);
-                }
-                return Ok(true);
-            }
-        }
-        self.roll(index, bytes)
-    }
-
-    /// Without a next segment the rest of this one is for acks and copies: they are what makes space again.
-    fn must_keep_reserve(&self) -> bool {
-        self.active.is_some() && !self.supply.is_ready() && self.supply.shortage().is_some()
-    }
-
-    /// Goes on to the next segment, which shall have room for a record of `bytes`.
-    fn roll(&mut self, index: &mut MutexGuard<'_, Index>, bytes: usize) -> Result<bool, StoreFailure> {
-        self.flush(index)?;
-        let id = self.next_id()?;
-        self.supply.request(id);
-        let needed = (SEGMENT_OVERHEAD_BYTES + bytes) as u32;
-        let taken = MutexGuard::unlocked(index, || self.supply.take(needed));
-        let Some(prepared) = taken.map_err(|e| self.failure("preparing a segment in", &e))? else {
-            return Ok(false);
-        };
-        if let Some(full) = self.active.take() {
-            self.seal(index, &full)?;
-        }
-        let segment = Arc::new(prepared.segment);
-        let file = segment.file().map_err(|e| StoreFailure::io("opening", &segment.path, &e))?;
-        index.push_segment(segment.clone(), prepared.bytes, 0);
-        let header = Some(SegmentHeader {
-            version: FORMAT_VERSION,
-            id,
-            previous_end: self.last.offset,
-            key: self.key,
-            recycled: prepared.recycled,
-        });
-        self.last = Location::new(id, 0);
-        self.batch.begin(&segment, 0, header);
-        self.active = Some(Active { segment, file, end: 0, capacity: prepared.bytes, header });
-        Ok(true)
-    }
-
-    /// A large message that did not fit may leave much of a segment unused: that space is given back.
-    fn seal(&mut self, index: &mut MutexGuard<'_, Index>, full: &Active) -> Result<(), StoreFailure> {
-        if full.capacity - full.end <= full.capacity / 16 {
-            return Ok(());
-        }
-        let cut = full.file.set_len(u64::from(full.end));
-        cut.map_err(|e| StoreFailure::io("truncating", &full.segment.path, &e))?;
-        index.set_file_bytes(full.segment.id, full.end);
-        Ok(())
-    }
-
-    /// Writes the batch.
-    pub(super) fn flush(&mut self, index: &mut MutexGuard<'_, Index>) -> Result<(), StoreFailure> {
-        if self.batch.is_empty() {
-            return Ok(());
-        }
-        let Some(active) = &mut self.active else { return Ok(()) };
-        self.batch.finish(self.batch_sequence, self.durable);
-        self.batch_sequence += 1;
-        let (segment, file) = (active.segment.clone(), active.file.clone());
-        let (buffer, offset) = (&self.batch.buffer, u64::from(active.end));
-        MutexGuard::unlocked(index, || write_full(&*file, buffer, offset))
-            .map_err(|e| StoreFailure::io("writing", &segment.path, &e))?;
-        active.end += buffer.len() as u32;
-        active.header = None;
-        self.last = Location::new(segment.id, active.end);
-        self.round_bytes += buffer.len();
-        self.shared.counters.bytes_written.fetch_add(buffer.len() as u64, Ordering::Relaxed);
-        self.batch.clear();
-        index.written = self.last;
-        if let Some(state) = index.segment_mut(segment.id) {
-            state.end = self.last.offset;
-        }
-        self.shared.written.notify_all();
-        if self.dirty.last().is_none_or(|(last, _)| last.id != segment.id) {
-            self.dirty.push((segment, file));
-        }
-        Ok(())
-    }
-
-    pub(super) fn sync(&mut self) -> Result<(), StoreFailure> {
-        for (segment, file) in &self.dirty {
-            // Never tried again: after a failed sync the pages may be gone and a second one succeed.
-            file.sync_data().map_err(|e| StoreFailure::io("syncing", &segment.path, &e))?;
-            self.shared.counters.syncs.fetch_add(1, Ordering::Relaxed);
-        }
-        self.dirty.clear();
-        self.durable = self.last;
-        self.needs_sync = false;
-        if self.acks.is_empty() {
-            self.synced = self.settled();
-        }
-        Ok(())
-    }
-
     /// The last round without anything that waits for space.
-    fn settled(&self) -> Round {
+    pub(super) fn settled(&self) -> Round {
         let stalled = (!self.stalled.is_empty()).then_some(self.stalled_since);
         let waiting = [stalled, self.barrier].into_iter().flatten().min();
         waiting.map_or(self.latest, |first| first - 1)
@@ -485,74 +369,6 @@ impl Committer {
 
     fn publish(&mut self) {
         self.shared.intake.advance(self.settled());
-    }
-
-    fn stall(&mut self, round: Round, ops: &[Op]) {
-        if self.stalled.is_empty() {
-            self.stalled_since = round;
-        }
-        self.stalled.extend_from_slice(ops);
-    }
-
-    /// Tries again what found no space. Says whether some of it did now.
-    fn retry_stalled(&mut self, index: &mut MutexGuard<'_, Index>) -> Result<bool, StoreFailure> {
-        if self.stalled.is_empty() || self.must_keep_reserve() {
-            return Ok(false);
-        }
-        let (ops, since) = (std::mem::take(&mut self.stalled), self.stalled_since);
-        let before = ops.len();
-        self.process(index, since, &ops)?;
-        Ok(self.stalled.len() < before)
-    }
-
-    /// Asks for the next segment in time, and tells the broker when space runs out or returns.
-    fn look_after_space(&mut self) {
-        let half_full = self.active.as_ref().is_none_or(|a| a.end > a.capacity / 2);
-        let free = self.shared.fs.free_bytes(&self.shared.dir);
-        let wanted = match self.supply.shortage() {
-            None => half_full,
-            Some(_) => free.as_ref().is_ok_and(|&free| free >= u64::from(self.options.segment_bytes)),
-        };
-        if let (true, Ok(id)) = (wanted, self.next_id()) {
-            self.supply.request(id);
-        }
-        self.shared.counters.prepared_bytes.store(self.supply.next_bytes(), Ordering::Relaxed);
-        let low = free.as_ref().is_ok_and(|&free| free < self.options.disk_free_min_bytes);
-        let blocked = low || self.is_blocked();
-        self.shared.blocked.send_if_modified(|now| {
-            if *now != blocked {
-                self.log_blocked(blocked, free.as_ref().ok().copied());
-            }
-            std::mem::replace(now, blocked) != blocked
-        });
-    }
-
-    fn is_blocked(&self) -> bool {
-        !self.stalled.is_empty() || !self.acks.is_empty() || self.must_keep_reserve()
-    }
-
-    fn log_blocked(&self, blocked: bool, free: Option<u64>) {
-        let dir = self.shared.dir.display();
-        if !blocked {
-            tracing::info!("there is disk space again in {dir}: publishers may go on");
-            return;
-        }
-        let why = match self.supply.shortage() {
-            Some(error) => format!("cannot make another log segment: {error}"),
-            None => format!(
-                "{} MiB free, the limit is {} MiB",
-                free.unwrap_or(0) >> 20,
-                self.options.disk_free_min_bytes >> 20
-            ),
-        };
-        tracing::error!("disk space is low in {dir} ({why}): publishers are held. Free some space");
-    }
-
-    pub(super) fn next_id(&self) -> Result<u32, StoreFailure> {
-        self.last.segment.checked_add(1).ok_or_else(|| StoreFailure {
-            reason: "the log has used up all its segment numbers".into(),
-            advice: "Drain the queues, then start with an empty data folder.",
-        })
     }
 
     pub(super) fn failure(&self, what: &str, error: &io::Error) -> StoreFailure {

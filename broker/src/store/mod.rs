@@ -36,6 +36,7 @@
 //! only hold what was never confirmed; anything else that does not verify is corruption, and is reported and
 //! set aside, never skipped in silence (see [`recovery`]).
 
+mod append;
 mod batch;
 mod clean;
 mod commit;
@@ -57,6 +58,7 @@ mod segment;
 mod seqs;
 pub mod sim;
 mod slab;
+mod space;
 #[cfg(test)]
 mod tests;
 pub mod tool;

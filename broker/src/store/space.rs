@@ -1,0 +1,78 @@
+//! What happens when the disk is nearly full: publishes wait, acks and copies use the reserve, publishers are held.
+
+use std::sync::atomic::Ordering;
+
+use parking_lot::MutexGuard;
+
+use super::commit::Committer;
+use super::index::Index;
+use super::intake::Op;
+use super::{Round, StoreFailure};
+
+impl Committer {
+    /// Without a next segment the rest of this one is for acks and copies: they are what makes space again.
+    pub(super) fn must_keep_reserve(&self) -> bool {
+        self.active.is_some() && !self.supply.is_ready() && self.supply.shortage().is_some()
+    }
+
+    pub(super) fn stall(&mut self, round: Round, ops: &[Op]) {
+        if self.stalled.is_empty() {
+            self.stalled_since = round;
+        }
+        self.stalled.extend_from_slice(ops);
+    }
+
+    /// Tries again what found no space. Says whether some of it did now.
+    pub(super) fn retry_stalled(&mut self, index: &mut MutexGuard<'_, Index>) -> Result<bool, StoreFailure> {
+        if self.stalled.is_empty() || self.must_keep_reserve() {
+            return Ok(false);
+        }
+        let (ops, since) = (std::mem::take(&mut self.stalled), self.stalled_since);
+        let before = ops.len();
+        self.process(index, since, &ops)?;
+        Ok(self.stalled.len() < before)
+    }
+
+    /// Asks for the next segment in time, and tells the broker when space runs out or returns.
+    pub(super) fn look_after_space(&mut self) {
+        let half_full = self.active.as_ref().is_none_or(|a| a.end > a.capacity / 2);
+        let free = self.shared.fs.free_bytes(&self.shared.dir);
+        let wanted = match self.supply.shortage() {
+            None => half_full,
+            Some(_) => free.as_ref().is_ok_and(|&free| free >= u64::from(self.options.segment_bytes)),
+        };
+        if let (true, Ok(id)) = (wanted, self.next_id()) {
+            self.supply.request(id);
+        }
+        self.shared.counters.prepared_bytes.store(self.supply.next_bytes(), Ordering::Relaxed);
+        let low = free.as_ref().is_ok_and(|&free| free < self.options.disk_free_min_bytes);
+        let blocked = low || self.is_blocked();
+        self.shared.blocked.send_if_modified(|now| {
+            if *now != blocked {
+                self.log_blocked(blocked, free.as_ref().ok().copied());
+            }
+            std::mem::replace(now, blocked) != blocked
+        });
+    }
+
+    pub(super) fn is_blocked(&self) -> bool {
+        !self.stalled.is_empty() || !self.acks.is_empty() || self.must_keep_reserve()
+    }
+
+    fn log_blocked(&self, blocked: bool, free: Option<u64>) {
+        let dir = self.shared.dir.display();
+        if !blocked {
+            tracing::info!("there is disk space again in {dir}: publishers may go on");
+            return;
+        }
+        let why = match self.supply.shortage() {
+            Some(error) => format!("cannot make another log segment: {error}"),
+            None => format!(
+                "{} MiB free, the limit is {} MiB",
+                free.unwrap_or(0) >> 20,
+                self.options.disk_free_min_bytes >> 20
+            ),
+        };
+        tracing::error!("disk space is low in {dir} ({why}): publishers are held. Free some space");
+    }
+}
