@@ -88,6 +88,8 @@ pub struct Committer {
     latest: Round,
     pub(super) synced: Round,
     pub(super) cleaning: Option<Cleaning>,
+    /// The oldest segments, emptied in this round: they go when it is synced.
+    pub(super) cleaned: Vec<Arc<Segment>>,
     /// Segments up to this one shall be emptied whatever they hold.
     pub(super) clean_through: u32,
     pub(super) round_bytes: usize,
@@ -116,6 +118,7 @@ impl Committer {
             latest: 0,
             synced: 0,
             cleaning: None,
+            cleaned: Vec::new(),
             clean_through: 0,
             round_bytes: 0,
         }

@@ -328,6 +328,40 @@ fn one_old_message_in_each_queue_does_not_pin_the_disk() {
 }
 
 #[test]
+fn compaction_keeps_up_with_rounds_of_many_batches() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let options = StoreOptions {
+        segment_bytes: 1 << 20,
+        compaction_slice_bytes: 4 << 10,
+        disk_free_min_bytes: 0,
+        ..StoreOptions::default()
+    };
+    let limit = |stats: &StoreStats| 2 * stats.live_bytes + 2 * u64::from(options.segment_bytes);
+    let (store, mut committer, _) =
+        Store::open_manual(Arc::new(RealFs), dir.path(), options.clone(), &|_| true)
+            .expect("the store opens");
+    // Old messages all over the first 20 MiB of the log.
+    for seq in 1..=20_000 {
+        let queue = if seq % 10 == 0 { A } else { B };
+        store.enqueue(queue, seq, &message(&"o".repeat(1000)), EntryMeta::default());
+    }
+    committer.run_round();
+    store.purge(B, 20_000);
+    // Then rounds of 2 MiB, one directly after the other, each acked in the next one.
+    for round in 0..40u64 {
+        let first = 20_001 + round * 2000;
+        for seq in first..first + 2000 {
+            store.enqueue(B, seq, &message(&"n".repeat(1000)), EntryMeta::default());
+        }
+        store.purge(B, first - 1);
+        committer.run_round();
+        while committer.run_file_job() {}
+    }
+    let stats = store.stats();
+    assert!(stats.disk_bytes <= limit(&stats), "{stats:?}");
+}
+
+#[test]
 fn many_threads_hand_in_at_once() {
     let dir = tempfile::tempdir().expect("a folder");
     let (store, _) = open(dir.path());
