@@ -41,7 +41,11 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!(read[0].1.body().len(), body_len as usize);
     }
     assert_eq!(store.stats().entries, first.len() as u64);
-    committer.close(std::iter::empty()).expect("an orderly end");
+    match committer.close(std::iter::empty()) {
+        // A log that claims to hold 2^64 batches.
+        Err(StoreError::Failed(failure)) if failure.reason.contains("batch numbers") => return,
+        closed => closed.expect("an orderly end"),
+    }
     let (_store, _committer, recovered) = open(&disk).expect("it opened before");
     assert_eq!(entries(&recovered), first);
 });

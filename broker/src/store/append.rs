@@ -12,6 +12,9 @@ use super::fs::write_full;
 use super::index::Index;
 use super::record::{BATCH_HEADER_BYTES, FORMAT_VERSION, Location, SegmentHeader};
 
+/// What to do when a number cannot grow any more.
+const USED_UP: &str = "Drain the queues, then start with an empty data folder.";
+
 impl Committer {
     /// Makes the batch ready to take a record of `bytes`. False when there is no space for it.
     pub(super) fn make_room(
@@ -84,8 +87,12 @@ impl Committer {
             return Ok(());
         }
         let Some(active) = &mut self.active else { return Ok(()) };
-        self.batch.finish(self.batch_sequence, self.durable);
-        self.batch_sequence += 1;
+        // The number behind the last one stays unused: recovery would count on from it.
+        let next_sequence = self.batch_sequence.checked_add(1).ok_or_else(|| StoreFailure {
+            reason: "the log has used up all its batch numbers".into(),
+            advice: USED_UP,
+        })?;
+        self.batch.finish(std::mem::replace(&mut self.batch_sequence, next_sequence), self.durable);
         let (segment, file) = (active.segment.clone(), active.file.clone());
         let (buffer, offset) = (&self.batch.buffer, u64::from(active.end));
         MutexGuard::unlocked(index, || write_full(&*file, buffer, offset))
@@ -125,7 +132,7 @@ impl Committer {
     pub(super) fn next_id(&self) -> Result<u32, StoreFailure> {
         self.last.segment.checked_add(1).ok_or_else(|| StoreFailure {
             reason: "the log has used up all its segment numbers".into(),
-            advice: "Drain the queues, then start with an empty data folder.",
+            advice: USED_UP,
         })
     }
 }

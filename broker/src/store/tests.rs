@@ -362,6 +362,20 @@ fn compaction_keeps_up_with_rounds_of_many_batches() {
 }
 
 #[test]
+fn a_store_without_batch_numbers_left_confirms_nothing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (store, mut committer, _) = open_manual(dir.path());
+    committer.batch_sequence = u64::MAX;
+    let round = store.enqueue(A, 1, &message("m"), EntryMeta::default());
+    assert_eq!(committer.run_round(), Progress::Failed);
+    assert!(store.durable_round() < round);
+    assert!(store.failure().expect("it failed").reason.contains("batch numbers"));
+    drop((store, committer));
+    let (_store, _committer, recovered) = open_manual(dir.path());
+    assert!(recovered.queues.is_empty());
+}
+
+#[test]
 fn many_threads_hand_in_at_once() {
     let dir = tempfile::tempdir().expect("a folder");
     let (store, _) = open(dir.path());
