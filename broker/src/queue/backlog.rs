@@ -1,9 +1,10 @@
 //! The messages of one queue, in order. Pure: no locks, no clock, no files.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::deadlines::Deadlines;
 use super::ready::Ready;
 use crate::message::Message;
 
@@ -23,13 +24,13 @@ pub struct Entry {
     /// The store has, or will have, a record of it.
     pub stored: bool,
     /// The body was read back from disk, and can be again.
-    from_disk: bool,
+    pub(super) from_disk: bool,
     /// Expired or dropped; skipped when its turn comes.
-    gone: bool,
+    pub(super) gone: bool,
 }
 
 impl Entry {
-    /// As recovery and paging leave it. `Ready` packs entries that are just this.
+    /// As recovery and paging leave it. `Ready` packs entries that are just this, but for their deadline.
     pub fn only_on_disk(seq: u64, body_len: u32, redelivered: bool) -> Entry {
         Entry {
             seq,
@@ -47,6 +48,17 @@ impl Entry {
     pub fn passing(message: Arc<Message>) -> Entry {
         let body_len = message.body().len() as u32;
         Entry { message: Some(message), stored: false, ..Entry::only_on_disk(0, body_len, false) }
+    }
+
+    /// Leaves an entry that is gone, and gives what it was.
+    pub(super) fn take(&mut self) -> Option<Entry> {
+        if self.gone {
+            return None;
+        }
+        let entry = self.clone();
+        self.gone = true;
+        self.message = None;
+        Some(entry)
     }
 
     /// Whether it makes no difference which of the two is kept. Every field counts but `from_disk`, which says
@@ -80,8 +92,8 @@ pub struct Backlog {
     ready: Ready,
     /// Messages that came back (requeued); always taken first where their position is lower.
     returned: BTreeMap<u64, Entry>,
-    /// (expires_at_ms, seq) of ready messages that expire.
-    expiring: BTreeSet<(u64, u64)>,
+    /// Of ready messages that expire.
+    expiring: Deadlines,
     gone: usize,
     next_seq: u64,
     body_bytes: u64,
@@ -158,7 +170,7 @@ impl Backlog {
     fn count_out(&mut self, entry: &Entry) {
         self.body_bytes -= u64::from(entry.body_len);
         if entry.expires_at_ms != 0 {
-            self.expiring.remove(&(entry.expires_at_ms, entry.seq));
+            self.expiring.remove((entry.expires_at_ms, entry.seq));
         }
     }
 
@@ -200,13 +212,13 @@ impl Backlog {
 
     /// When the next message expires, in milliseconds since the epoch.
     pub fn next_expiry_ms(&self) -> Option<u64> {
-        self.expiring.first().map(|&(at, _)| at)
+        self.expiring.first().map(|(at, _)| at)
     }
 
     /// Takes out messages whose time has come, wherever they stand, oldest deadline first, at most `count_max`.
     pub fn expire(&mut self, now_ms: u64, count_max: usize) -> Vec<Entry> {
         let mut expired = Vec::new();
-        while let Some(&(at, seq)) = self.expiring.first() {
+        while let Some((at, seq)) = self.expiring.first() {
             if at > now_ms || expired.len() == count_max {
                 break;
             }
@@ -224,14 +236,7 @@ impl Backlog {
         let entry = if let Some(entry) = self.returned.remove(&seq) {
             entry
         } else {
-            let slot = self.ready.get_mut(seq)?;
-            if slot.gone {
-                return None;
-            }
-            let mut entry = slot.clone();
-            slot.gone = true;
-            slot.message = None;
-            entry.gone = false;
+            let entry = self.ready.take(seq)?;
             self.gone += 1;
             entry
         };

@@ -19,6 +19,7 @@ mod backlog;
 mod burial;
 mod by_priority;
 mod consumer;
+mod deadlines;
 mod death;
 mod delayed;
 mod deliver;

@@ -1,8 +1,8 @@
 //! The ready messages of a queue by position. Pure.
 //!
 //! Cut into chunks, so that a long queue never moves what it holds. A chunk of which nothing is in memory anyway is
-//! packed to [`CELL_BYTES`] a message; it is unpacked when its turn comes. The first chunk is never packed, so the
-//! head of the queue can be looked at.
+//! packed to [`CELL_BYTES`] a message, and 8 more if any of them expires; it is unpacked when its turn comes. The first
+//! chunk is never packed, so the head of the queue can be looked at.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -37,6 +37,8 @@ enum Chunk {
 struct Packed {
     first_seq: u64,
     cells: Box<[Cell]>,
+    /// By cell: when it expires. Empty if none does.
+    expiries_ms: Box<[u64]>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +47,7 @@ struct Cell {
     /// Position behind the chunk's first.
     offset: u16,
     redelivered: bool,
+    gone: bool,
 }
 
 /// Where a message is: chunk (0: the head) and index in it.
@@ -127,6 +130,18 @@ impl Ready {
     pub fn get_mut(&mut self, seq: u64) -> Option<&mut Entry> {
         let (chunk, at) = self.place(seq)?;
         self.open(chunk).get_mut(at)
+    }
+
+    /// Leaves the message at a position gone, and gives what it was. What is packed stays packed.
+    pub fn take(&mut self, seq: u64) -> Option<Entry> {
+        let (chunk, at) = self.place(seq)?;
+        match chunk {
+            0 => self.head.get_mut(at)?.take(),
+            _ => match &mut self.rest[chunk - 1] {
+                Chunk::Open(entries) => entries.get_mut(at)?.take(),
+                Chunk::Packed(packed) => packed.take(at),
+            },
+        }
     }
 
     /// Shows the messages from position `from` on, but for the first `keep` of the queue, to `visit`, until that
@@ -212,7 +227,9 @@ impl Ready {
     fn memory_bytes(&self) -> usize {
         let of = |chunk: &Chunk| match chunk {
             Chunk::Open(entries) => entries.capacity() * size_of::<Entry>(),
-            Chunk::Packed(packed) => packed.cells.len() * CELL_BYTES,
+            Chunk::Packed(packed) => {
+                packed.cells.len() * CELL_BYTES + packed.expiries_ms.len() * size_of::<u64>()
+            }
         };
         self.head.capacity() * size_of::<Entry>()
             + self.rest.capacity() * size_of::<Chunk>()
@@ -244,7 +261,7 @@ impl Chunk {
     fn index_of(&self, seq: u64) -> usize {
         match self {
             Chunk::Open(entries) => entries.partition_point(|entry| entry.seq < seq),
-            Chunk::Packed(Packed { first_seq, cells }) => {
+            Chunk::Packed(Packed { first_seq, cells, .. }) => {
                 cells.partition_point(|cell| first_seq + u64::from(cell.offset) < seq)
             }
         }
@@ -288,21 +305,31 @@ impl Packed {
     fn new(entries: &VecDeque<Entry>) -> Option<Packed> {
         let first_seq = entries.front()?.seq;
         let pack = |entry: &Entry| {
-            let offset = u16::try_from(entry.seq - first_seq).ok()?;
-            let plain = Entry::only_on_disk(entry.seq, entry.body_len, entry.redelivered);
-            entry.is_same(&plain).then_some(Cell {
-                body_len: entry.body_len,
-                offset,
-                redelivered: entry.redelivered,
-            })
+            let &Entry { seq, expires_at_ms, body_len, redelivered, gone, .. } = entry;
+            let offset = u16::try_from(seq - first_seq).ok()?;
+            let plain = Entry { expires_at_ms, gone, ..Entry::only_on_disk(seq, body_len, redelivered) };
+            entry.is_same(&plain).then_some(Cell { body_len, offset, redelivered, gone })
         };
         let cells = entries.iter().map(pack).collect::<Option<Box<[Cell]>>>()?;
-        Some(Packed { first_seq, cells })
+        let some_expire = entries.iter().any(|entry| entry.expires_at_ms != 0);
+        let expiring = entries.iter().filter(|_| some_expire);
+        Some(Packed { first_seq, cells, expiries_ms: expiring.map(|entry| entry.expires_at_ms).collect() })
     }
 
     fn entry(&self, at: usize) -> Entry {
-        let Cell { body_len, offset, redelivered } = self.cells[at];
-        Entry::only_on_disk(self.first_seq + u64::from(offset), body_len, redelivered)
+        let Cell { body_len, offset, redelivered, gone } = self.cells[at];
+        let expires_at_ms = self.expiries_ms.get(at).copied().unwrap_or(0);
+        let seq = self.first_seq + u64::from(offset);
+        Entry { expires_at_ms, gone, ..Entry::only_on_disk(seq, body_len, redelivered) }
+    }
+
+    fn take(&mut self, at: usize) -> Option<Entry> {
+        let entry = self.entry(at);
+        if entry.gone {
+            return None;
+        }
+        self.cells[at].gone = true;
+        Some(entry)
     }
 
     fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
@@ -340,22 +367,34 @@ mod tests {
         let mut ready = Ready::default();
         for seq in 0..5000 {
             let mut entry = Entry::only_on_disk(seq, 10, seq % 3 == 0);
-            // Kept in memory for now, as if it had just been published.
-            entry.expires_at_ms = 1;
+            // Only in memory for now, as if it had just been published.
+            entry.stored = false;
             ready.push_back(entry);
         }
         let before = ready.memory_bytes();
         let mut seen = 0;
         let next = ready.visit_mut(0, 100, usize::MAX, |entry| {
-            entry.expires_at_ms = 0;
+            entry.stored = true;
             seen += 1;
             true
         });
         assert_eq!((next, seen), (None, 4900));
         assert!(ready.memory_bytes() < before / 2, "{} of {before}", ready.memory_bytes());
-        let all: Vec<_> = ready.iter().map(|e| (e.seq, e.redelivered, e.expires_at_ms)).collect();
-        let expected: Vec<_> = (0..5000).map(|seq| (seq, seq % 3 == 0, u64::from(seq < 100))).collect();
+        let all: Vec<_> = ready.iter().map(|e| (e.seq, e.redelivered, e.stored)).collect();
+        let expected: Vec<_> = (0..5000).map(|seq| (seq, seq % 3 == 0, seq >= 100)).collect();
         assert_eq!(all, expected);
+    }
+
+    #[test]
+    fn messages_that_expire_cost_sixteen_bytes_also_when_some_are_gone() {
+        let mut ready = Ready::default();
+        for seq in 0..100_000 {
+            ready.push_back(Entry { expires_at_ms: seq + 5, ..Entry::only_on_disk(seq, 300, false) });
+        }
+        for seq in (0..100_000).step_by(7) {
+            assert_eq!(ready.take(seq).map(|entry| entry.expires_at_ms), Some(seq + 5));
+        }
+        assert!(ready.memory_bytes() < 1_700_000, "{}", ready.memory_bytes());
     }
 
     #[derive(Clone, Debug)]
@@ -363,20 +402,33 @@ mod tests {
         Push(u64, bool),
         Pop(usize),
         Touch(u64),
+        Take(u64),
         Visit(u64, usize, usize),
     }
 
     fn op() -> impl Strategy<Value = Op> {
         prop_oneof![
-            6 => (1..3u64, any::<bool>()).prop_map(|(gap, plain)| Op::Push(gap, plain)),
+            6 => (1..3u64, any::<bool>()).prop_map(|(gap, stored)| Op::Push(gap, stored)),
             2 => (0..700usize).prop_map(Op::Pop),
             2 => (0..4000u64).prop_map(Op::Touch),
+            2 => (0..4000u64).prop_map(Op::Take),
             2 => (0..4000u64, 0..1200usize, 0..900usize).prop_map(|(a, b, c)| Op::Visit(a, b, c)),
         ]
     }
 
-    /// What distinguishes entries here: position, `expires_at_ms`.
-    type Plain = (u64, u64);
+    /// What distinguishes entries here.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    struct Plain {
+        seq: u64,
+        expires_at_ms: u64,
+        stored: bool,
+        gone: bool,
+    }
+
+    fn plain(entry: &Entry) -> Plain {
+        let &Entry { seq, expires_at_ms, stored, gone, .. } = entry;
+        Plain { seq, expires_at_ms, stored, gone }
+    }
 
     fn apply(
         ready: &mut Ready,
@@ -385,39 +437,46 @@ mod tests {
         op: &Op,
     ) -> Result<(), TestCaseError> {
         match *op {
-            Op::Push(gap, plain) => {
-                for _ in 0..300 {
+            Op::Push(gap, stored) => {
+                for at in 0..300 {
                     *next += gap;
-                    let mut entry = Entry::only_on_disk(*next, 7, false);
-                    entry.expires_at_ms = u64::from(!plain);
-                    model.push((entry.seq, entry.expires_at_ms));
+                    // Some chunks have no message that expires.
+                    let expires_at_ms = if *next % 2000 < 900 { at % 2 * *next } else { 0 };
+                    let entry = Entry { expires_at_ms, stored, ..Entry::only_on_disk(*next, 7, false) };
+                    model.push(plain(&entry));
                     ready.push_back(entry);
                 }
             }
             Op::Pop(count) => {
                 for _ in 0..count.min(model.len()) {
-                    let first = ready.pop_front().map(|e| (e.seq, e.expires_at_ms));
+                    let first = ready.pop_front().map(|entry| plain(&entry));
                     prop_assert_eq!(first, Some(model.remove(0)));
                 }
             }
             Op::Touch(seq) => {
-                let found = ready.get_mut(seq).map(|entry| entry.expires_at_ms = 2).is_some();
-                let expected = model.iter_mut().find(|(s, _)| *s == seq);
+                let found = ready.get_mut(seq).map(|entry| entry.stored = false).is_some();
+                let expected = model.iter_mut().find(|entry| entry.seq == seq);
                 prop_assert_eq!(found, expected.is_some());
-                expected.into_iter().for_each(|entry| entry.1 = 2);
+                expected.into_iter().for_each(|entry| entry.stored = false);
+            }
+            Op::Take(seq) => {
+                let expected = model.iter_mut().find(|entry| entry.seq == seq && !entry.gone);
+                let taken = ready.take(seq).map(|entry| plain(&entry));
+                prop_assert_eq!(taken, expected.as_deref().copied());
+                expected.into_iter().for_each(|entry| entry.gone = true);
             }
             Op::Visit(from, keep, max) => {
-                let mut seen = Vec::new();
+                let mut seen = 0;
                 let rest = ready.visit_mut(from, keep, max, |entry| {
-                    entry.expires_at_ms = 0;
-                    seen.push(entry.seq);
+                    entry.stored = true;
+                    seen += 1;
                     true
                 });
-                let wanted = model.iter_mut().skip(keep).filter(|(seq, _)| *seq >= from);
-                for entry in wanted.take_while(|(seq, _)| rest.is_none_or(|rest| *seq < rest)) {
-                    entry.1 = 0;
+                let wanted = model.iter_mut().skip(keep).filter(|entry| entry.seq >= from);
+                for entry in wanted.take_while(|entry| rest.is_none_or(|rest| entry.seq < rest)) {
+                    entry.stored = true;
                 }
-                prop_assert!(seen.len() <= max);
+                prop_assert!(seen <= max);
             }
         }
         Ok(())
@@ -431,13 +490,13 @@ mod tests {
             for op in &ops {
                 apply(&mut ready, &mut model, &mut next, op)?;
                 prop_assert_eq!(ready.len(), model.len());
-                prop_assert_eq!(ready.front().map(|e| e.seq), model.first().map(|e| e.0));
-                prop_assert_eq!(ready.back_seq(), model.last().map(|e| e.0));
-                let all: Vec<Plain> = ready.iter().map(|e| (e.seq, e.expires_at_ms)).collect();
+                prop_assert_eq!(ready.front().map(|e| e.seq), model.first().map(|e| e.seq));
+                prop_assert_eq!(ready.back_seq(), model.last().map(|e| e.seq));
+                let all: Vec<Plain> = ready.iter().map(|entry| plain(&entry)).collect();
                 prop_assert_eq!(&all, &model);
                 for seq in (0..next + 2).step_by(37) {
-                    let found = ready.get(seq).map(|e| (e.seq, e.expires_at_ms));
-                    prop_assert_eq!(found, model.iter().find(|e| e.0 == seq).copied());
+                    let found = ready.get(seq).map(|entry| plain(&entry));
+                    prop_assert_eq!(found, model.iter().find(|e| e.seq == seq).copied());
                 }
             }
         }
