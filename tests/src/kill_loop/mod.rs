@@ -56,28 +56,29 @@ const CONFIG: &str = "log = \"warn\"\n[store]\nsegment_bytes = 1048576\n";
 /// Runs the loop; what it went through, if the promise was kept.
 pub fn run(plan: Plan) -> Result<Summary, Broken> {
     let disk = plan.cuts_power.then(|| LoopDisk::new().unwrap_or_else(|error| panic!("no disk: {error}")));
-    let mut broker = Broker::configured(&BrokerConfig {
+    let broker = Broker::configured(&BrokerConfig {
         toml: CONFIG.to_owned(),
         folder: disk.as_ref().map(|disk| disk.path().to_owned()),
-        preload: plan.preload,
+        preload: plan.preload.clone(),
     });
-    let scene = Scene::default();
+    let mut rng = Rng::new(plan.seed);
+    let mut actors = Actors::new(&mut rng);
+    let mut kill_loop = KillLoop { scene: Scene::default(), broker, disk, rng, plan };
     amqp::run(async {
         for account in [Account::Alice, Account::Bob] {
-            sign_up(&broker, account).await;
+            sign_up(&kill_loop.broker, account).await;
         }
-        let mut rng = Rng::new(plan.seed);
-        let mut actors = Actors::new(&mut rng);
         let begun = Instant::now();
-        for kill in 1..=plan.kills {
-            actors = live(&scene, &mut broker, disk.as_ref(), actors, &mut rng, plan.life_events).await;
-            if plan.verbose && kill.is_multiple_of(20) {
-                println!("{kill} kills in {} s, {} events", begun.elapsed().as_secs(), scene.event_count());
+        for kill in 1..=kill_loop.plan.kills {
+            actors = kill_loop.live(actors).await;
+            if kill_loop.plan.verbose && kill.is_multiple_of(20) {
+                let events = kill_loop.scene.event_count();
+                println!("{kill} kills in {} s, {events} events", begun.elapsed().as_secs());
             }
         }
-        wind_up(&scene, &broker, actors).await;
+        wind_up(&kill_loop.scene, &kill_loop.broker, actors).await;
     });
-    let history = scene.into_history();
+    let history = kill_loop.scene.into_history();
     check(&history).map_err(|violations| Broken {
         violations: violations.into_iter().map(|violation| (violation, about(&history, violation))).collect(),
     })
@@ -125,61 +126,71 @@ impl Actors {
     }
 }
 
-/// One life of the broker: everybody connects and works until it is killed; then it is started again.
-async fn live(
-    scene: &Scene,
-    broker: &mut Broker,
-    disk: Option<&LoopDisk>,
-    actors: Actors,
-    rng: &mut Rng,
-    (least, most): (u64, u64),
-) -> Actors {
-    let (over, is_over) = tokio::sync::watch::channel(false);
-    let ready = std::sync::Arc::new(tokio::sync::Barrier::new(actors.keepers.len() + 1));
-    let (mut publishing, mut keeping) = (JoinSet::new(), JoinSet::new());
-    for mut keeper in actors.keepers {
-        let (scene, url) = (scene.clone(), keeper.account.url(broker));
-        let (is_over, ready) = (is_over.clone(), ready.clone());
-        keeping.spawn(async move {
-            tokio::select! {
-                () = keeper.live(&scene, &url, &ready, is_over.clone()) => {}
-                () = long_over(is_over) => {}
-            }
-            keeper
-        });
-    }
-    amqp::soon("all keepers at work", ready.wait()).await;
-    for mut publisher in actors.publishers {
-        let (scene, url, is_over) = (scene.clone(), publisher.account.url(broker), is_over.clone());
-        publishing.spawn(async move {
-            tokio::select! {
-                () = publisher.live(&scene, &url) => {}
-                () = long_over(is_over) => {}
-            }
-            publisher.give_up(&scene);
-            publisher
-        });
-    }
-    let enough = scene.event_count() as u64 + least + rng.below(most - least + 1);
-    amqp::soon("work for the broker", async {
-        while (scene.event_count() as u64) < enough {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+struct KillLoop {
+    scene: Scene,
+    // Before its disk, which it has files open on.
+    broker: Broker,
+    disk: Option<LoopDisk>,
+    rng: Rng,
+    plan: Plan,
+}
+
+impl KillLoop {
+    /// One life of the broker: everybody connects and works until it is killed; then it is started again.
+    async fn live(&mut self, actors: Actors) -> Actors {
+        let (over, is_over) = tokio::sync::watch::channel(false);
+        let ready = std::sync::Arc::new(tokio::sync::Barrier::new(actors.keepers.len() + 1));
+        let (mut publishing, mut keeping) = (JoinSet::new(), JoinSet::new());
+        for mut keeper in actors.keepers {
+            let (scene, url) = (self.scene.clone(), keeper.account.url(&self.broker));
+            let (is_over, ready) = (is_over.clone(), ready.clone());
+            keeping.spawn(async move {
+                tokio::select! {
+                    () = keeper.live(&scene, &url, &ready, is_over.clone()) => {}
+                    () = long_over(is_over) => {}
+                }
+                keeper
+            });
         }
-    })
-    .await;
-    tokio::task::block_in_place(|| {
-        disk.into_iter().for_each(|disk| disk.cut_power(broker.process()));
-        broker.kill9();
-        disk.into_iter().for_each(LoopDisk::restore_power);
-    });
-    // They can only hear that the broker is gone.
-    over.send_replace(true);
-    let publishers = amqp::soon("the publishers' end", publishing.join_all()).await;
-    let keepers = amqp::soon("the keepers' end", keeping.join_all()).await;
-    // Only now: what they still read or sent was of this life.
-    scene.note(Event::Killed);
-    tokio::task::block_in_place(|| broker.start_again());
-    Actors { publishers, keepers }
+        amqp::soon("all keepers at work", ready.wait()).await;
+        if let (Some(disk), Some(_)) = (&self.disk, &self.plan.preload) {
+            // Accounts and queues are to survive, so that what gets lost are messages.
+            tokio::task::block_in_place(|| disk.sync());
+        }
+        for mut publisher in actors.publishers {
+            let (scene, url, is_over) =
+                (self.scene.clone(), publisher.account.url(&self.broker), is_over.clone());
+            publishing.spawn(async move {
+                tokio::select! {
+                    () = publisher.live(&scene, &url) => {}
+                    () = long_over(is_over) => {}
+                }
+                publisher.give_up(&scene);
+                publisher
+            });
+        }
+        let (least, most) = self.plan.life_events;
+        let enough = self.scene.event_count() as u64 + least + self.rng.below(most - least + 1);
+        amqp::soon("work for the broker", async {
+            while (self.scene.event_count() as u64) < enough {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        tokio::task::block_in_place(|| {
+            self.disk.iter().for_each(|disk| disk.cut_power(self.broker.process()));
+            self.broker.kill9();
+            self.disk.iter().for_each(LoopDisk::restore_power);
+        });
+        // They can only hear that the broker is gone.
+        over.send_replace(true);
+        let publishers = amqp::soon("the publishers' end", publishing.join_all()).await;
+        let keepers = amqp::soon("the keepers' end", keeping.join_all()).await;
+        // Only now: what they still read or sent was of this life.
+        self.scene.note(Event::Killed);
+        tokio::task::block_in_place(|| self.broker.start_again());
+        Actors { publishers, keepers }
+    }
 }
 
 /// A client that does not notice that its broker is gone (in the middle of opening a connection, say) is not waited

@@ -45,6 +45,11 @@ impl LoopDisk {
         run("mount", &["-o", "loop"], &[&self.image, &self.mount])
     }
 
+    /// Everything that was written so far reaches the disk, whoever wrote it.
+    pub fn sync(&self) {
+        run("sync", &["--file-system"], &[&self.mount]).unwrap_or_else(|error| panic!("{error}"));
+    }
+
     /// From now on nothing reaches the disk. The process that writes to it is stopped first, between two calls of the
     /// operating system: a sync that is under way while a file system is shut down may be told that it succeeded,
     /// which no disk without power can say.
