@@ -163,6 +163,9 @@ fn log_report(dir: &Path, report: &Report) {
             damage.reason
         );
     }
+    if report.segments == 0 {
+        return tracing::info!("no messages in {dir}");
+    }
     tracing::info!(
         "recovered {} messages from {} segments in {dir} after {} shutdown",
         report.messages,
