@@ -4,13 +4,14 @@
 //! disk loses its power with each kill, so that syncs matter too; it takes root, for a loop device. Then
 //! `--preload libeatmydata.so`, which makes syncs do nothing, is the control: it must lose messages.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use e2e::kill_loop::{Plan, run};
 
 const USAGE: &str = "usage: kill-loop [--kills COUNT] [--seed SEED] [--power] [--preload LIBRARY]";
-/// Of the violations, in full.
-const SHOWN: usize = 10;
+/// Of each kind of violation, in full.
+const SHOWN: u64 = 3;
 
 fn arguments() -> Result<Plan, String> {
     let mut plan =
@@ -47,11 +48,18 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(broken) => {
-            for (violation, events) in broken.violations.iter().take(SHOWN) {
-                println!("{violation}");
-                events.iter().for_each(|event| println!("    {event:?}"));
+            let mut counts = BTreeMap::<String, u64>::new();
+            for (violation, events) in &broken.violations {
+                let violation = violation.to_string();
+                let kind = violation.split('(').next().unwrap_or_default();
+                let count = counts.entry(kind.to_owned()).or_default();
+                *count += 1;
+                if *count <= SHOWN {
+                    println!("{violation}");
+                    events.iter().for_each(|event| println!("    {event:?}"));
+                }
             }
-            println!("the promise was broken {} times", broken.violations.len());
+            println!("the promise was broken {} times: {counts:?}", broken.violations.len());
             ExitCode::FAILURE
         }
     }
