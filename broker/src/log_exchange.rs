@@ -96,7 +96,7 @@ fn publish_line(broker: &Broker, line: &Line) {
     }
     .encode(&mut properties);
     let mut queues = Vec::new();
-    vhost.read().route_internal(LOG_EXCHANGE, line.level, &LazyHeaders::new(&properties), &mut queues);
+    vhost.read().route_internal(LOG_EXCHANGE, &[line.level], &LazyHeaders::new(&properties), &mut queues);
     if queues.is_empty() {
         return;
     }

@@ -8,7 +8,7 @@ use crate::error::AmqpError;
 use crate::message::Message;
 use crate::queue::{Publish, Queue};
 use crate::store::{Round, StoreFailure};
-use crate::vhost::{LazyHeaders, RouteError, each_once, is_reply_address};
+use crate::vhost::{LazyHeaders, RouteError, is_reply_address};
 
 use super::channel::Channel;
 use super::confirms::Outcome;
@@ -76,7 +76,7 @@ fn check(
 ) -> Result<(Checked, Route), AmqpError> {
     let checked = check_properties(cx, reply_address, content.properties())?;
     let route = match &checked.rewritten {
-        None => route(cx, content, None)?,
+        None => route(cx, content)?,
         Some(rewritten) => route_copies(cx, content, &rewritten.more_keys)?,
     };
     Ok((checked, route))
@@ -169,28 +169,41 @@ fn parse_expiration(text: &str) -> Result<u64, AmqpError> {
 }
 
 /// Where the message goes; the right to publish there is checked with it.
-/// `other_key` takes the place of the message's own.
-fn route(cx: &mut Context, content: &Content, other_key: Option<&str>) -> Result<Route, AmqpError> {
+fn route(cx: &mut Context, content: &Content) -> Result<Route, AmqpError> {
     // Read before routing: a change that comes between makes the entry stale, never wrong.
     let version = cx.vhost.version();
     let revision = cx.permission_revision();
     cx.routes.refresh(version, revision);
-    let own;
-    let address = match other_key {
-        None => &content.block[..content.address_len()],
-        Some(other) => {
-            own = [content.exchange().as_bytes(), other.as_bytes()].concat();
-            &own
-        }
-    };
+    let address = &content.block[..content.address_len()];
     if let Some(route) = cx.routes.get(content.exchange_len, address) {
         return Ok(route.clone());
     }
-    let routing_key = other_key.unwrap_or(content.routing_key());
-    check_may_publish(cx, content.exchange(), routing_key)?;
+    check_may_publish(cx, content.exchange(), content.routing_key())?;
+    let (route, cacheable) = look_up(cx, content, &[content.routing_key()])?;
+    if cacheable {
+        cx.routes.insert(content.exchange_len, address, route.clone());
+    }
+    Ok(route)
+}
+
+/// Where the message goes by its own key and by those of CC and BCC; to each queue once.
+fn route_copies(cx: &mut Context, content: &Content, more_keys: &[Box<str>]) -> Result<Route, AmqpError> {
+    if more_keys.is_empty() {
+        return route(cx, content);
+    }
+    let mut keys = vec![content.routing_key()];
+    keys.extend(more_keys.iter().map(|key| &**key));
+    for key in &keys {
+        check_may_publish(cx, content.exchange(), key)?;
+    }
+    Ok(look_up(cx, content, &keys)?.0)
+}
+
+/// The queues behind these keys, and whether the next message with the same goes there too.
+fn look_up(cx: &Context, content: &Content, keys: &[&str]) -> Result<(Route, bool), AmqpError> {
     let mut queues = Vec::new();
     let headers = LazyHeaders::new(content.properties());
-    let routed = cx.vhost.read().route(content.exchange(), routing_key, &headers, &mut queues);
+    let routed = cx.vhost.read().route(content.exchange(), keys, &headers, &mut queues);
     let routed = routed.map_err(|error| match error {
         RouteError::NoExchange => cx.vhost.no_exchange(content.exchange()),
         RouteError::Internal => AmqpError::access_refused(format!(
@@ -199,25 +212,7 @@ fn route(cx: &mut Context, content: &Content, other_key: Option<&str>) -> Result
             cx.vhost.name
         )),
     })?;
-    let route: Route = queues.into();
-    if routed.cacheable {
-        cx.routes.insert(content.exchange_len, address, route.clone());
-    }
-    Ok(route)
-}
-
-/// Where the message goes by its own key and by those of CC and BCC; to each queue once.
-fn route_copies(cx: &mut Context, content: &Content, more_keys: &[Box<str>]) -> Result<Route, AmqpError> {
-    let own = route(cx, content, None)?;
-    if more_keys.is_empty() {
-        return Ok(own);
-    }
-    let mut queues = own.to_vec();
-    for key in more_keys {
-        queues.extend_from_slice(&route(cx, content, Some(key))?);
-    }
-    each_once(&mut queues);
-    Ok(queues.into())
+    Ok((queues.into(), routed.cacheable))
 }
 
 fn check_may_publish(cx: &mut Context, exchange: &str, routing_key: &str) -> Result<(), AmqpError> {

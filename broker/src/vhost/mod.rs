@@ -34,7 +34,7 @@ pub use queues::{DeclareQueue, DeleteQueue};
 pub use replies::{
     PSEUDO_QUEUE, Replies, ReplyConsumer, address as reply_address, is_address as is_reply_address,
 };
-pub use topology::{LazyHeaders, RouteError, Topology, each_once};
+pub use topology::{LazyHeaders, RouteError, Topology};
 
 /// Limits that a vhost keeps.
 #[derive(Debug, Clone)]
@@ -171,9 +171,9 @@ impl Vhost {
         routing_keys: &[&str],
         properties: &[u8],
     ) -> Option<Vec<Arc<Queue>>> {
-        self.route_by_each(routing_keys, properties, |topology, key, headers, queues| {
-            topology.route_internal(exchange, key, headers, queues)
-        })
+        let mut queues = Vec::new();
+        let headers = LazyHeaders::new(properties);
+        self.read().route_internal(exchange, routing_keys, &headers, &mut queues).then_some(queues)
     }
 
     /// Where a message goes that has waited at a delayed-message exchange.
@@ -183,27 +183,9 @@ impl Vhost {
         routing_keys: &[&str],
         properties: &[u8],
     ) -> Option<Vec<Arc<Queue>>> {
-        self.route_by_each(routing_keys, properties, |topology, key, headers, queues| {
-            topology.route_delayed(exchange, key, headers, queues)
-        })
-    }
-
-    /// To each queue once, whichever keys lead there. `None` if `route` finds no exchange.
-    fn route_by_each(
-        &self,
-        routing_keys: &[&str],
-        properties: &[u8],
-        route: impl Fn(&Topology, &str, &LazyHeaders<'_>, &mut Vec<Arc<Queue>>) -> bool,
-    ) -> Option<Vec<Arc<Queue>>> {
-        let headers = LazyHeaders::new(properties);
         let mut queues = Vec::new();
-        let topology = self.topology.read();
-        let found = routing_keys.iter().all(|key| route(&topology, key, &headers, &mut queues));
-        drop(topology);
-        if routing_keys.len() > 1 {
-            each_once(&mut queues);
-        }
-        found.then_some(queues)
+        let headers = LazyHeaders::new(properties);
+        self.read().route_delayed(exchange, routing_keys, &headers, &mut queues).then_some(queues)
     }
 
     pub fn exchange(&self, name: &str) -> Result<ExchangeSpec, AmqpError> {

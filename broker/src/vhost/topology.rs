@@ -243,40 +243,45 @@ impl Topology {
         self.by_destination.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// Collects the queues that a message goes to, each once.
+    /// Collects the queues that a message goes to by all its routing keys, each once. Its own key comes first, those of
+    /// CC and BCC behind it: every exchange on the way sees all of them.
     pub fn route(
         &self,
         exchange: &str,
-        routing_key: &str,
+        routing_keys: &[&str],
         headers: &LazyHeaders<'_>,
         queues: &mut Vec<Arc<Queue>>,
     ) -> Result<Routed, RouteError> {
         if exchange.is_empty() {
-            queues.extend(self.addressable(routing_key));
+            self.address(routing_keys, queues);
             return Ok(Routed { cacheable: true });
         }
         let first = self.exchanges.get(exchange).ok_or(RouteError::NoExchange)?;
         if first.spec.internal {
             return Err(RouteError::Internal);
         }
-        Ok(self.walk(&first.spec.name, routing_key, headers, queues))
+        Ok(self.walk(&first.spec.name, routing_keys, headers, queues))
     }
 
-    /// The queue that a routing key on the default exchange is the name of.
-    fn addressable(&self, name: &str) -> Option<Arc<Queue>> {
-        self.queues.get(name).filter(|queue| queue.spec.owner != Owner::Broker).cloned()
+    /// The queues that routing keys on the default exchange are the names of.
+    fn address(&self, names: &[&str], queues: &mut Vec<Arc<Queue>>) {
+        let named = names.iter().filter_map(|&name| self.queues.get(name));
+        queues.extend(named.filter(|queue| queue.spec.owner != Owner::Broker).cloned());
+        if names.len() > 1 {
+            each_once(queues);
+        }
     }
 
     /// Like `route`, for a message that has waited at the exchange as it had to.
     pub fn route_delayed(
         &self,
         exchange: &str,
-        routing_key: &str,
+        routing_keys: &[&str],
         headers: &LazyHeaders<'_>,
         queues: &mut Vec<Arc<Queue>>,
     ) -> bool {
         let Some(first) = self.exchanges.get(exchange) else { return false };
-        self.walk_from(&first.spec.name, Some(&first.spec.name), routing_key, headers, queues);
+        self.walk_from(&first.spec.name, Some(&first.spec.name), routing_keys, headers, queues);
         true
     }
 
@@ -285,23 +290,23 @@ impl Topology {
     pub fn route_internal(
         &self,
         exchange: &str,
-        routing_key: &str,
+        routing_keys: &[&str],
         headers: &LazyHeaders<'_>,
         queues: &mut Vec<Arc<Queue>>,
     ) -> bool {
         let Some(first) = self.exchanges.get(exchange) else { return false };
-        self.walk(&first.spec.name, routing_key, headers, queues);
+        self.walk(&first.spec.name, routing_keys, headers, queues);
         true
     }
 
     fn walk<'t>(
         &'t self,
         first: &'t str,
-        routing_key: &str,
+        routing_keys: &[&str],
         headers: &LazyHeaders<'_>,
         queues: &mut Vec<Arc<Queue>>,
     ) -> Routed {
-        self.walk_from(first, None, routing_key, headers, queues)
+        self.walk_from(first, None, routing_keys, headers, queues)
     }
 
     /// `waited_at` is the exchange at which the message has waited already.
@@ -309,19 +314,20 @@ impl Topology {
         &'t self,
         first: &'t str,
         waited_at: Option<&'t str>,
-        routing_key: &str,
+        routing_keys: &[&str],
         headers: &LazyHeaders<'_>,
         queues: &mut Vec<Arc<Queue>>,
     ) -> Routed {
-        let mut walk = Walk { visited: vec![first], waited_at, cacheable: true, may_repeat: false };
+        let mut walk =
+            Walk { visited: vec![first], waited_at, cacheable: true, may_repeat: routing_keys.len() > 1 };
         let mut at = 0;
         while at < walk.visited.len() {
             let name = walk.visited[at];
             at += 1;
             if name.is_empty() {
-                queues.extend(self.addressable(routing_key));
+                self.address(routing_keys, queues);
             } else if let Some((_, exchange)) = self.exchanges.get_key_value(name) {
-                self.visit(exchange, routing_key, headers, queues, &mut walk);
+                self.visit(exchange, routing_keys, headers, queues, &mut walk);
             }
         }
         if walk.may_repeat || walk.visited.len() > 1 {
@@ -335,7 +341,7 @@ impl Topology {
     fn visit<'t>(
         &'t self,
         exchange: &'t Exchange,
-        routing_key: &str,
+        routing_keys: &[&str],
         headers: &LazyHeaders<'_>,
         queues: &mut Vec<Arc<Queue>>,
         walk: &mut Walk<'t>,
@@ -347,30 +353,37 @@ impl Topology {
                 return;
             }
         }
+        let own_key = &routing_keys[..routing_keys.len().min(1)];
         let no_headers = FieldTable::default();
         let hashed;
-        let (key, headers) = match exchange.spec.kind {
+        let hashed_key;
+        let (keys, headers) = match exchange.spec.kind {
             Kind::Headers => {
                 walk.cacheable = false;
-                (routing_key, headers.get())
+                (own_key, headers.get())
             }
             Kind::ConsistentHash if exchange.hash_on != HashOn::RoutingKey => {
                 walk.cacheable = false;
                 hashed = headers.hashed(&exchange.hash_on);
-                (&*hashed, &no_headers)
+                hashed_key = [&*hashed];
+                (&hashed_key[..], &no_headers)
             }
-            _ => (routing_key, &no_headers),
+            // One message, one place; and a fanout does not look at keys.
+            Kind::ConsistentHash | Kind::Fanout => (own_key, &no_headers),
+            Kind::Direct | Kind::Topic => (routing_keys, &no_headers),
         };
         walk.may_repeat |= matches!(exchange.spec.kind, Kind::Topic | Kind::Headers);
         let mut matched = false;
         let mut further: Vec<Arc<str>> = Vec::new();
-        exchange.router.route(key, headers, |destination| {
-            matched = true;
-            match destination {
-                Destination::Queue(queue) => queues.push(queue.clone()),
-                Destination::Exchange(name) => further.push(name.clone()),
-            }
-        });
+        for key in keys {
+            exchange.router.route(key, headers, |destination| {
+                matched = true;
+                match destination {
+                    Destination::Queue(queue) => queues.push(queue.clone()),
+                    Destination::Exchange(name) => further.push(name.clone()),
+                }
+            });
+        }
         for name in further {
             if let Some((name, _)) = self.exchanges.get_key_value(&name) {
                 walk.enqueue(name);
@@ -385,7 +398,7 @@ impl Topology {
 }
 
 /// Drops queues that were found more than once.
-pub fn each_once(queues: &mut Vec<Arc<Queue>>) {
+fn each_once(queues: &mut Vec<Arc<Queue>>) {
     if queues.len() > 1 {
         queues.sort_unstable_by_key(|queue| Arc::as_ptr(queue) as usize);
         queues.dedup_by(|a, b| Arc::ptr_eq(a, b));

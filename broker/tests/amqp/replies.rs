@@ -1,6 +1,6 @@
 //! Direct reply-to, and messages that go to several addresses.
 
-use broker::amqp::{BasicProperties, FieldValue, Method, basic, confirm, queue, tx};
+use broker::amqp::{BasicProperties, FieldValue, Method, basic, confirm, exchange, queue, tx};
 use broker::auth::Permission;
 
 use crate::harness::*;
@@ -132,6 +132,53 @@ fn copies_go_to_each_queue_once() {
     client.call(1, tx::Commit, tx::CommitOk);
     let fetched = client.fetch(1, "other");
     assert_eq!((fetched.text(), fetched.properties.headers.is_none()), ("y", true));
+}
+
+#[test]
+fn every_exchange_on_the_way_sees_all_keys() {
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    for (name, kind) in
+        [("outer", "fanout"), ("inner", "direct"), ("rest", "fanout"), ("hash", "x-consistent-hash")]
+    {
+        client.call(1, declare_exchange(name, kind), exchange::DeclareOk);
+    }
+    let with_alternate = exchange::Declare {
+        arguments: [("alternate-exchange", "rest")].into(),
+        ..declare_exchange("with alternate", "topic")
+    };
+    client.call(1, with_alternate, exchange::DeclareOk);
+    client.call(1, bind_exchange("inner", "outer", ""), exchange::BindOk);
+    for (queue, exchange, key) in [
+        ("own", "inner", "own"),
+        ("cc", "inner", "cc"),
+        ("bcc", "inner", "bcc"),
+        ("matched", "with alternate", "cc"),
+        ("rest", "rest", ""),
+        ("hash 1", "hash", "1"),
+        ("hash 2", "hash", "1"),
+    ] {
+        client.call(1, declare(queue), declare_ok(queue, 0, 0));
+        client.call(1, bind(queue, exchange, key), queue::BindOk);
+    }
+    let copies = || BasicProperties {
+        headers: Some([("CC", keys(&["cc", "x", "y", "z"])), ("BCC", keys(&["bcc"]))].into()),
+        ..Default::default()
+    };
+    client.send_content(1, publish("outer", "own"), &copies(), b"x");
+    for queue in ["own", "cc", "bcc"] {
+        assert_eq!(client.fetch(1, queue).text(), "x", "{queue}");
+        client.expect_empty(1, queue);
+    }
+    // An alternate exchange is for messages that no key leads anywhere.
+    client.send_content(1, publish("with alternate", "nowhere"), &copies(), b"x");
+    assert_eq!(client.fetch(1, "matched").text(), "x");
+    client.expect_empty(1, "rest");
+    client.send_content(1, publish("hash", "own"), &copies(), b"x");
+    client.sync(1);
+    let vhost = broker.broker().vhost("/").unwrap();
+    let hashed = ["hash 1", "hash 2"].map(|name| vhost.queue(name).unwrap().counts().ready);
+    assert_eq!(hashed.iter().sum::<usize>(), 1, "one message, one place: {hashed:?}");
 }
 
 #[test]
