@@ -52,6 +52,8 @@ pub struct Message {
     routing_key_len: u8,
     /// delivery-mode 2 was set.
     pub persistent: bool,
+    /// The connection that published it; 0 where that is not known (any more).
+    pub publisher: u64,
     pub disk: DiskState,
 }
 
@@ -116,6 +118,7 @@ impl Message {
             exchange_len,
             routing_key_len,
             persistent,
+            publisher: 0,
             disk: DiskState::default(),
         }
     }

@@ -162,6 +162,11 @@ impl Outbox {
         true
     }
 
+    /// Has the connection ask its queues again.
+    pub fn set_starved(&self) {
+        self.starved.store(true, Ordering::Relaxed);
+    }
+
     /// True once after deliveries were skipped and the outbox has since drained to half.
     pub fn take_starved(&self, state: &OutboxState) -> bool {
         state.output.len() + state.in_flight <= self.bytes_max / 2

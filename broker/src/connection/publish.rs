@@ -102,13 +102,15 @@ pub fn publish(cx: &mut Context, channel: u16, prepared: Prepared) -> Outcome {
     let Prepared { content, checked, route } = prepared;
     cx.published += 1;
     let (mandatory, immediate) = (content.mandatory, content.immediate);
-    let message = Arc::new(Message::from_block(
+    let mut message = Message::from_block(
         content.block,
         content.exchange_len,
         content.routing_key_len,
         content.properties_len,
         checked.persistent,
-    ));
+    );
+    message.publisher = cx.id;
+    let message = Arc::new(message);
     let mut enqueued = enqueue(cx, &route, &message, checked.expiration_ms, immediate);
     if route.is_empty() && message.exchange().is_empty() && is_reply_address(message.routing_key()) {
         let vhost = cx.vhost.clone();

@@ -231,8 +231,27 @@ impl Backlog {
         expired
     }
 
+    /// The first message from a position on. Where the head was set aside it may be in the middle; else only
+    /// positions before the head may be asked for.
+    pub fn first_from(&self, seq: u64) -> Option<&Entry> {
+        let returned = self.returned.range(seq..).next().map(|(_, entry)| entry);
+        let ready = self.ready.front().filter(|entry| entry.seq >= seq);
+        returned.into_iter().chain(ready).min_by_key(|entry| entry.seq)
+    }
+
+    /// Puts the head of what has not come back yet among what has: it stays where it is, but what is behind it is the
+    /// head now.
+    pub fn set_aside(&mut self, seq: u64) {
+        if self.ready.front().is_some_and(|entry| entry.seq == seq)
+            && let Some(entry) = self.ready.pop_front()
+        {
+            self.returned.insert(seq, entry);
+            self.skip_gone();
+        }
+    }
+
     /// Takes the message at a position out of the middle.
-    fn take(&mut self, seq: u64) -> Option<Entry> {
+    pub fn take(&mut self, seq: u64) -> Option<Entry> {
         let entry = if let Some(entry) = self.returned.remove(&seq) {
             entry
         } else {
@@ -245,11 +264,11 @@ impl Backlog {
         Some(entry)
     }
 
-    /// Positions of the next messages that are only on disk, in order, at most `count_max` and about
-    /// `bytes_max` of bodies (at least one).
-    pub fn next_on_disk(&self, count_max: usize, bytes_max: u64) -> Vec<u64> {
+    /// Positions of the next messages that are only on disk, from a position on, in order, at most `count_max` and
+    /// about `bytes_max` of bodies (at least one).
+    pub fn next_on_disk(&self, from: u64, count_max: usize, bytes_max: u64) -> Vec<u64> {
         let mut bytes = 0;
-        let from_returned = self.returned.values().map(Cow::Borrowed);
+        let from_returned = self.returned.range(from..).map(|(_, entry)| Cow::Borrowed(entry));
         let from_ready = self.ready.iter().filter(|entry| !entry.gone);
         let mut seqs = Vec::new();
         for entry in from_returned.chain(from_ready).filter(|entry| entry.message.is_none()) {
@@ -407,9 +426,9 @@ mod tests {
             backlog.push(message, 0, at != 3);
         }
         backlog.page_out(1, 2);
-        assert_eq!(backlog.next_on_disk(9, 9), [1, 2]);
+        assert_eq!(backlog.next_on_disk(0, 9, 9), [1, 2]);
         backlog.page_out(1, 9);
-        assert_eq!(backlog.next_on_disk(9, 9), [1, 2, 4]);
+        assert_eq!(backlog.next_on_disk(0, 9, 9), [1, 2, 4]);
     }
 
     #[test]
@@ -421,9 +440,9 @@ mod tests {
             backlog.push(message, 0, at != 2);
         }
         assert_eq!(backlog.page_out_all(0, 10, 2), Some(2));
-        assert_eq!(backlog.next_on_disk(9, 99), [1]);
+        assert_eq!(backlog.next_on_disk(0, 9, 99), [1]);
         assert_eq!(backlog.page_out_all(2, 10, 9), None);
-        assert_eq!(backlog.next_on_disk(9, 99), [1, 3, 4]);
+        assert_eq!(backlog.next_on_disk(0, 9, 99), [1, 3, 4]);
     }
 
     #[test]
@@ -432,10 +451,10 @@ mod tests {
         backlog.push_recovered(5, 10, 0, true);
         backlog.push_recovered(9, 10, 0, true);
         assert_eq!(backlog.push(message("new"), 0, true), 10);
-        assert_eq!(backlog.next_on_disk(10, 5), [5]);
-        assert_eq!(backlog.next_on_disk(10, 100), [5, 9]);
+        assert_eq!(backlog.next_on_disk(0, 10, 5), [5]);
+        assert_eq!(backlog.next_on_disk(0, 10, 100), [5, 9]);
         backlog.fill(5, message("five"));
-        assert_eq!(backlog.next_on_disk(10, 100), [9]);
+        assert_eq!(backlog.next_on_disk(0, 10, 100), [9]);
         assert_eq!(backlog.pop().unwrap().seq, 5);
         assert!(backlog.peek().unwrap().message.is_none());
     }

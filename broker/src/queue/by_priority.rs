@@ -153,6 +153,44 @@ impl ByPriority {
         Some(entry)
     }
 
+    /// Priority and position of the message whose turn it is.
+    pub fn first_place(&self) -> Option<(usize, u64)> {
+        Some((self.next_level(), self.peek()?.seq))
+    }
+
+    fn level(&self, at: usize) -> &Backlog {
+        match (at.checked_sub(1), &self.higher) {
+            (Some(at), Some(higher)) => &higher.levels[at],
+            _ => &self.plain,
+        }
+    }
+
+    /// See [`Backlog::first_from`].
+    pub fn first_from(&self, level: usize, seq: u64) -> Option<&Entry> {
+        self.level(level).first_from(seq)
+    }
+
+    /// See [`Backlog::set_aside`].
+    pub fn set_aside(&mut self, level: usize, seq: u64) {
+        self.level_mut(level).set_aside(seq);
+    }
+
+    /// Takes the message at a place away for good.
+    pub fn take(&mut self, level: usize, seq: u64) -> Option<Entry> {
+        self.level_mut(level).take(seq)
+    }
+
+    /// Takes the message at a place, to hand it out: it is settled, or comes back.
+    pub fn pop_at(&mut self, level: usize, seq: u64) -> Option<Entry> {
+        let entry = self.level_mut(level).take(seq)?;
+        if let Some(higher) = &mut self.higher
+            && level > 0
+        {
+            higher.handed_out.insert(seq, level as u8);
+        }
+        Some(entry)
+    }
+
     /// Takes the message whose turn it is away for good.
     pub fn drop_first(&mut self) -> Option<Entry> {
         let level = self.next_level();
@@ -167,10 +205,12 @@ impl ByPriority {
         }
     }
 
-    /// Puts a message back to where it was.
-    pub fn requeue(&mut self, entry: Entry) {
+    /// Puts a message back to where it was. Says where: its priority, and its position.
+    pub fn requeue(&mut self, entry: Entry) -> (usize, u64) {
         let level = self.higher.as_mut().and_then(|higher| higher.handed_out.remove(&entry.seq)).unwrap_or(0);
+        let place = (level.into(), entry.seq);
         self.level_mut(level.into()).requeue(entry);
+        place
     }
 
     /// Takes out every ready message; positions go on from where they were.
@@ -200,12 +240,13 @@ impl ByPriority {
         expired
     }
 
-    /// Positions of the next messages that are only on disk, at most `count_max` and about `bytes_max` of bodies.
-    pub fn next_on_disk(&self, count_max: usize, bytes_max: u64) -> Vec<u64> {
-        let levels = self.higher.iter().flat_map(|higher| higher.levels.iter().rev());
-        let found =
-            levels.map(|level| level.next_on_disk(count_max, bytes_max)).find(|seqs| !seqs.is_empty());
-        found.unwrap_or_else(|| self.plain.next_on_disk(count_max, bytes_max))
+    /// Positions of the next messages that are only on disk, at most `count_max` and about `bytes_max` of bodies;
+    /// of each priority from a position on, or from the first.
+    pub fn next_on_disk(&self, from: Option<&[u64]>, count_max: usize, bytes_max: u64) -> Vec<u64> {
+        let from = |level: usize| from.map_or(0, |from| from[level]);
+        let levels = (0..=usize::from(self.priority_max())).rev();
+        let found = levels.map(|at| self.level(at).next_on_disk(from(at), count_max, bytes_max));
+        found.into_iter().find(|seqs| !seqs.is_empty()).unwrap_or_default()
     }
 
     /// Gives a message that was only on disk its body back.
@@ -311,11 +352,11 @@ mod tests {
         queue.push_recovered(4, 1, 0, false, 0);
         queue.push_recovered(6, 1, 0, false, 3);
         queue.push_recovered(9, 1, 0, false, 0);
-        assert_eq!(queue.next_on_disk(9, 9), [6]);
+        assert_eq!(queue.next_on_disk(None, 9, 9), [6]);
         assert!(queue.is_only_on_disk(6));
         queue.fill(6, message());
         assert!(!queue.is_only_on_disk(6));
-        assert_eq!(queue.next_on_disk(9, 9), [4, 9]);
+        assert_eq!(queue.next_on_disk(None, 9, 9), [4, 9]);
         assert_eq!(queue.push(message(), 0, false, 1), 10);
         assert_eq!(popped(&mut queue), [6, 10, 4, 9]);
     }

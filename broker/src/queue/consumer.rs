@@ -13,6 +13,8 @@ pub struct Consumer {
     pub outbox: Arc<Outbox>,
     pub no_ack: bool,
     pub exclusive: bool,
+    /// It does not want what its own connection publishes.
+    pub no_local: bool,
     /// The client understands `basic.cancel` from the server.
     pub wants_cancel: bool,
     /// Unacknowledged messages at most; 0 is no limit. Fixed when it subscribed (as RabbitMQ reads qos).
@@ -33,6 +35,7 @@ pub struct ConsumerOptions {
     pub channel: u16,
     pub no_ack: bool,
     pub exclusive: bool,
+    pub no_local: bool,
     pub wants_cancel: bool,
     pub prefetch: u32,
     pub prefetch_size: u64,
@@ -47,6 +50,7 @@ impl Consumer {
             outbox,
             no_ack: options.no_ack,
             exclusive: options.exclusive,
+            no_local: options.no_local,
             wants_cancel: options.wants_cancel,
             prefetch: options.prefetch,
             prefetch_size: options.prefetch_size,
@@ -257,6 +261,7 @@ mod tests {
             channel: 1,
             no_ack: false,
             exclusive: false,
+            no_local: false,
             wants_cancel: false,
             prefetch: 0,
             prefetch_size: 0,

@@ -40,14 +40,11 @@ pub fn release(message: &Message) -> Released {
         None => encoded.extend_from_slice(message.properties()),
     }
     let expiration = properties.as_ref().and_then(Properties::expiration);
+    let mut released =
+        Message::new(message.exchange(), message.routing_key(), &encoded, message.body(), message.persistent);
+    released.publisher = message.publisher;
     Released {
-        message: Message::new(
-            message.exchange(),
-            message.routing_key(),
-            &encoded,
-            message.body(),
-            message.persistent,
-        ),
+        message: released,
         more_keys: carbon_copies(&headers),
         expiration_ms: expiration.and_then(|text| text.parse().ok()),
     }

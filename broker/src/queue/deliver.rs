@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::message::Message;
 use crate::outbox::{OutboxState, Wakes};
 
-use super::{ByPriority, ConsumeError, Consumer, Queue, QueueState, QueueType};
+use super::{ByPriority, ConsumeError, Consumer, Entry, Queue, QueueState, QueueType};
 
 impl Queue {
     /// Delivers ready messages to consumers in turn, as long as some have room.
@@ -20,6 +20,9 @@ impl Queue {
         mut count_max: usize,
         wakes: &mut Wakes,
     ) -> bool {
+        if state.is_selective {
+            return self.deliver_selectively(state, count_max, wakes);
+        }
         while !state.consumers.is_empty() {
             let Some(head) = state.backlog.peek() else { return false };
             if head.message.is_none() {
@@ -60,17 +63,7 @@ impl Queue {
                 }
                 let Some(entry) = state.backlog.pop() else { break };
                 delivered += 1;
-                let counted = match self.spec.parsed.kind {
-                    QueueType::Classic => None,
-                    QueueType::Quorum => state.counted_properties(&entry),
-                };
-                match out.deliver(&consumer, self, entry, counted.as_deref()) {
-                    Some(entry) => {
-                        state.settled(entry.seq);
-                        self.forget(&entry);
-                    }
-                    None => state.unacked += 1,
-                }
+                self.hand_over(state, &consumer, &mut out, entry);
                 if count > 1 {
                     break;
                 }
@@ -85,9 +78,31 @@ impl Queue {
         0
     }
 
+    /// The entry has left the backlog, and the consumer has room for it.
+    #[inline]
+    pub(super) fn hand_over(
+        self: &Arc<Self>,
+        state: &mut QueueState,
+        consumer: &Arc<Consumer>,
+        out: &mut OutboxState,
+        entry: Entry,
+    ) {
+        let counted = match self.spec.parsed.kind {
+            QueueType::Classic => None,
+            QueueType::Quorum => state.counted_properties(&entry),
+        };
+        match out.deliver(consumer, self, entry, counted.as_deref()) {
+            Some(entry) => {
+                state.settled(entry.seq);
+                self.forget(&entry);
+            }
+            None => state.unacked += 1,
+        }
+    }
+
     /// A consumer's frames are too small for what is next: its connection ends, and says why. Others may take it.
     #[cold]
-    fn evict_small(&self, consumer: &Consumer, out: &mut OutboxState, message: &Message) {
+    pub(super) fn evict_small(&self, consumer: &Consumer, out: &mut OutboxState, message: &Message) {
         out.closed = true;
         consumer.outbox.evict(out.too_small_for(self.name(), message));
     }
@@ -116,6 +131,9 @@ impl Queue {
         }
         state.had_consumer = true;
         state.consumers.add(consumer.clone());
+        if consumer.no_local {
+            state.add_no_local(consumer);
+        }
         announce();
         self.expire(&mut state);
         self.drain(&mut state, wakes);
@@ -128,7 +146,9 @@ impl Queue {
     pub fn cancel(self: &Arc<Self>, consumer: &Arc<Consumer>, wakes: &mut Wakes) -> bool {
         let mut state = self.state.lock();
         let was_active = state.consumers.active().is_some_and(|active| Arc::ptr_eq(active, consumer));
-        state.consumers.remove(consumer);
+        if state.consumers.remove(consumer) && consumer.no_local {
+            state.remove_no_local(consumer);
+        }
         self.used(&mut state);
         if was_active {
             // It is the next one's turn.

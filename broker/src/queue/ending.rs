@@ -16,6 +16,9 @@ impl Queue {
         let mut state = self.state.lock();
         self.used(&mut state);
         let purged = state.backlog.take_all();
+        if let Some(extras) = &mut state.extras {
+            extras.no_local.purged();
+        }
         state.wake_readers();
         let some_handed_out = state.unacked > 0;
         drop(state);

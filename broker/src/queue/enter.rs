@@ -64,16 +64,18 @@ impl Queue {
         if state.deleted {
             return Publish::Deleted;
         }
-        if !state.backlog.is_empty() {
+        // What is there may be there because nobody wants it.
+        if !state.backlog.is_empty() && !state.is_selective {
             return Publish::NotNow;
         }
         let stored = self.is_stored() && message.persistent;
         let seq = state.backlog.push(message.clone(), 0, stored, 0);
         let round = stored.then(|| self.store().enqueue(self.spec.id, seq, message, EntryMeta::default()));
         self.drain(&mut state, wakes);
-        match state.backlog.drop_first() {
+        match state.backlog.take(0, seq) {
             None => Publish::Enqueued { round },
             Some(entry) => {
+                state.settled(seq);
                 self.forget(&entry);
                 Publish::NotNow
             }

@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use super::QueueState;
 use super::backlog::Entry;
 use super::death::Reason;
+use super::no_local::NoLocal;
 use crate::outbox::Outbox;
 
 /// State of features that a plain queue does without; it only tests whether there is any.
@@ -19,6 +20,7 @@ pub(super) struct Extras {
     pub counts_deliveries: bool,
     /// How often messages came back, by position; those that never did are not in it.
     returns: HashMap<u64, u64>,
+    pub no_local: NoLocal,
     /// Connections with a `basic.get` that waits for a body.
     pub readers: Vec<Arc<Outbox>>,
 }
@@ -45,6 +47,7 @@ impl Extras {
     /// The message has left the queue.
     pub fn settled(&mut self, seq: u64) {
         self.returns.remove(&seq);
+        self.no_local.settled(seq);
     }
 }
 

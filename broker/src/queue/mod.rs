@@ -27,6 +27,7 @@ mod ending;
 mod enter;
 mod extras;
 mod limits;
+mod no_local;
 mod paging;
 mod ready;
 mod settle;
@@ -144,6 +145,8 @@ struct QueueState {
     timer_at_ms: u64,
     /// The disk could not give a body back; deliveries stop and the log says why.
     read_failed: bool,
+    /// Some consumers do not want everything (`no-local`).
+    is_selective: bool,
     /// Whether `limits` has a bound that a publish could reach.
     is_bounded: bool,
     /// What counts: arguments, and the policy over them.
@@ -313,6 +316,7 @@ impl QueueState {
             had_consumer: false,
             timer_at_ms: 0,
             read_failed: false,
+            is_selective: false,
             is_bounded: false,
             limits: Arc::default(),
             extras: None,

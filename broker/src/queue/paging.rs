@@ -24,7 +24,7 @@ impl Queue {
 
     /// Called by the pager's thread: reads the next bodies and delivers them.
     pub(crate) fn load_next_bodies(self: &Arc<Self>, count_max: usize, bytes_max: u64) {
-        let seqs = self.state.lock().backlog.next_on_disk(count_max, bytes_max);
+        let seqs = self.state.lock().next_on_disk(count_max, bytes_max);
         self.bodies_read(&seqs, self.store().read(self.spec.id, &seqs));
     }
 

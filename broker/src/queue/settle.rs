@@ -139,7 +139,10 @@ impl Queue {
                 return self.give_up(state, entry, Reason::DeliveryLimit);
             }
         }
-        state.backlog.requeue(entry);
+        let place = state.backlog.requeue(entry);
+        if let Some(extras) = &mut state.extras {
+            extras.no_local.came_back(place);
+        }
     }
 
     /// A message's properties as a quorum queue hands them out, with `x-delivery-count`. `None`: as they are.

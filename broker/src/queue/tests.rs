@@ -40,7 +40,7 @@ fn only_on_disk(queue: &Queue, count: u64) {
 fn a_message_that_was_purged_while_it_was_read_is_not_missed() {
     let (queue, _dir) = queue();
     only_on_disk(&queue, 2);
-    let seqs = queue.state.lock().backlog.next_on_disk(9, 99);
+    let seqs = queue.state.lock().backlog.next_on_disk(None, 9, 99);
     queue.purge();
     queue.bodies_read(&seqs, Ok(Vec::new()));
     assert!(!queue.state.lock().read_failed);
@@ -113,6 +113,7 @@ fn a_queue_expires_only_while_nobody_consumes() {
         channel: 1,
         no_ack: true,
         exclusive: false,
+        no_local: false,
         wants_cancel: false,
         prefetch: 0,
         prefetch_size: 0,
@@ -124,6 +125,40 @@ fn a_queue_expires_only_while_nobody_consumes() {
     assert_eq!(queue.counts().expires_at_ms, None);
     queue.cancel(&consumer, &mut wakes);
     assert!(queue.counts().expires_at_ms.is_some());
+}
+
+#[test]
+fn who_wants_no_messages_of_his_own_waits_for_no_body_that_nobody_reads() {
+    let (queue, _dir) = queue();
+    let mut wakes = Wakes::default();
+    let options = ConsumerOptions {
+        tag: "c".into(),
+        channel: 1,
+        no_ack: false,
+        exclusive: false,
+        no_local: true,
+        wants_cancel: false,
+        prefetch: 0,
+        prefetch_size: 0,
+        priority: 0,
+    };
+    let consumer = Arc::new(Consumer::new(Arc::new(crate::outbox::Outbox::new(7, 1 << 20)), options));
+    assert!(queue.consume(&consumer, || (), &mut wakes).is_ok());
+    let mut rounds = Vec::new();
+    for publisher in [7, 7, 8, 7] {
+        let mut message = Message::new("", "q", &[0, 0], b"x", true);
+        message.publisher = publisher;
+        rounds.push(queue.publish(&Arc::new(message), None, &mut wakes));
+    }
+    // No channel, so nothing was delivered; the connection's own are passed.
+    let Some(Publish::Enqueued { round: Some(last) }) = rounds.last() else { panic!("{rounds:?}") };
+    while queue.store().durable_round() < *last {
+        std::thread::yield_now();
+    }
+    queue.state.lock().backlog.page_out_all(0, 0, 9);
+    let state = queue.state.lock();
+    assert_eq!(state.backlog.next_on_disk(None, 1, 99), [0]);
+    assert_eq!(state.next_on_disk(1, 99), [0, 2], "the head, and what the consumer waits for");
 }
 
 #[test]

@@ -350,10 +350,9 @@ fn arguments_without_effect_are_accepted() {
     client.call(1, declare("q"), declare_ok("q", 0, 0));
     let consume = basic::Consume {
         arguments: [("x-cancel-on-ha-failover", FieldValue::from(true))].into(),
-        no_local: true,
         ..consume("q", "c")
     };
     client.call(1, consume, consume_ok("c"));
-    client.publish(1, "", "q", "own messages too");
-    client.expect_deliveries(1, ["own messages too"]);
+    client.publish(1, "", "q", "x");
+    client.expect_deliveries(1, ["x"]);
 }

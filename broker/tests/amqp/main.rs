@@ -12,6 +12,7 @@ mod harness;
 mod large_bodies;
 mod lifetime;
 mod methods;
+mod no_local;
 mod opening;
 mod ownership;
 mod permissions;

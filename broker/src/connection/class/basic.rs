@@ -50,6 +50,7 @@ pub fn consume(cx: &mut Context, ch: &mut Channel, consume: amqp::basic::Consume
         channel: ch.id,
         no_ack: consume.no_ack,
         exclusive: consume.exclusive,
+        no_local: consume.no_local,
         wants_cancel: cx.capabilities.consumer_cancel_notify,
         prefetch: ch.prefetch,
         prefetch_size: ch.prefetch_size,
