@@ -53,11 +53,12 @@ impl Vhost {
         }
         let binding = request.binding();
         let row = self.row(&topology, &binding);
-        let Some(cascade) = topology.unbind(&binding) else { return Ok(Done::at_once(())) };
+        let Some(mut cascade) = topology.unbind(&binding) else { return Ok(Done::at_once(())) };
         self.changed();
         let mut changes: Vec<Change> = row.map(Change::DeleteBinding).into_iter().collect();
-        changes.extend(self.cascade_changes(&mut topology, &cascade));
+        changes.extend(self.cascade_changes(&mut topology, &mut cascade));
         let ticket = self.submit(changes);
+        drop(topology);
         Ok(Done { value: (), ticket })
     }
 

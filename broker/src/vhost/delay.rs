@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::amqp::{FieldTable, FieldValue};
 use crate::definitions::{Change, QueueRow};
 use crate::error::AmqpError;
-use crate::queue::{Owner, Queue, QueueArguments, QueueSpec, arguments};
+use crate::queue::{ByPriority, Owner, Queue, QueueArguments, QueueSpec, arguments};
 use crate::store::QueueId;
 
 use super::exchange::ExchangeSpec;
@@ -83,11 +83,13 @@ impl Vhost {
         topology.add_queue(Queue::new(spec, self.environment.clone()));
     }
 
-    /// Removes the queue in which messages of an exchange waited that is gone, with all that is in it.
+    /// Removes the queue in which messages of an exchange waited that is gone. What is in it is to be dropped without
+    /// a lock.
     pub(super) fn drop_delay_queue(
         &self,
         topology: &mut Topology,
         exchange: &ExchangeSpec,
+        remains: &mut Vec<ByPriority>,
     ) -> Option<Change> {
         if !exchange.delayed {
             return None;
@@ -102,6 +104,7 @@ impl Vhost {
                 "deleted with {} delayed messages",
                 deleted.messages
             );
+            remains.push(deleted.remains);
         }
         queue.is_stored().then(|| Change::DeleteQueue { id: queue.spec.id.0 })
     }

@@ -198,9 +198,10 @@ impl Vhost {
                 self.name
             )));
         }
-        let cascade = topology.remove_exchange(name);
+        let mut cascade = topology.remove_exchange(name);
         self.changed();
-        let ticket = self.submit(self.cascade_changes(&mut topology, &cascade));
+        let ticket = self.submit(self.cascade_changes(&mut topology, &mut cascade));
+        drop(topology);
         Ok(Done { value: (), ticket })
     }
 }

@@ -230,10 +230,10 @@ impl Vhost {
     }
 
     /// Whether a definition has to be written for something durable, and its changes.
-    fn cascade_changes(&self, topology: &mut Topology, cascade: &topology::Cascade) -> Vec<Change> {
+    fn cascade_changes(&self, topology: &mut Topology, cascade: &mut topology::Cascade) -> Vec<Change> {
         let mut changes = Vec::new();
         for spec in &cascade.exchanges {
-            changes.extend(self.drop_delay_queue(topology, spec));
+            changes.extend(self.drop_delay_queue(topology, spec, &mut cascade.remains));
             if spec.durable {
                 let (vhost, name) = (self.name.to_string(), spec.name.to_string());
                 changes.push(Change::DeleteExchange { vhost, name });

@@ -286,9 +286,9 @@ impl Vhost {
     ) -> Result<Done<DeletedQueue>, E> {
         let mut topology = self.topology.write();
         let deleted = queue.delete(allowed)?;
-        let cascade = topology.remove_queue(queue);
+        let mut cascade = topology.remove_queue(queue);
         self.changed();
-        let mut changes = self.cascade_changes(&mut topology, &cascade);
+        let mut changes = self.cascade_changes(&mut topology, &mut cascade);
         if queue.is_stored() {
             changes.push(Change::DeleteQueue { id: queue.spec.id.0 });
         }

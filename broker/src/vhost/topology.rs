@@ -9,7 +9,7 @@ use super::delay;
 use super::exchange::{Binding, Bound, Destination, DestinationName, Exchange, ExchangeSpec};
 use super::routing::{HashOn, InvalidBinding, Kind};
 use crate::amqp::{FieldTable, Properties};
-use crate::queue::{Owner, Queue, delay_ms};
+use crate::queue::{ByPriority, Owner, Queue, delay_ms};
 
 #[derive(Default)]
 pub struct Topology {
@@ -80,6 +80,9 @@ pub enum RouteError {
 #[derive(Default)]
 pub struct Cascade {
     pub exchanges: Vec<ExchangeSpec>,
+    /// Messages that waited at delayed-message exchanges among them. Long to drop when there are many: let go of the
+    /// topology's lock first.
+    pub remains: Vec<ByPriority>,
 }
 
 impl Topology {

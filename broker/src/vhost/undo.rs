@@ -40,9 +40,10 @@ impl Vhost {
     fn undo_exchange(&self, ticket: Ticket, row: &ExchangeRow) {
         let mut topology = self.topology.write();
         if topology.exchanges.get(row.name.as_str()).is_some_and(|x| x.spec.ticket == Some(ticket)) {
-            let cascade = topology.remove_exchange(&row.name);
+            let mut cascade = topology.remove_exchange(&row.name);
             self.changed();
-            self.submit(self.cascade_changes(&mut topology, &cascade));
+            self.submit(self.cascade_changes(&mut topology, &mut cascade));
+            drop(topology);
         }
     }
 
@@ -59,9 +60,10 @@ impl Vhost {
             arguments,
         };
         let mut topology = self.topology.write();
-        if let Some(cascade) = topology.unbind(&binding) {
+        if let Some(mut cascade) = topology.unbind(&binding) {
             self.changed();
-            self.submit(self.cascade_changes(&mut topology, &cascade));
+            self.submit(self.cascade_changes(&mut topology, &mut cascade));
+            drop(topology);
         }
     }
 }
