@@ -5,6 +5,8 @@ use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
+use broker::amqp::{basic, queue};
+
 use crate::harness::*;
 use crate::http::ask;
 use crate::process::{Broker, ctl, run};
@@ -155,4 +157,28 @@ fn without_a_broker_the_error_says_where_it_looked() {
     let ran = ctl(&folder.path().join("long".repeat(30)), &["list_queues"], "");
     assert!(ran.code == 69 && ran.err.contains("--data-dir"), "{ran:?}");
     assert_eq!(ctl(folder.path(), &["list_quues"], "").code, 2);
+}
+
+#[test]
+fn warnings_are_also_messages() {
+    let broker = Broker::start();
+    let mut reader = broker.connect();
+    reader.call(1, declare("log"), declare_ok("log", 0, 0));
+    reader.call(1, bind("log", "amq.rabbitmq.log", "warning"), queue::BindOk);
+    reader.call(1, consume_no_ack("log", "reader"), consume_ok("reader"));
+    let mut client = broker.connect();
+    client.call(1, declare_with("q", [("x-max-lenght", 5.into())]), declare_ok("q", 0, 0));
+    let line = reader.delivery(1);
+    assert!(
+        line.text().contains("declared with arguments that have no effect here: x-max-lenght"),
+        "{line:?}"
+    );
+    let arguments = [("x-prioritty", 5), ("x-priority", 1)].into();
+    client.call(1, basic::Consume { arguments, ..consume("q", "c") }, consume_ok("c"));
+    let line = reader.delivery(1);
+    assert!(
+        line.text().contains("consumed with arguments that have no effect here: x-prioritty"),
+        "{line:?}"
+    );
+    assert!(line.text().contains("user=\"guest\""), "{line:?}");
 }

@@ -45,6 +45,7 @@ pub fn consume(cx: &mut Context, ch: &mut Channel, consume: amqp::basic::Consume
     };
     check_is_new(ch, &tag)?;
     let priority = priority(cx, &name, &consume.arguments)?;
+    warn_of_arguments_without_effect(cx, &name, &consume.arguments);
     let options = ConsumerOptions {
         tag: tag.clone(),
         channel: ch.id,
@@ -132,6 +133,20 @@ fn priority(cx: &Context, queue: &str, arguments: &amqp::FieldTable) -> Result<i
     }
 }
 
+fn warn_of_arguments_without_effect(cx: &Context, queue: &str, arguments: &amqp::FieldTable) {
+    let unknown: Vec<&str> =
+        arguments.iter().map(|(name, _)| name).filter(|name| *name != "x-priority").collect();
+    if !unknown.is_empty() && cx.broker.client_log.admits(cx.peer) {
+        tracing::warn!(
+            queue,
+            vhost = &*cx.vhost.name,
+            user = cx.user.name(),
+            "consumed with arguments that have no effect here: {}",
+            unknown.join(", ")
+        );
+    }
+}
+
 /// `basic.cancel`: unknown tags are no error; messages already handed out stay handed out.
 pub fn cancel(cx: &mut Context, ch: &mut Channel, cancel: &amqp::basic::Cancel) -> Result<(), AmqpError> {
     if let Some(subscription) = ch.consumers.remove(&cancel.consumer_tag) {
@@ -196,8 +211,12 @@ pub fn get(cx: &mut Context, ch: &mut Channel, get: &amqp::basic::Get) -> Result
         cx.watch_acknowledgements(&queue);
     }
     let counted = queue.counted_properties(&entry);
-    let settled =
-        cx.outbox.lock().deliver_get(ch.id, &queue, entry, left as u32, get.no_ack, counted.as_deref());
+    let settled = {
+        let mut out = cx.outbox.lock();
+        // A count for which there is no room is left out.
+        let counted = counted.filter(|properties| out.fits(properties.len()));
+        out.deliver_get(ch.id, &queue, entry, left as u32, get.no_ack, counted.as_deref())
+    };
     if let Some(entry) = settled {
         queue.settle_fetched(&entry);
     }
