@@ -1,6 +1,9 @@
 //! One published message, shared by every queue that holds it.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crate::amqp::Properties;
 
 /// Bytes of all messages in memory.
 static RESIDENT_BYTES: AtomicU64 = AtomicU64::new(0);
@@ -52,6 +55,8 @@ pub struct Message {
     routing_key_len: u8,
     /// delivery-mode 2 was set.
     pub persistent: bool,
+    /// There is a BCC header, which nobody may see.
+    pub has_blind_copies: bool,
     /// The connection that published it; 0 where that is not known (any more).
     pub publisher: u64,
     pub disk: DiskState,
@@ -118,6 +123,7 @@ impl Message {
             exchange_len,
             routing_key_len,
             persistent,
+            has_blind_copies: false,
             publisher: 0,
             disk: DiskState::default(),
         }
@@ -147,9 +153,27 @@ impl Message {
         &self.data[start..start + self.properties_len as usize]
     }
 
-    /// Bytes of the properties.
-    pub fn properties_len(&self) -> usize {
-        self.properties_len as usize
+    /// The properties as clients may see them: without BCC.
+    #[inline]
+    pub fn shown_properties(&self) -> Cow<'_, [u8]> {
+        match self.has_blind_copies {
+            false => Cow::Borrowed(self.properties()),
+            true => Cow::Owned(without_blind_copies(self.properties())),
+        }
+    }
+
+    /// Bytes of what clients may see of the properties.
+    #[inline]
+    pub fn shown_properties_len(&self) -> usize {
+        match self.has_blind_copies {
+            false => self.properties_len as usize,
+            true => self.shown_properties().len(),
+        }
+    }
+
+    /// Looks whether there is a BCC header, as in a message that was read from disk.
+    pub fn look_for_blind_copies(&mut self) {
+        self.has_blind_copies = memchr::memmem::find(self.properties(), BLIND_COPIES_KEY).is_some();
     }
 
     pub fn body(&self) -> &[u8] {
@@ -161,6 +185,20 @@ impl Message {
     pub fn block(&self) -> (&[u8], u8, u8, u32) {
         (&self.data, self.exchange_len, self.routing_key_len, self.properties_len)
     }
+}
+
+/// The header's name as a table has it.
+const BLIND_COPIES_KEY: &[u8] = b"\x03BCC";
+
+#[cold]
+fn without_blind_copies(raw: &[u8]) -> Vec<u8> {
+    // A message is checked when it is published, so that there are properties to read.
+    let Ok(properties) = Properties::parse(raw) else { return raw.to_vec() };
+    let mut headers = properties.headers().unwrap_or_default();
+    headers.remove("BCC");
+    let mut shown = Vec::with_capacity(raw.len());
+    properties.encode_with_headers(&headers, true, &mut shown);
+    shown
 }
 
 impl Drop for Message {

@@ -234,7 +234,13 @@ impl OutboxState {
     /// Whether the message's properties fit into one frame, as they must.
     #[inline]
     pub fn takes(&self, message: &Message) -> bool {
-        self.frame_max == 0 || amqp::header_frame_size(message.properties_len()) <= self.frame_max as usize
+        self.fits(message.shown_properties_len())
+    }
+
+    /// Whether so many bytes of properties fit into one frame.
+    #[inline]
+    pub fn fits(&self, properties_len: usize) -> bool {
+        self.frame_max == 0 || amqp::header_frame_size(properties_len) <= self.frame_max as usize
     }
 
     /// What a connection is told whose frames are too small for a message.
@@ -245,7 +251,7 @@ impl OutboxState {
             format!(
                 "a message in queue '{queue}' has {} bytes of properties, more than fit into a frame of this \
                  connection: negotiate a frame_max above {}",
-                message.properties().len(),
+                message.shown_properties_len(),
                 self.frame_max
             ),
         )
@@ -371,7 +377,7 @@ impl OutboxState {
         amqp::write_content(
             &mut self.output.frames,
             channel_id,
-            message.properties(),
+            &message.shown_properties(),
             message.body(),
             frame_max,
         );

@@ -62,7 +62,15 @@ impl Output {
         properties: Option<&[u8]>,
         frame_max: u32,
     ) {
-        let (properties, body) = (properties.unwrap_or(message.properties()), message.body());
+        let shown;
+        let properties = match properties {
+            Some(others) => others,
+            None => {
+                shown = message.shown_properties();
+                &shown
+            }
+        };
+        let body = message.body();
         if body.len() < SHARED_BODY_BYTES_MIN {
             amqp::write_content(&mut self.frames, channel, properties, body, frame_max);
             return;

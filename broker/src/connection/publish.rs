@@ -8,7 +8,7 @@ use crate::error::AmqpError;
 use crate::message::Message;
 use crate::queue::{Publish, Queue};
 use crate::store::{Round, StoreFailure};
-use crate::vhost::{LazyHeaders, RouteError, is_reply_address};
+use crate::vhost::{LazyHeaders, PSEUDO_QUEUE, RouteError, is_reply_address};
 
 use super::channel::Channel;
 use super::confirms::Outcome;
@@ -110,6 +110,7 @@ pub fn publish(cx: &mut Context, channel: u16, prepared: Prepared) -> Outcome {
         checked.persistent,
     );
     message.publisher = cx.id;
+    message.has_blind_copies = checked.rewritten.is_some_and(|rewritten| rewritten.has_blind_copies);
     let message = Arc::new(message);
     let mut enqueued = enqueue(cx, &route, &message, checked.expiration_ms, immediate);
     if route.is_empty() && message.exchange().is_empty() && is_reply_address(message.routing_key()) {
@@ -278,8 +279,12 @@ fn enqueue(
 }
 
 fn send_back(cx: &Context, channel: u16, message: &Arc<Message>, code: ReplyCode) {
+    let mut properties = message.shown_properties();
     let mut out = cx.outbox.lock();
     let frame_max = out.frame_max;
+    if !out.fits(properties.len()) {
+        properties = with_pseudo_address(&properties).into();
+    }
     amqp::write_return(
         &mut out.output.frames,
         channel,
@@ -288,7 +293,22 @@ fn send_back(cx: &Context, channel: u16, message: &Arc<Message>, code: ReplyCode
         message.exchange(),
         message.routing_key(),
     );
-    amqp::write_content(&mut out.output.frames, channel, message.properties(), message.body(), frame_max);
+    amqp::write_content(&mut out.output.frames, channel, &properties, message.body(), frame_max);
+}
+
+/// As the properties came: the address for direct replies, which is longer than the name that stands for it, may be what
+/// does not fit into the publisher's own frames any more.
+#[cold]
+fn with_pseudo_address(raw: &[u8]) -> Vec<u8> {
+    let Ok(properties) = Properties::parse(raw) else { return raw.to_vec() };
+    let mut asked = Vec::with_capacity(raw.len());
+    match properties.reply_to() {
+        Some(address) if is_reply_address(address) => {
+            properties.encode_with_reply_to(PSEUDO_QUEUE, &mut asked);
+        }
+        _ => asked.extend_from_slice(raw),
+    }
+    asked
 }
 
 #[cfg(test)]

@@ -9,6 +9,9 @@ use crate::vhost::PSEUDO_QUEUE;
 pub struct Rewritten {
     pub more_keys: Vec<Box<str>>,
     pub properties: Option<Vec<u8>>,
+    /// There is a BCC header. It stays with the message, for the keys in it count again where the message dies; but
+    /// nobody is shown it.
+    pub has_blind_copies: bool,
 }
 
 /// What is to be done about the properties, if anything. `reply_address` is where the channel awaits direct replies.
@@ -40,21 +43,12 @@ fn rewrite_unusual(
         properties.encode_with_reply_to(address, &mut raw);
         rewritten.properties = Some(raw);
     }
-    if let Some(mut headers) = properties.headers() {
+    if let Some(headers) = properties.headers() {
         copies(&headers, "CC", &mut rewritten.more_keys)?;
         copies(&headers, "BCC", &mut rewritten.more_keys)?;
-        if headers.remove("BCC").is_some() {
-            rewritten.properties = Some(without_bcc(properties, &headers, rewritten.properties.as_deref()));
-        }
+        rewritten.has_blind_copies = headers.contains("BCC");
     }
     Ok(rewritten)
-}
-
-fn without_bcc(properties: &Properties<'_>, headers: &FieldTable, changed: Option<&[u8]>) -> Vec<u8> {
-    let changed = changed.and_then(|raw| Properties::parse(raw).ok());
-    let mut raw = Vec::new();
-    changed.as_ref().unwrap_or(properties).encode_with_headers(headers, true, &mut raw);
-    raw
 }
 
 /// What a table with CC or BCC must contain; most messages need no more than this look.
@@ -109,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn copies_are_found_and_blind_ones_taken_out() {
+    fn copies_are_found() {
         let properties = BasicProperties {
             headers: Some([("CC", keys(&["a", "b"])), ("k", "v".into()), ("BCC", keys(&["c"]))].into()),
             reply_to: Some(PSEUDO_QUEUE.into()),
@@ -118,9 +112,10 @@ mod tests {
         };
         let rewritten = rewritten(properties, Some("address")).unwrap();
         assert_eq!(rewritten.more_keys, ["a".into(), "b".into(), "c".into()]);
+        assert!(rewritten.has_blind_copies);
         let raw = rewritten.properties.unwrap();
         let expected = BasicProperties {
-            headers: Some([("CC", keys(&["a", "b"])), ("k", "v".into())].into()),
+            headers: Some([("CC", keys(&["a", "b"])), ("k", "v".into()), ("BCC", keys(&["c"]))].into()),
             reply_to: Some("address".into()),
             app_id: Some("app".into()),
             ..Default::default()

@@ -44,7 +44,7 @@ pub struct Death<'a> {
 /// The message that goes to the dead-letter exchange.
 pub struct DeadLetter {
     pub message: Message,
-    /// Routing keys beside the message's own: those of its CC header.
+    /// Routing keys beside the message's own: those of its CC and BCC headers.
     pub more_keys: Vec<Box<str>>,
     /// What is known of earlier deaths, this one first.
     deaths: Vec<FieldValue>,
@@ -56,29 +56,32 @@ impl Death<'_> {
         // A message is checked when it is published, so that there are properties to read.
         let properties = Properties::parse(message.properties()).ok();
         let mut headers = properties.as_ref().and_then(Properties::headers).unwrap_or_default();
-        let copies = carbon_copies(&headers);
+        let copies = copies(&headers, "CC");
         let info = self.info(message, &copies, properties.as_ref().and_then(Properties::expiration));
         let deaths = self.add_to(&mut headers, info, message.exchange());
         let more_keys = match self.routing_key {
             Some(_) => {
                 headers.remove("CC");
+                headers.remove("BCC");
                 Vec::new()
             }
-            None => copies,
+            None => all_copies(&headers),
         };
+        let has_blind_copies = headers.contains("BCC");
         headers.0.sort_by(|(a, _), (b, _)| a.cmp(b));
         let mut encoded = Vec::new();
         match &properties {
             Some(properties) => properties.encode_with_headers(&headers, false, &mut encoded),
             None => encoded.extend_from_slice(message.properties()),
         }
-        let message = Message::new(
+        let mut message = Message::new(
             self.exchange,
             self.routing_key.unwrap_or(message.routing_key()),
             &encoded,
             message.body(),
             message.persistent,
         );
+        message.has_blind_copies = has_blind_copies;
         DeadLetter { message, more_keys, deaths }
     }
 
@@ -152,9 +155,15 @@ fn text<'t>(table: &'t FieldTable, name: &str) -> Option<&'t str> {
     table.get(name).and_then(FieldValue::as_str)
 }
 
-/// The routing keys in a CC header.
-pub(super) fn carbon_copies(headers: &FieldTable) -> Vec<Box<str>> {
-    let Some(keys) = headers.get("CC").and_then(FieldValue::as_array) else { return Vec::new() };
+/// The routing keys in the CC and BCC headers.
+pub(super) fn all_copies(headers: &FieldTable) -> Vec<Box<str>> {
+    let mut keys = copies(headers, "CC");
+    keys.extend(copies(headers, "BCC"));
+    keys
+}
+
+fn copies(headers: &FieldTable, name: &str) -> Vec<Box<str>> {
+    let Some(keys) = headers.get(name).and_then(FieldValue::as_array) else { return Vec::new() };
     keys.iter().filter_map(FieldValue::as_str).map(Box::from).collect()
 }
 

@@ -3,7 +3,7 @@
 use crate::amqp::{FieldTable, Properties};
 use crate::message::Message;
 
-use super::death::carbon_copies;
+use super::death::all_copies;
 
 const X_DELAY: &str = "x-delay";
 
@@ -22,7 +22,7 @@ pub fn delay_of_properties(properties: &[u8]) -> Option<u64> {
 pub struct Released {
     /// As it was published, but for the delay.
     pub message: Message,
-    /// Routing keys beside its own: those of its CC header.
+    /// Routing keys beside its own: those of its CC and BCC headers.
     pub more_keys: Vec<Box<str>>,
     /// Its time to live, which begins now.
     pub expiration_ms: Option<u64>,
@@ -43,9 +43,10 @@ pub fn release(message: &Message) -> Released {
     let mut released =
         Message::new(message.exchange(), message.routing_key(), &encoded, message.body(), message.persistent);
     released.publisher = message.publisher;
+    released.has_blind_copies = message.has_blind_copies;
     Released {
         message: released,
-        more_keys: carbon_copies(&headers),
+        more_keys: all_copies(&headers),
         expiration_ms: expiration.and_then(|text| text.parse().ok()),
     }
 }

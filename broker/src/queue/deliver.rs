@@ -89,7 +89,10 @@ impl Queue {
     ) {
         let counted = match self.spec.parsed.kind {
             QueueType::Classic => None,
-            QueueType::Quorum => state.counted_properties(&entry),
+            // A count for which there is no room is left out.
+            QueueType::Quorum => {
+                state.counted_properties(&entry).filter(|properties| out.fits(properties.len()))
+            }
         };
         match out.deliver(consumer, self, entry, counted.as_deref()) {
             Some(entry) => {

@@ -166,6 +166,7 @@ impl QueueState {
         let returns = self.extras.as_ref()?.returns(entry.seq);
         let properties = Properties::parse(message.properties()).ok()?;
         let mut headers = properties.headers().unwrap_or_default();
+        headers.remove("BCC");
         headers.insert("x-delivery-count", FieldValue::I64(returns as i64));
         let mut out = Vec::new();
         properties.encode_with_headers(&headers, true, &mut out);

@@ -122,13 +122,14 @@ fn decode(bytes: &[u8], want: &Wanted) -> Result<Arc<Message>, String> {
         Ok(_) => return Err("another kind of record is there".into()),
         Err(invalid) => return Err(invalid.to_string()),
     };
-    let message = Message::from_block(
+    let mut message = Message::from_block(
         record.block.to_vec(),
         record.exchange_len,
         record.routing_key_len,
         record.properties_len,
         true,
     );
+    message.look_for_blind_copies();
     message.disk.refs.store(1, Ordering::Relaxed);
     message.disk.slot.store(want.slot, Ordering::Relaxed);
     message.disk.id.store(want.location.to_u64(), Ordering::Release);

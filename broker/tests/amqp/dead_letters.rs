@@ -356,3 +356,46 @@ fn rejected_bodies_are_read_from_disk() {
     client.send(1, reject(fetched.tag(), false));
     assert_eq!(fetch_soon(&mut client, "dead").text(), "x");
 }
+
+#[test]
+fn blind_copies_count_where_a_message_dies_too_and_nobody_sees_them() {
+    let keys = |keys: &[&str]| FieldValue::Array(keys.iter().copied().map(FieldValue::from).collect());
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    let dlx = exchange::Declare { durable: true, ..declare_exchange("dlx", "direct") };
+    client.call(1, dlx, exchange::DeclareOk);
+    for (name, key) in [("own", "k"), ("cc", "c"), ("bcc", "b"), ("other", "new")] {
+        client.call(1, declare_durable(name), declare_ok(name, 0, 0));
+        client.call(1, bind(name, "dlx", key), queue::BindOk);
+    }
+    client.call(1, durable(with_dlx("q", "dlx", [])), declare_ok("q", 0, 0));
+    let new_key = [("x-dead-letter-routing-key", FieldValue::from("new"))];
+    client.call(1, durable(with_dlx("r", "dlx", new_key)), declare_ok("r", 0, 0));
+    for name in ["q", "r"] {
+        client.call(1, bind(name, "amq.direct", "k"), queue::BindOk);
+    }
+    client.call(1, confirm::Select::default(), confirm::SelectOk);
+    let properties = BasicProperties {
+        headers: Some([("CC", keys(&["c"])), ("BCC", keys(&["b"]))].into()),
+        ..persistent()
+    };
+    client.send_content(1, publish("amq.direct", "k"), &properties, b"x");
+    client.confirmed(1, 1);
+    // What was read from disk, and what is in memory.
+    for broker in [&broker.crashed_copy(), &broker] {
+        let mut client = broker.connect_with_channel();
+        for name in ["q", "r"] {
+            let fetched = client.fetch(1, name);
+            assert_eq!(headers(&fetched).iter().map(|(name, _)| name).collect::<Vec<_>>(), ["CC"]);
+            client.send(1, reject(fetched.tag(), false));
+        }
+        for name in ["own", "cc", "bcc"] {
+            let letter = fetch_soon(&mut client, name);
+            assert_eq!(headers(&letter).get("BCC"), None, "{name}");
+            assert_eq!(deaths(&letter)[0].get("routing-keys"), Some(&keys(&["k", "c"])), "{name}");
+            client.expect_empty(1, name);
+        }
+        let letter = fetch_soon(&mut client, "other");
+        assert_eq!((headers(&letter).get("CC"), headers(&letter).get("BCC")), (None, None));
+    }
+}

@@ -212,3 +212,42 @@ fn there_may_be_so_many_queues_exchanges_and_bindings() {
     client.call(1, delete("a"), queue::DeleteOk { message_count: 0 });
     client.call(1, bind("b", "y", "more"), queue::BindOk);
 }
+
+#[test]
+fn what_the_broker_adds_never_makes_a_frame_too_large() {
+    const FRAME_MAX: usize = 4096;
+    let broker = TestBroker::start();
+    let mut client = Client::open(broker.addr(), &Login { frame_max: FRAME_MAX as u32, ..Login::default() });
+    client.open_channel(1);
+    // As large as the client may send it.
+    let filled = |properties: BasicProperties| {
+        let with = |filling: usize| BasicProperties {
+            headers: Some([("filling", "x".repeat(filling).as_str())].into()),
+            ..properties.clone()
+        };
+        let header_len = |properties: &BasicProperties| {
+            let mut raw = Vec::new();
+            properties.encode(&mut raw);
+            broker::amqp::header_frame_size(raw.len())
+        };
+        let full = with(FRAME_MAX - header_len(&with(0)));
+        assert_eq!(header_len(&full), FRAME_MAX);
+        full
+    };
+    let quorum =
+        queue::Declare { durable: true, ..declare_with("q", [("x-queue-type", FieldValue::from("quorum"))]) };
+    client.call(1, quorum, declare_ok("q", 0, 0));
+    client.send_content(1, publish("", "q"), &filled(BasicProperties::default()), b"x");
+    assert_eq!(client.fetch(1, "q").text(), "x");
+    client.send(1, nack(1, true));
+    client.call(1, consume("q", "c"), consume_ok("c"));
+    assert_eq!(client.delivery(1).text(), "x");
+    // The address for direct replies is longer than the name that the client gave.
+    let pseudo = "amq.rabbitmq.reply-to";
+    client.call(1, consume_no_ack(pseudo, "r"), consume_ok("r"));
+    let question = filled(BasicProperties { reply_to: Some(pseudo.into()), ..Default::default() });
+    client.send_content(1, publish_mandatory("", "nowhere"), &question, b"y");
+    let returned = client.content(1);
+    assert_eq!((returned.text(), returned.properties.reply_to.as_deref()), ("y", Some(pseudo)));
+    assert_eq!(client.largest_frame, FRAME_MAX);
+}

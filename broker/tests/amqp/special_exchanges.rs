@@ -196,3 +196,20 @@ fn mistakes_with_delayed_exchanges() {
     client.expect(1, basic::Ack { delivery_tag: 1, multiple: false });
     assert_eq!(client.fetch(1, "q").text(), "y");
 }
+
+#[test]
+fn blind_copies_of_what_was_delayed_go_where_they_have_to() {
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    client.call(1, delayed("d"), exchange::DeclareOk);
+    client.call(1, declare("q"), declare_ok("q", 0, 0));
+    client.call(1, bind("q", "d", "blind"), queue::BindOk);
+    client.call(1, consume_no_ack("q", "c"), consume_ok("c"));
+    let properties = BasicProperties {
+        headers: Some([("x-delay", 50.into()), ("BCC", FieldValue::Array(vec!["blind".into()]))].into()),
+        ..Default::default()
+    };
+    client.send_content(1, publish("d", "nowhere"), &properties, b"x");
+    let delivery = client.delivery(1);
+    assert_eq!((delivery.text(), delivery.properties.headers.as_ref()), ("x", None));
+}
