@@ -57,8 +57,26 @@ pub struct QueueArguments {
 const MILLISECONDS_MAX: u64 = 315_360_000_000;
 
 /// Arguments that a quorum queue has no use for.
-const NOT_FOR_QUORUM: &[&str] =
-    &["x-max-priority", "x-queue-mode", "x-queue-version", "x-queue-master-locator", EXCLUSIVE_SCOPE];
+const NOT_FOR_QUORUM: &[&str] = &[
+    "x-max-age",
+    "x-max-priority",
+    "x-queue-mode",
+    "x-queue-version",
+    "x-queue-master-locator",
+    EXCLUSIVE_SCOPE,
+];
+
+/// Arguments that only other queue types know (as in RabbitMQ, but for `x-delivery-limit`, which works here).
+const NOT_FOR_CLASSIC: &[&str] = &[
+    "x-dead-letter-strategy",
+    "x-initial-cluster-size",
+    "x-max-age",
+    "x-max-in-memory-bytes",
+    "x-max-in-memory-length",
+    "x-queue-leader-locator",
+    "x-quorum-initial-group-size",
+    "x-stream-max-segment-size-bytes",
+];
 
 struct Context<'a> {
     queue: &'a str,
@@ -141,11 +159,15 @@ impl Context<'_> {
         }
     }
 
-    fn check_quorum(&self, arguments: &FieldTable) -> Result<(), AmqpError> {
-        match NOT_FOR_QUORUM.iter().find(|name| arguments.contains(name)) {
+    fn check_type(&self, kind: QueueType, arguments: &FieldTable) -> Result<(), AmqpError> {
+        let (excluded, module) = match kind {
+            QueueType::Classic => (NOT_FOR_CLASSIC, "rabbit_classic_queue"),
+            QueueType::Quorum => (NOT_FOR_QUORUM, "rabbit_quorum_queue"),
+        };
+        match excluded.iter().find(|name| arguments.contains(name)) {
             None => Ok(()),
             Some(name) => Err(AmqpError::precondition_failed(format!(
-                "invalid arg '{name}' for queue '{}' in vhost '{}' of queue type rabbit_quorum_queue",
+                "invalid arg '{name}' for queue '{}' in vhost '{}' of queue type {module}",
                 self.queue, self.vhost
             ))),
         }
@@ -157,13 +179,14 @@ pub fn parse(queue: &str, vhost: &str, arguments: &FieldTable) -> Result<QueueAr
     let context = Context { queue, vhost };
     let mut parsed = QueueArguments::default();
     let mut limits = Limits::default();
+    if let Some(kind) = arguments.get("x-queue-type") {
+        parsed.kind = context.queue_type("x-queue-type", kind)?;
+    }
+    context.check_type(parsed.kind, arguments)?;
     for (name, value) in arguments.iter() {
         if !apply(&context, &mut parsed, &mut limits, name, value)? {
             parsed.without_effect.push(name.into());
         }
-    }
-    if parsed.kind == QueueType::Quorum {
-        context.check_quorum(arguments)?;
     }
     if limits.dead_letter_routing_key.is_some() && limits.dead_letter_exchange.is_none() {
         return Err(context.invalid("x-dead-letter-routing-key", "routing_key_but_no_dlx_defined"));
@@ -207,7 +230,13 @@ fn apply(
                 .map_err(|_| context.invalid(name, format_args!("{{max_value_exceeded,{maximum}}}")))?;
         }
         "x-single-active-consumer" => parsed.single_active_consumer = context.flag(name, value)?,
-        "x-queue-type" => parsed.kind = context.queue_type(name, value)?,
+        "x-queue-type" => {}
+        // That the copy comes first is always so here; see `queue/burial.rs`.
+        "x-dead-letter-strategy" => {
+            if !["at-most-once", "at-least-once"].contains(&context.text(name, value)?) {
+                return Err(context.invalid(name, "invalid_dlx_strategy"));
+            }
+        }
         EXCLUSIVE_SCOPE => {
             let scope = context.one_of(name, "exclusive scope", value, &["user", "connection"])?;
             parsed.owned_by_user = scope == "user";
@@ -368,6 +397,18 @@ mod tests {
                 "invalid arg 'x-max-priority' for queue 'q' in vhost '/' of queue type rabbit_quorum_queue",
             ),
             (
+                &[("x-max-in-memory-length", text("a"))],
+                "invalid arg 'x-max-in-memory-length' for queue 'q' in vhost '/' of queue type rabbit_classic_queue",
+            ),
+            (
+                &[("x-dead-letter-strategy", text("at-least-once"))],
+                "invalid arg 'x-dead-letter-strategy' for queue 'q' in vhost '/' of queue type rabbit_classic_queue",
+            ),
+            (
+                &[("x-dead-letter-strategy", text("bogus")), ("x-queue-type", text("quorum"))],
+                "invalid arg 'x-dead-letter-strategy' for queue 'q' in vhost '/': invalid_dlx_strategy",
+            ),
+            (
                 &[("x-max-priority", FieldValue::I32(256))],
                 "invalid arg 'x-max-priority' for queue 'q' in vhost '/': {max_value_exceeded,256}",
             ),
@@ -399,12 +440,12 @@ mod tests {
                 ("x-max-priority", FieldValue::I32(9)),
                 ("x-single-active-consumer", FieldValue::Boolean(true)),
                 ("x-delivery-limit", FieldValue::I32(0)),
-                ("x-max-age", text("1D")),
+                ("x-queue-master-locator", text("min-masters")),
                 ("app", text("x")),
             ]),
         )
         .unwrap();
-        assert_eq!(parsed.without_effect, ["x-max-age".into(), "app".into()]);
+        assert_eq!(parsed.without_effect, ["x-queue-master-locator".into(), "app".into()]);
         assert_eq!((parsed.priority_max, parsed.single_active_consumer), (9, true));
         assert_eq!((parsed.limits.length_max, parsed.limits.delivery_limit), (Some(1), Some(0)));
         assert_eq!(parsed.kind, QueueType::Classic);

@@ -1,7 +1,9 @@
 //! Dead letters: messages that died in one queue are published to others.
 //!
 //! A queue notes its dead under its lock and buries them after it. A stored message is given up only behind its
-//! copies: the store writes in order, so that a crash in between leaves the message in one queue, or in both.
+//! copies: the store writes in order, so that a crash in between leaves the message in one queue, or in both. That is
+//! what RabbitMQ calls `at-least-once`, but for a dead letter that no queue takes, for want of a binding or because it
+//! is full and refuses: it is dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
