@@ -86,6 +86,9 @@ pub struct ChannelSetup {
     pub transactional: bool,
     /// `basic.qos` for consumers to come.
     pub prefetch: u32,
+    /// Publishes and acknowledgements of a transaction that is not committed.
+    pub uncommitted: u32,
+    pub uncommitted_acks: u32,
     /// Publishes that wait for their confirm.
     pub unconfirmed: u32,
 }

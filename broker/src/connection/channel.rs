@@ -81,6 +81,8 @@ impl Channel {
             confirms: self.confirms.is_some(),
             transactional: self.transaction.is_some(),
             prefetch: self.prefetch,
+            uncommitted: self.transaction.as_ref().map_or(0, Transaction::publishes),
+            uncommitted_acks: self.transaction.as_ref().map_or(0, Transaction::settled),
             unconfirmed: self.confirms.as_ref().map_or(0, Confirms::unconfirmed) as u32,
         }
     }

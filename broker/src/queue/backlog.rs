@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::deadlines::Deadlines;
 use super::ready::Ready;
+use super::tally::Tally;
 use crate::message::Message;
 
 /// A message as one queue holds it.
@@ -77,6 +78,12 @@ impl Entry {
         self.from_disk = true;
     }
 
+    /// Once it is handed out, its body is not kept in memory.
+    #[inline]
+    pub fn is_from_disk(&self) -> bool {
+        self.from_disk
+    }
+
     /// Handed out: a body that came from disk is read again if the message comes back. Else a consumer that
     /// never acknowledges would bring all that is stored into memory.
     pub fn let_go_of_body(&mut self) {
@@ -97,6 +104,10 @@ pub struct Backlog {
     gone: usize,
     next_seq: u64,
     body_bytes: u64,
+    /// Those that the store has, or will have.
+    stored: Tally,
+    /// Those whose bodies are in memory.
+    in_memory: Tally,
     /// Messages before this position were looked at for paging out.
     paged_to: u64,
 }
@@ -113,6 +124,14 @@ impl Backlog {
 
     pub fn body_bytes(&self) -> u64 {
         self.body_bytes
+    }
+
+    pub fn stored(&self) -> Tally {
+        self.stored
+    }
+
+    pub fn in_memory(&self) -> Tally {
+        self.in_memory
     }
 
     /// The position that the next message gets.
@@ -162,6 +181,12 @@ impl Backlog {
 
     fn count_in(&mut self, entry: &Entry) {
         self.body_bytes += u64::from(entry.body_len);
+        if entry.stored {
+            self.stored.add(entry.body_len);
+        }
+        if entry.message.is_some() {
+            self.in_memory.add(entry.body_len);
+        }
         if entry.expires_at_ms != 0 {
             self.expiring.insert((entry.expires_at_ms, entry.seq));
         }
@@ -169,6 +194,12 @@ impl Backlog {
 
     fn count_out(&mut self, entry: &Entry) {
         self.body_bytes -= u64::from(entry.body_len);
+        if entry.stored {
+            self.stored.remove(entry.body_len);
+        }
+        if entry.message.is_some() {
+            self.in_memory.remove(entry.body_len);
+        }
         if entry.expires_at_ms != 0 {
             self.expiring.remove((entry.expires_at_ms, entry.seq));
         }
@@ -284,11 +315,17 @@ impl Backlog {
 
     /// Gives a message that was only on disk its body back.
     pub fn fill(&mut self, seq: u64, message: Arc<Message>) {
-        if let Some(entry) = self.returned.get_mut(&seq) {
-            entry.set_body_from_disk(message);
-        } else if let Some(entry) = self.ready.get_mut(seq).filter(|entry| !entry.gone) {
-            entry.set_body_from_disk(message);
+        let entry = match self.returned.get_mut(&seq) {
+            Some(entry) => entry,
+            None => match self.ready.get_mut(seq).filter(|entry| !entry.gone) {
+                Some(entry) => entry,
+                None => return,
+            },
+        };
+        if entry.message.is_none() {
+            self.in_memory.add(entry.body_len);
         }
+        entry.set_body_from_disk(message);
     }
 
     /// Whether the message is here without its body.
@@ -302,11 +339,15 @@ impl Backlog {
     /// Lets go of the bodies of at most `count_max` messages that the store has on disk, but of none among
     /// the first `keep`. Called again and again as the queue grows; each message is looked at about once.
     pub fn page_out(&mut self, keep: usize, count_max: usize) {
+        let in_memory = &mut self.in_memory;
         let seen_to = self.ready.visit_mut(self.paged_to, keep, count_max, |entry| {
             match &entry.message {
                 // Not yet on disk, nor is anything behind it.
                 Some(message) if entry.stored && !message.disk.is_written() => return false,
-                Some(_) if entry.stored => entry.message = None,
+                Some(_) if entry.stored => {
+                    in_memory.remove(entry.body_len);
+                    entry.message = None;
+                }
                 _ => {}
             }
             true
@@ -318,10 +359,12 @@ impl Backlog {
     /// `count_max` messages from position `from` on (0: from the first), and returns where to go on.
     pub fn page_out_all(&mut self, from: u64, keep_bytes: u64, count_max: usize) -> Option<u64> {
         let mut kept_bytes = if from == 0 { 0 } else { keep_bytes };
+        let in_memory = &mut self.in_memory;
         let mut let_go = |entry: &mut Entry| {
             if kept_bytes < keep_bytes {
                 kept_bytes += u64::from(entry.body_len);
             } else if entry.stored && entry.message.as_ref().is_some_and(|m| m.disk.is_written()) {
+                in_memory.remove(entry.body_len);
                 entry.message = None;
             }
             true

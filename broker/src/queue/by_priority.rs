@@ -8,6 +8,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::backlog::{Backlog, Entry};
+use super::tally::Tally;
 use crate::message::Message;
 
 #[derive(Debug, Default)]
@@ -67,6 +68,16 @@ impl ByPriority {
             None => self.plain.body_bytes(),
             Some(_) => self.levels().map(Backlog::body_bytes).sum(),
         }
+    }
+
+    /// Those that the store has, or will have.
+    pub fn stored(&self) -> Tally {
+        self.levels().map(Backlog::stored).fold(Tally::default(), std::ops::Add::add)
+    }
+
+    /// Those whose bodies are in memory.
+    pub fn in_memory(&self) -> Tally {
+        self.levels().map(Backlog::in_memory).fold(Tally::default(), std::ops::Add::add)
     }
 
     pub fn set_next_seq(&mut self, seq: u64) {

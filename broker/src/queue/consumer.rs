@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use crate::amqp;
+use crate::amqp::{self, FieldTable};
 use crate::outbox::Outbox;
 
 /// One `basic.consume`.
@@ -23,6 +23,7 @@ pub struct Consumer {
     pub prefetch_size: u64,
     /// Those with a lower one get messages only when those with a higher one have no room (`x-priority`).
     pub priority: i32,
+    pub arguments: FieldTable,
     unacked: AtomicU32,
     unacked_bytes: AtomicU64,
     /// It has ended: the client cancelled it, or its queue went away.
@@ -40,6 +41,7 @@ pub struct ConsumerOptions {
     pub prefetch: u32,
     pub prefetch_size: u64,
     pub priority: i32,
+    pub arguments: FieldTable,
 }
 
 impl Consumer {
@@ -55,6 +57,7 @@ impl Consumer {
             prefetch: options.prefetch,
             prefetch_size: options.prefetch_size,
             priority: options.priority,
+            arguments: options.arguments,
             unacked: AtomicU32::new(0),
             unacked_bytes: AtomicU64::new(0),
             cancelled: AtomicBool::new(false),
@@ -266,6 +269,7 @@ mod tests {
             prefetch: 0,
             prefetch_size: 0,
             priority,
+            arguments: FieldTable::default(),
         };
         Arc::new(Consumer::new(Arc::new(Outbox::new(1, 1)), options))
     }

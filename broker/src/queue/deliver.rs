@@ -94,8 +94,14 @@ impl Queue {
                 state.counted_properties(&entry).filter(|properties| out.fits(properties.len()))
             }
         };
+        if !consumer.no_ack {
+            state.handed_out.add(&entry);
+        }
         match out.deliver(consumer, self, entry, counted.as_deref()) {
             Some(entry) => {
+                if !consumer.no_ack {
+                    state.handed_out.remove(&entry);
+                }
                 state.settled(entry.seq);
                 self.forget(&entry);
             }

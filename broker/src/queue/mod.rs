@@ -10,6 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::amqp::FieldTable;
 use crate::definitions::Ticket;
+use crate::message::Message;
 use crate::pager::Pager;
 use crate::store::{QueueId, Round, Store};
 use crate::timer::Timer;
@@ -31,6 +32,7 @@ mod no_local;
 mod paging;
 mod ready;
 mod settle;
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +43,7 @@ pub use by_priority::ByPriority;
 pub use consumer::{Consumer, ConsumerOptions, Consumers, has_room};
 pub use delayed::delay_ms;
 pub use limits::{Limits, Overflow};
+pub use tally::{HandedOut, Tally};
 
 use extras::Extras;
 
@@ -135,6 +138,7 @@ struct QueueState {
     consumers: Consumers,
     /// Handed out and not settled.
     unacked: usize,
+    handed_out: HandedOut,
     /// Gone from the topology; nothing enters any more.
     deleted: bool,
     /// The pager is reading bodies for the head of the queue.
@@ -202,10 +206,27 @@ pub struct QueueCounts {
     pub unacked: usize,
     pub consumers: usize,
     pub ready_body_bytes: u64,
+    /// Of the ready ones, those that are persistent in a durable queue.
+    pub ready_stored: Tally,
+    /// Of the ready ones, those whose bodies are in memory.
+    pub ready_in_memory: Tally,
+    pub handed_out: HandedOut,
     /// A stored message cannot be read: nothing is delivered any more.
     pub read_failed: bool,
     /// When the queue goes if nobody uses it until then (`x-expires`), in milliseconds since the epoch.
     pub expires_at_ms: Option<u64>,
+}
+
+impl QueueCounts {
+    /// Ready and handed out.
+    pub fn persistent(&self) -> Tally {
+        self.ready_stored + self.handed_out.stored
+    }
+
+    /// Ready and handed out.
+    pub fn in_memory(&self) -> Tally {
+        self.ready_in_memory + self.handed_out.in_memory
+    }
 }
 
 impl Queue {
@@ -275,6 +296,16 @@ impl Queue {
         self.state.lock().consumers.iter().cloned().collect()
     }
 
+    /// Whether some consumer's own prefetch has room, for listings.
+    pub fn has_room(&self) -> bool {
+        self.state.lock().consumers.iter().any(|consumer| consumer.has_credit(|| 0))
+    }
+
+    /// The message whose turn it is, if it is in memory; for listings.
+    pub fn head(&self) -> Option<Arc<Message>> {
+        self.state.lock().backlog.peek().and_then(|entry| entry.message.clone())
+    }
+
     /// The one that gets everything, where only one does, for listings.
     pub fn single_active_consumer(&self) -> Option<Arc<Consumer>> {
         self.state.lock().consumers.active().cloned()
@@ -311,6 +342,7 @@ impl QueueState {
             backlog: ByPriority::new(arguments.priority_max),
             consumers: Consumers::new(arguments.single_active_consumer),
             unacked: 0,
+            handed_out: HandedOut::default(),
             deleted: false,
             loading: false,
             had_consumer: false,
@@ -343,6 +375,9 @@ fn counts(state: &MutexGuard<'_, QueueState>) -> QueueCounts {
         unacked: state.unacked,
         consumers: state.consumers.len(),
         ready_body_bytes: state.backlog.body_bytes(),
+        ready_stored: state.backlog.stored(),
+        ready_in_memory: state.backlog.in_memory(),
+        handed_out: state.handed_out,
         read_failed: state.read_failed,
         expires_at_ms: state.expires_at_ms(),
     }

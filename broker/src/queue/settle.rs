@@ -45,6 +45,7 @@ impl Queue {
             None => Fetched::Empty,
             Some(entry) => {
                 state.unacked += 1;
+                state.handed_out.add(&entry);
                 Fetched::Message(entry, state.backlog.len())
             }
         }
@@ -73,6 +74,7 @@ impl Queue {
         }
         let mut state = self.state.lock();
         state.unacked -= settled.len();
+        settled.iter().for_each(|delivery| state.handed_out.remove(&delivery.entry));
         if state.keeps_count_of_handed_out() {
             settled.iter().for_each(|delivery| state.settled(delivery.entry.seq));
         }
@@ -90,6 +92,7 @@ impl Queue {
         }
         state.unacked -= rejected.len();
         for delivery in rejected {
+            state.handed_out.remove(&delivery.entry);
             self.give_up(&mut state, delivery.entry, Reason::Rejected);
         }
         if deliver {
@@ -103,6 +106,7 @@ impl Queue {
         self.forget(entry);
         let mut state = self.state.lock();
         state.unacked -= 1;
+        state.handed_out.remove(entry);
         state.settled(entry.seq);
     }
 
@@ -113,6 +117,7 @@ impl Queue {
         loop {
             for entry in entries.by_ref().take(LEAVE_COUNT_MAX) {
                 state.unacked -= 1;
+                state.handed_out.remove(&entry);
                 if !state.deleted {
                     self.put_back(&mut state, entry);
                 }

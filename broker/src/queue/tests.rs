@@ -118,6 +118,7 @@ fn a_queue_expires_only_while_nobody_consumes() {
         prefetch: 0,
         prefetch_size: 0,
         priority: 0,
+        arguments: FieldTable::default(),
     };
     let outbox = Arc::new(crate::outbox::Outbox::new(1, 1));
     let consumer = Arc::new(Consumer::new(outbox, options));
@@ -141,6 +142,7 @@ fn who_wants_no_messages_of_his_own_waits_for_no_body_that_nobody_reads() {
         prefetch: 0,
         prefetch_size: 0,
         priority: 0,
+        arguments: FieldTable::default(),
     };
     let consumer = Arc::new(Consumer::new(Arc::new(crate::outbox::Outbox::new(7, 1 << 20)), options));
     assert!(queue.consume(&consumer, || (), &mut wakes).is_ok());

@@ -1,6 +1,6 @@
 //! Listings show what clients have set up.
 
-use broker::amqp::{basic, confirm, exchange, queue};
+use broker::amqp::{BasicProperties, basic, confirm, exchange, queue, tx};
 
 use crate::harness::*;
 use crate::process::Broker;
@@ -20,6 +20,9 @@ fn queues_are_listed_with_the_columns_asked_for() {
     assert_eq!(broker.ok(&["list_queues", "-q"]), "name\tmessages\na\t3\nb\t0\n", "sorted, with a header");
     let columns = ["messages_ready", "messages_unacknowledged", "message_bytes_ready", "consumers", "name"];
     assert_eq!(broker.rows(&[&["list_queues"][..], &columns].concat()), ["2\t1\t9\t0\ta", "0\t0\t0\t1\tb"]);
+    assert_eq!(broker.rows(&["list_queues", "name,arguments"]), ["a\t[]", "b\t[{\"x-max-length\",9}]"]);
+    let csv = broker.ok(&["list_queues", "--formatter", "csv", "-q", "name", "durable"]);
+    assert_eq!(csv, "\"name\",\"durable\"\n\"a\",false\n\"b\",false\n");
     let rows = broker.json(&["list_queues", "name", "arguments", "type", "durable", "exclusive"]);
     let b = serde_json::json!({
         "name": "b", "arguments": {"x-max-length": 9}, "type": "classic", "durable": false, "exclusive": false
@@ -61,7 +64,8 @@ fn connections_channels_and_consumers_are_listed() {
     client.call(7, confirm::Select { no_wait: false }, confirm::SelectOk);
     client.call(1, declare("q"), declare_ok("q", 0, 0));
     client.call(1, qos(5), basic::QosOk);
-    client.call(1, consume("q", "tag"), consume_ok("tag"));
+    let with_priority = basic::Consume { arguments: [("x-priority", 3)].into(), ..consume("q", "tag") };
+    client.call(1, with_priority, consume_ok("tag"));
     client.publish(1, "", "q", "held");
     client.delivery(1);
 
@@ -77,7 +81,7 @@ fn connections_channels_and_consumers_are_listed() {
     let channels = broker.rows(&[&["list_channels"][..], &columns].concat());
     assert_eq!(channels, ["1\t1\t1\t5\tfalse", "7\t0\t0\t0\ttrue"]);
     let consumers = broker.rows(&["list_consumers"]);
-    assert_eq!(consumers, [format!("q\t{pid}.1\ttag\ttrue\t5\ttrue")]);
+    assert_eq!(consumers, [format!("q\t{pid}.1\ttag\ttrue\t5\ttrue\t[{{\"x-priority\",3}}]")]);
     client.close();
     eventually("the connection is no longer listed", || broker.rows(&["list_connections"]).is_empty());
 }
@@ -137,4 +141,72 @@ fn names_cannot_play_tricks_on_the_terminal() {
     assert_eq!(broker.json(&["list_queues"])[0]["name"], nasty);
     let error = broker.refused(&["purge_queue", "\x1b[2J"]);
     assert!(!error.contains('\x1b'), "{error:?}");
+}
+
+#[test]
+fn messages_are_counted_by_where_they_are_and_whether_they_last() {
+    let broker = Broker::start();
+    let mut client = broker.connect();
+    client.call(1, declare_durable("q"), declare_ok("q", 0, 0));
+    let with_timestamp = BasicProperties { timestamp: Some(1_234_567), ..Default::default() };
+    client.send_content(1, publish("", "q"), &with_timestamp, b"four");
+    for text in ["1", "22", "333"] {
+        client.publish_persistent(1, "", "q", text);
+    }
+    let counts = |broker: &Broker| {
+        let columns = [
+            "messages",
+            "message_bytes",
+            "messages_persistent",
+            "message_bytes_persistent",
+            "message_bytes_ready",
+            "message_bytes_unacknowledged",
+            "messages_ram",
+            "message_bytes_ram",
+            "messages_ready_ram",
+            "messages_unacknowledged_ram",
+        ];
+        let row = &broker.json(&[&["list_queues"][..], &columns].concat())[0];
+        columns.map(|name| row[name].as_u64().unwrap_or_else(|| panic!("{name} in {row}")))
+    };
+    let head = |broker: &Broker| broker.rows(&["list_queues", "head_message_timestamp"]);
+    client.sync(1);
+    assert_eq!(counts(&broker), [4, 10, 3, 6, 10, 0, 4, 10, 4, 0]);
+    assert_eq!(head(&broker), ["1234567"]);
+    let tags = ["four", "1", "22"].map(|text| {
+        let fetched = client.fetch(1, "q");
+        assert_eq!(fetched.text(), text);
+        fetched.tag()
+    });
+    assert_eq!(counts(&broker), [4, 10, 3, 6, 3, 7, 4, 10, 1, 3]);
+    assert_eq!(head(&broker), [""]);
+    client.send(1, ack(tags[0]));
+    client.send(1, reject(tags[1], false));
+    client.send(1, nack(tags[2], true));
+    client.sync(1);
+    assert_eq!(counts(&broker), [2, 5, 2, 5, 5, 0, 2, 5, 2, 0]);
+    client.call(1, consume_no_ack("q", "c"), consume_ok("c"));
+    client.expect_deliveries(1, ["22", "333"]);
+    assert_eq!(counts(&broker), [0; 10]);
+    let rows = broker.rows(&["list_queues", "consumer_capacity", "consumer_utilisation", "slave_pids"]);
+    assert_eq!(rows, ["1\t1\t"]);
+}
+
+#[test]
+fn a_transaction_is_counted_until_it_is_committed() {
+    let broker = Broker::start();
+    let mut client = broker.connect();
+    client.call(1, declare("q"), declare_ok("q", 0, 0));
+    client.publish(1, "", "q", "x");
+    let tag = client.fetch(1, "q").tag();
+    client.call(1, tx::Select, tx::SelectOk);
+    client.publish(1, "", "q", "y");
+    client.publish(1, "", "q", "z");
+    client.send(1, ack(tag));
+    client.sync(1);
+    let listed =
+        |broker: &Broker| broker.rows(&["list_channels", "messages_uncommitted", "acks_uncommitted"]);
+    assert_eq!(listed(&broker), ["2\t1"]);
+    client.call(1, tx::Commit, tx::CommitOk);
+    assert_eq!(listed(&broker), ["0\t0"]);
 }

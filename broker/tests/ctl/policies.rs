@@ -24,7 +24,8 @@ fn a_policy_counts_for_old_and_new_queues_until_it_is_cleared() {
     }
     client.sync(1);
     let columns = ["name", "messages", "policy", "effective_policy_definition"];
-    let rows = ["a.new\t2\tshort\t{\"max-length\":2}", "a.old\t2\tshort\t{\"max-length\":2}", "b\t3\t\t[]"];
+    let rows =
+        ["a.new\t2\tshort\t[{\"max-length\",2}]", "a.old\t2\tshort\t[{\"max-length\",2}]", "b\t3\t\t[]"];
     assert_eq!(broker.rows(&[&["list_queues"][..], &columns].concat()), rows);
     broker.kill9_and_start_again();
     let policies = ["/\tshort\t^a\\.\tqueues\t{\"max-length\":2}\t0"];

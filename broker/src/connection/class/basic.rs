@@ -56,6 +56,7 @@ pub fn consume(cx: &mut Context, ch: &mut Channel, consume: amqp::basic::Consume
         prefetch: ch.prefetch,
         prefetch_size: ch.prefetch_size,
         priority,
+        arguments: consume.arguments,
     };
     let consumer = Arc::new(Consumer::new(cx.outbox.clone(), options));
     let outbox = cx.outbox.clone();

@@ -20,6 +20,8 @@ pub struct Transaction {
     /// Counted in `Context::pending`.
     bytes: u64,
     settlements: Vec<(Vec<UnackedDelivery>, Verdict)>,
+    /// Deliveries in `settlements`.
+    settled: u32,
 }
 
 impl Transaction {
@@ -31,12 +33,23 @@ impl Transaction {
         Ok(())
     }
 
+    /// Messages that wait for the commit.
+    pub fn publishes(&self) -> u32 {
+        self.publishes.len() as u32
+    }
+
+    /// Deliveries whose acknowledgement waits for the commit.
+    pub fn settled(&self) -> u32 {
+        self.settled
+    }
+
     /// What `Context::pending` counts of it.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
     pub fn settle(&mut self, deliveries: Vec<UnackedDelivery>, verdict: Verdict) {
+        self.settled += deliveries.len() as u32;
         self.settlements.push((deliveries, verdict));
     }
 

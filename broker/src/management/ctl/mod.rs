@@ -10,7 +10,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::config::Config;
 
@@ -46,12 +46,24 @@ pub struct CtlArgs {
     #[arg(long, global = true)]
     json: bool,
 
+    /// How to print a listing; json is the same as --json
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "table", conflicts_with = "json")]
+    formatter: Formatter,
+
     /// Seconds to wait for the broker
     #[arg(short, long, global = true, default_value_t = 60, value_name = "SECONDS")]
     timeout: u64,
 
     #[command(subcommand)]
     request: Request,
+}
+
+/// The formats of `rabbitmqctl` that there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Formatter {
+    Table,
+    Json,
+    Csv,
 }
 
 /// Runs the command; what there is to say has been said when it returns.
@@ -82,14 +94,17 @@ fn ask(args: &mut CtlArgs, config: &Config) -> Result<ExitCode, ClientError> {
     if let Some((user, password)) = args.request.missing_password() {
         *password = Some(read_password(user)?);
     }
-    let is_quiet = args.quiet || args.silent || args.json;
+    let headers = !(args.silent || args.no_table_headers);
+    let format = match args.formatter {
+        _ if args.json => Format::Json,
+        Formatter::Json => Format::Json,
+        Formatter::Table => Format::Table { headers },
+        Formatter::Csv => Format::Csv { headers },
+    };
+    let is_quiet = args.quiet || args.silent || format == Format::Json;
     if !is_quiet {
         eprintln!("{}", print::harmless(&announcement::announcement(&args.request, &args.vhost)));
     }
-    let format = match (args.json, args.silent || args.no_table_headers) {
-        (true, _) => Format::Json,
-        (false, headers_off) => Format::Table { headers: !headers_off },
-    };
     let timeout = Duration::from_secs(args.timeout);
     let envelope = Envelope {
         version: env!("CARGO_PKG_VERSION").to_owned(),

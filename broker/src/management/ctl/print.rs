@@ -13,7 +13,14 @@ pub enum Format {
         headers: bool,
     },
     Json,
+    /// Every text between quotation marks, separated by commas.
+    Csv {
+        headers: bool,
+    },
 }
+
+/// Field tables, which `rabbitmqctl` prints as Erlang terms where it prints a table. Other objects are JSON there too.
+const FIELD_TABLES: &[&str] = &["arguments", "client_properties", "effective_policy_definition"];
 
 pub struct Printer<W> {
     out: W,
@@ -32,7 +39,11 @@ impl<W: Write> Printer<W> {
         self.in_table = true;
         match self.format {
             Format::Table { headers: true } => writeln!(self.out, "{}", columns.join("\t"))?,
-            Format::Table { headers: false } => {}
+            Format::Csv { headers: true } => {
+                let names: Vec<String> = columns.iter().map(|name| quoted(name)).collect();
+                writeln!(self.out, "{}", names.join(","))?;
+            }
+            Format::Table { headers: false } | Format::Csv { headers: false } => {}
             Format::Json => self.out.write_all(b"[")?,
         }
         self.columns = columns;
@@ -46,7 +57,18 @@ impl<W: Write> Printer<W> {
                     if at > 0 {
                         self.out.write_all(b"\t")?;
                     }
-                    self.out.write_all(cell(value).as_bytes())?;
+                    self.out.write_all(self.cell_at(at, value).as_bytes())?;
+                }
+                self.out.write_all(b"\n")?;
+            }
+            Format::Csv { .. } => {
+                for (at, value) in values.iter().enumerate() {
+                    if at > 0 {
+                        self.out.write_all(b",")?;
+                    }
+                    let text = self.cell_at(at, value);
+                    let text = if value.is_number() || value.is_boolean() { text } else { quoted(&text) };
+                    self.out.write_all(text.as_bytes())?;
                 }
                 self.out.write_all(b"\n")?;
             }
@@ -60,6 +82,14 @@ impl<W: Write> Printer<W> {
         }
         self.rows += 1;
         Ok(())
+    }
+
+    /// A value in the column of that number.
+    fn cell_at(&self, at: usize, value: &Value) -> String {
+        match self.columns.get(at) {
+            Some(name) if FIELD_TABLES.contains(&name.as_str()) && value.is_object() => term(value),
+            _ => cell(value),
+        }
     }
 
     pub fn facts(&mut self, facts: &[(String, Value)]) -> io::Result<()> {
@@ -106,6 +136,26 @@ fn cell(value: &Value) -> String {
         Value::Object(object) if object.is_empty() => "[]".to_owned(),
         other => json(other),
     }
+}
+
+/// A value as an Erlang term, as `rabbitmqctl` shows it.
+fn term(value: &Value) -> String {
+    match value {
+        Value::Null => "undefined".to_owned(),
+        Value::Array(values) => format!("[{}]", values.iter().map(term).collect::<Vec<_>>().join(",")),
+        Value::Object(object) => {
+            let pair = |(name, value): (&String, &Value)| {
+                format!("{{{},{}}}", json(&Value::from(name.as_str())), term(value))
+            };
+            format!("[{}]", object.iter().map(pair).collect::<Vec<_>>().join(","))
+        }
+        other => json(other),
+    }
+}
+
+/// Between quotation marks, for CSV.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "\"\""))
 }
 
 /// JSON in which nothing is left that a terminal obeys: the escapes of JSON itself do for it.
@@ -169,7 +219,7 @@ mod tests {
     fn a_table_has_tabs_and_a_header_that_can_be_left_out() {
         let rows = [vec![json!("q"), json!({})], vec![json!("r"), json!({"x-max-length": 5})]];
         let with = printed(Format::Table { headers: true }, &rows);
-        assert_eq!(with, "name\targuments\nq\t[]\nr\t{\"x-max-length\":5}\n");
+        assert_eq!(with, "name\targuments\nq\t[]\nr\t[{\"x-max-length\",5}]\n");
         let without = printed(Format::Table { headers: false }, &rows);
         assert_eq!(without, "q\t[]\nr\t{\"x-max-length\":5}\n");
     }
@@ -179,6 +229,27 @@ mod tests {
         assert_eq!(printed(Format::Json, &[]), "[]\n");
         let text = printed(Format::Json, &[vec![json!("q"), Value::Null], vec![json!("r"), json!([1])]]);
         assert_eq!(text, "[\n{\"name\":\"q\",\"arguments\":null},\n{\"name\":\"r\",\"arguments\":[1]}\n]\n");
+    }
+
+    #[test]
+    fn field_tables_are_printed_as_rabbitmqctl_prints_them() {
+        let arguments = json!({"x-max-length": 9, "nested": {"a": [true, null, "t\"x"]}});
+        let rows =
+            [vec![json!("q"), arguments.clone()], vec![json!("r"), json!({})], vec![arguments, Value::Null]];
+        assert_eq!(
+            printed(Format::Table { headers: false }, &rows[..2]),
+            "q\t[{\"nested\",[{\"a\",[true,undefined,\"t\\\"x\"]}]},{\"x-max-length\",9}]\nr\t[]\n"
+        );
+        assert!(printed(Format::Table { headers: false }, &rows[2..]).starts_with("{\"nested\":"));
+    }
+
+    #[test]
+    fn csv_is_quoted() {
+        let rows = [vec![json!("a\"b,c"), json!({"k": "v"})], vec![json!(5), Value::Null]];
+        assert_eq!(
+            printed(Format::Csv { headers: true }, &rows),
+            "\"name\",\"arguments\"\n\"a\"\"b,c\",\"[{\"\"k\"\",\"\"v\"\"}]\"\n5,\"\"\n"
+        );
     }
 
     #[test]

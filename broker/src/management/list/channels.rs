@@ -23,7 +23,7 @@ pub struct Row {
 pub const TABLE: Table<Row> =
     Table { columns: &COLUMNS, usual: &["pid", "user", "consumer_count", "messages_unacknowledged"] };
 
-const COLUMNS: [Column<Row>; 14] = [
+const COLUMNS: [Column<Row>; 16] = [
     column("pid", |row| json!(format!("{}.{}", row.connection.id, row.number))),
     column("connection", |row| json!(row.connection.id)),
     column("name", |row| json!(format!("{} ({})", row.connection.name(), row.number))),
@@ -36,6 +36,8 @@ const COLUMNS: [Column<Row>; 14] = [
     column("consumer_count", |row| json!(row.consumers)),
     column("messages_unacknowledged", |row| json!(row.unacked)),
     column("messages_unconfirmed", |row| json!(row.setup.unconfirmed)),
+    column("messages_uncommitted", |row| json!(row.setup.uncommitted)),
+    column("acks_uncommitted", |row| json!(row.setup.uncommitted_acks)),
     column("prefetch_count", |row| json!(row.setup.prefetch)),
     column("global_prefetch_count", |row| json!(row.prefetch_global)),
 ];

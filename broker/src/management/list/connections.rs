@@ -20,7 +20,7 @@ pub struct Row {
 pub const TABLE: Table<Row> =
     Table { columns: &COLUMNS, usual: &["user", "peer_host", "peer_port", "state"] };
 
-const COLUMNS: [Column<Row>; 24] = [
+const COLUMNS: [Column<Row>; 31] = [
     column("pid", |row| json!(row.info.id)),
     column("name", |row| json!(row.info.name())),
     column("user", |row| json!(row.info.user.name())),
@@ -35,6 +35,14 @@ const COLUMNS: [Column<Row>; 24] = [
     column("ssl", |row| json!(row.info.tls.is_some())),
     column("ssl_protocol", |row| row.info.tls.map_or(Value::Null, |tls| json!(tls.version))),
     column("ssl_cipher", |row| row.info.tls.map_or(Value::Null, |tls| json!(tls.cipher_suite))),
+    // What is not counted or not known, for scripts that ask for it.
+    column("ssl_hash", |_| Value::Null),
+    column("ssl_key_exchange", |_| Value::Null),
+    column("peer_cert_issuer", |_| Value::Null),
+    column("peer_cert_subject", |_| Value::Null),
+    column("peer_cert_validity", |_| Value::Null),
+    column("recv_cnt", |_| Value::Null),
+    column("send_cnt", |_| Value::Null),
     column("auth_mechanism", |row| json!(&*row.info.mechanism)),
     column("channel_max", |row| json!(row.info.channel_max)),
     column("frame_max", |row| json!(row.info.frame_max)),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use crate::management::show;
 use crate::queue::{Consumer, Queue};
 use crate::vhost::Vhost;
 
@@ -18,10 +19,18 @@ pub struct Row {
 
 pub const TABLE: Table<Row> = Table {
     columns: &COLUMNS,
-    usual: &["queue_name", "channel_pid", "consumer_tag", "ack_required", "prefetch_count", "active"],
+    usual: &[
+        "queue_name",
+        "channel_pid",
+        "consumer_tag",
+        "ack_required",
+        "prefetch_count",
+        "active",
+        "arguments",
+    ],
 };
 
-const COLUMNS: [Column<Row>; 10] = [
+const COLUMNS: [Column<Row>; 12] = [
     column("queue_name", |row| json!(row.queue.name())),
     column("channel_pid", |row| {
         json!(format!("{}.{}", row.consumer.outbox.connection_id, row.consumer.channel))
@@ -30,11 +39,21 @@ const COLUMNS: [Column<Row>; 10] = [
     column("ack_required", |row| json!(!row.consumer.no_ack)),
     column("prefetch_count", |row| json!(row.consumer.prefetch)),
     column("active", |row| json!(row.is_active)),
+    column("activity_status", |row| json!(activity(row))),
+    column("arguments", |row| show::table(&row.consumer.arguments)),
     column("exclusive", |row| json!(row.consumer.exclusive)),
     column("priority", |row| json!(row.consumer.priority)),
     column("messages_unacknowledged", |row| json!(row.consumer.unacked())),
     column("vhost", |row| json!(&*row.queue.spec.vhost)),
 ];
+
+fn activity(row: &Row) -> &'static str {
+    match (row.queue.spec.parsed.single_active_consumer, row.is_active) {
+        (false, _) => "up",
+        (true, true) => "single_active",
+        (true, false) => "waiting",
+    }
+}
 
 /// As RabbitMQ's management plugin has it.
 pub const API: &[Column<Row>] = &[

@@ -130,9 +130,12 @@ impl<R: 'static> Table<R> {
         let find = |name: &str| {
             self.columns.iter().find(|column| column.name == name).ok_or_else(|| self.unknown(name))
         };
+        // As in list_queues name,messages
+        let names: Vec<&str> =
+            names.iter().flat_map(|name| name.split(',')).filter(|name| !name.is_empty()).collect();
         match names.is_empty() {
             true => self.usual.iter().map(|name| find(name)).collect(),
-            false => names.iter().map(|name| find(name)).collect(),
+            false => names.into_iter().map(find).collect(),
         }
     }
 

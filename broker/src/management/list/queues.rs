@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::amqp::Properties;
 use crate::management::show;
 use crate::policy::{Matching, Subject};
 use crate::queue::{Consumer, Owner, Queue, QueueCounts};
@@ -20,7 +21,7 @@ pub struct Row {
 
 pub const TABLE: Table<Row> = Table { columns: &COLUMNS, usual: &["name", "messages"] };
 
-const COLUMNS: [Column<Row>; 24] = [
+const COLUMNS: [Column<Row>; 42] = [
     column("name", |row| json!(row.queue.name())),
     column("vhost", |row| json!(&*row.queue.spec.vhost)),
     column("durable", |row| json!(row.queue.spec.durable)),
@@ -48,8 +49,19 @@ const COLUMNS: [Column<Row>; 24] = [
     column("messages", |row| json!(row.counts.ready + row.counts.unacked)),
     column("messages_ready", |row| json!(row.counts.ready)),
     column("messages_unacknowledged", |row| json!(row.counts.unacked)),
+    column("messages_persistent", |row| json!(row.counts.persistent().count)),
+    column("messages_ram", |row| json!(row.counts.in_memory().count)),
+    column("messages_ready_ram", |row| json!(row.counts.ready_in_memory.count)),
+    column("messages_unacknowledged_ram", |row| json!(row.counts.handed_out.in_memory.count)),
+    column("message_bytes", |row| json!(row.counts.ready_body_bytes + row.counts.handed_out.bytes)),
     column("message_bytes_ready", |row| json!(row.counts.ready_body_bytes)),
+    column("message_bytes_unacknowledged", |row| json!(row.counts.handed_out.bytes)),
+    column("message_bytes_ram", |row| json!(row.counts.in_memory().bytes)),
+    column("message_bytes_persistent", |row| json!(row.counts.persistent().bytes)),
+    column("head_message_timestamp", head_timestamp),
     column("consumers", |row| json!(row.counts.consumers)),
+    column("consumer_capacity", capacity),
+    column("consumer_utilisation", capacity),
     column("exclusive_consumer_pid", |row| exclusive_consumer(&row.queue, pid)),
     column("exclusive_consumer_tag", |row| exclusive_consumer(&row.queue, |c| json!(&*c.tag))),
     column("single_active_consumer_pid", |row| {
@@ -59,6 +71,14 @@ const COLUMNS: [Column<Row>; 24] = [
         row.queue.single_active_consumer().map_or(Value::Null, |consumer| json!(&*consumer.tag))
     }),
     column("memory", |row| json!(row.memory_bytes())),
+    // What there is not, for scripts that ask for it.
+    column("leader", |_| Value::Null),
+    column("members", |_| Value::Null),
+    column("online", |_| Value::Null),
+    column("slave_pids", |_| Value::Null),
+    column("synchronised_slave_pids", |_| Value::Null),
+    column("disk_reads", |_| Value::Null),
+    column("disk_writes", |_| Value::Null),
 ];
 
 impl Row {
@@ -92,6 +112,18 @@ pub fn sorted(vhost: &Vhost) -> Vec<Arc<Queue>> {
     let mut queues: Vec<Arc<Queue>> = vhost.read().queues.values().cloned().collect();
     queues.sort_unstable_by(|a, b| a.spec.name.cmp(&b.spec.name));
     queues
+}
+
+/// In seconds since the epoch. Unknown while the message is only on disk.
+fn head_timestamp(row: &Row) -> Value {
+    let head = row.queue.head();
+    let properties = head.as_ref().and_then(|message| Properties::parse(message.properties()).ok());
+    properties.and_then(|properties| properties.timestamp()).map_or(Value::Null, |at| json!(at))
+}
+
+/// RabbitMQ averages for how much of the time a message could be delivered at once. Here it is how it stands now.
+fn capacity(row: &Row) -> Value {
+    json!(u8::from(row.queue.has_room()))
 }
 
 fn queue_type(queue: &Queue) -> Value {
