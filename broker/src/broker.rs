@@ -21,6 +21,7 @@ use crate::clock;
 use crate::config::{Config, Listener};
 use crate::connection::Crowd;
 use crate::definitions::{Definitions, DefinitionsError, Snapshot};
+use crate::delivery_counts::{self, DeliveryCounts};
 use crate::management::ControlSocketError;
 use crate::pager::Pager;
 use crate::queue::{Host, Queue, QueueEnvironment};
@@ -121,7 +122,8 @@ impl Broker {
             bindings_max: config.limits.bindings_per_vhost_max,
             owned_queues_per_user_max: config.limits.owned_queues_per_user_max,
         };
-        let vhosts = recover_vhosts(&snapshot, recovered, |name| {
+        let counts = delivery_counts::read(&dir);
+        let vhosts = recover_vhosts(&snapshot, recovered, &counts, |name| {
             Vhost::new(name.into(), definitions.clone(), environment.clone(), limits.clone())
         })?;
 
@@ -213,6 +215,28 @@ impl Broker {
         self.shutdown.send_replace(true);
     }
 
+    /// Writes down how often messages came back, if any did since the last time. Blocks.
+    pub fn save_delivery_counts(&self) {
+        if !self.environment.take_counts_changed() {
+            return;
+        }
+        let mut counts = Vec::new();
+        for vhost in self.vhosts() {
+            let queues: Vec<_> =
+                vhost.read().queues.values().filter(|queue| queue.is_stored()).cloned().collect();
+            for queue in queues {
+                let id = queue.spec.id;
+                counts.extend(queue.delivery_counts().into_iter().map(|(seq, count)| (id, seq, count)));
+            }
+        }
+        if let Err(error) = delivery_counts::write(&self.config.data_dir, counts.into_iter()) {
+            self.environment.set_counts_changed();
+            tracing::warn!(
+                "cannot write down how often messages came back: {error}; after a restart x-delivery-count is less"
+            );
+        }
+    }
+
     /// Writes down what is left to write, once no connection is left. Blocks.
     pub fn close(&self) -> Result<(), StartError> {
         let mut delivered = Vec::new();
@@ -221,6 +245,7 @@ impl Broker {
                 delivered.extend(queue.delivered_before().into_iter().map(|seq| (queue.spec.id, seq)));
             }
         }
+        self.save_delivery_counts();
         self.store.close(delivered.into_iter())?;
         self.definitions.close()?;
         Ok(())
@@ -238,6 +263,7 @@ pub(crate) fn store_options(config: &Config) -> StoreOptions {
 fn recover_vhosts(
     snapshot: &Snapshot,
     recovered: Recovered,
+    counts: &DeliveryCounts,
     new_vhost: impl Fn(&str) -> Vhost,
 ) -> Result<HashMap<Box<str>, Arc<Vhost>>, StartError> {
     let mut vhosts: HashMap<Box<str>, Arc<Vhost>> = HashMap::new();
@@ -273,13 +299,20 @@ fn recover_vhosts(
     for vhost in vhosts.values().filter(|vhost| !vhost.policies().is_empty()) {
         vhost.apply_policies();
     }
-    fill_queues(&queues, recovered);
+    fill_queues(&queues, recovered, counts);
     Ok(vhosts)
 }
 
-fn fill_queues(queues: &HashMap<QueueId, Arc<Queue>>, recovered: Recovered) {
+fn fill_queues(queues: &HashMap<QueueId, Arc<Queue>>, recovered: Recovered, counts: &DeliveryCounts) {
     for (id, messages) in recovered.queues {
         let Some(queue) = queues.get(&id) else { continue };
+        if let Some(counts) = counts.get(&id) {
+            for entry in &messages.entries {
+                if let Some(&count) = counts.get(&entry.seq) {
+                    queue.recover_delivery_count(entry.seq, count);
+                }
+            }
+        }
         queue.recover(|backlog| {
             for entry in messages.entries {
                 backlog.push_recovered(

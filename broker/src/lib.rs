@@ -10,6 +10,7 @@ mod clock;
 pub mod config;
 mod connection;
 pub mod definitions;
+mod delivery_counts;
 pub mod error;
 mod health;
 mod log_exchange;

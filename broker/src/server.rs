@@ -15,6 +15,9 @@ use crate::log_exchange::{self, LogLines};
 use crate::management::{self, ControlSocket, ControlSocketError};
 
 /// How long connections get to end by themselves at shutdown.
+/// How much of the delivery counts a crash may cost.
+const DELIVERY_COUNTS_INTERVAL: Duration = Duration::from_secs(5);
+
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A broker that accepts connections. Dropping it ends the process's part abruptly, as a crash would;
@@ -60,6 +63,7 @@ impl Broker {
         helpers.spawn(broker.alarms.clone().run(broker.store.clone()));
         helpers.spawn(broker.clone().page_out_when_short());
         helpers.spawn(report_client_log(broker.clone()));
+        helpers.spawn(save_delivery_counts(broker.clone()));
         if let Some(socket) = control_socket {
             helpers.spawn(management::serve(broker.clone(), socket));
         }
@@ -129,6 +133,19 @@ async fn report_client_log(broker: Arc<Broker>) {
     loop {
         minutes.tick().await;
         broker.client_log.report();
+    }
+}
+
+/// Writes down every few seconds how often messages came back.
+async fn save_delivery_counts(broker: Arc<Broker>) {
+    let mut ticks = tokio::time::interval(DELIVERY_COUNTS_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let broker = broker.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || broker.save_delivery_counts()).await {
+            tracing::error!("writing down how often messages came back failed: {error}");
+        }
     }
 }
 

@@ -33,6 +33,15 @@ impl Extras {
         *count
     }
 
+    pub fn set_returns(&mut self, seq: u64, count: u64) {
+        self.returns.insert(seq, count);
+    }
+
+    /// By position, of all messages that ever came back.
+    pub fn all_returns(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.returns.iter().map(|(&seq, &count)| (seq, count))
+    }
+
     pub fn returns(&self, seq: u64) -> u64 {
         self.returns.get(&seq).copied().unwrap_or(0)
     }

@@ -3,7 +3,7 @@
 //! Whoever publishes, acks, or frees room also delivers, inline, under the queue's lock. Rank: topology →
 //! **queue** → outbox → store; never two queues at once; never a disk read or a wait under the lock.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -65,6 +65,8 @@ pub struct QueueEnvironment {
     pub pager: Pager,
     pub timer: Timer,
     host: OnceLock<Weak<dyn Host>>,
+    /// A message came back to a queue that counts that, since it was last asked.
+    counts_changed: AtomicBool,
 }
 
 /// What a queue needs of the vhosts around it. Called without any lock.
@@ -94,7 +96,13 @@ pub trait Host: Send + Sync {
 
 impl QueueEnvironment {
     pub fn new(store: Arc<Store>, pager: Pager, timer: Timer) -> QueueEnvironment {
-        QueueEnvironment { store, pager, timer, host: OnceLock::new() }
+        QueueEnvironment {
+            store,
+            pager,
+            timer,
+            host: OnceLock::new(),
+            counts_changed: AtomicBool::new(false),
+        }
     }
 
     /// Tells all queues who is around them; once, before any of them is reachable.
@@ -102,6 +110,16 @@ impl QueueEnvironment {
         if self.host.set(host).is_err() {
             tracing::error!("the queues' environment was given a second host; the first one stays");
         }
+    }
+
+    /// True once after a message came back to a queue that counts that.
+    pub fn take_counts_changed(&self) -> bool {
+        self.counts_changed.swap(false, Ordering::AcqRel)
+    }
+
+    /// They could not be written down.
+    pub fn set_counts_changed(&self) {
+        self.counts_changed.store(true, Ordering::Release);
     }
 
     fn host(&self) -> Option<Arc<dyn Host>> {
@@ -319,6 +337,18 @@ impl Queue {
     /// Fills an empty queue with what the store gave back. Only before the queue is reachable.
     pub fn recover(&self, fill: impl FnOnce(&mut ByPriority)) {
         fill(&mut self.state.lock().backlog);
+    }
+
+    /// How often messages came back that may come again, by position.
+    pub fn delivery_counts(&self) -> Vec<(u64, u64)> {
+        self.state.lock().extras.as_ref().map_or(Vec::new(), |extras| extras.all_returns().collect())
+    }
+
+    /// As it was before a restart, for a message that is here again. Only before the queue is reachable.
+    pub fn recover_delivery_count(&self, seq: u64, count: u64) {
+        if let Some(extras) = self.state.lock().extras.as_mut().filter(|extras| extras.counts_deliveries) {
+            extras.set_returns(seq, count);
+        }
     }
 
     /// Starts the clocks of a queue: what has expired while the broker was down goes now.

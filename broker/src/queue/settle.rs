@@ -140,6 +140,9 @@ impl Queue {
     fn put_back(&self, state: &mut QueueState, entry: Entry) {
         if let Some(extras) = state.extras.as_mut().filter(|extras| extras.counts_deliveries) {
             let returns = extras.came_back(entry.seq);
+            if entry.stored {
+                self.environment.set_counts_changed();
+            }
             if state.limits.delivery_limit.is_some_and(|max| returns > max) {
                 return self.give_up(state, entry, Reason::DeliveryLimit);
             }

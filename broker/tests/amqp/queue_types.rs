@@ -1,6 +1,6 @@
 //! `x-queue-type`, and queues that go by themselves.
 
-use broker::amqp::{FieldValue, Method, queue};
+use broker::amqp::{FieldValue, Method, confirm, queue};
 
 use crate::harness::*;
 
@@ -47,16 +47,16 @@ fn a_quorum_queue_keeps_its_rules() {
     );
 }
 
+fn count(content: &Content) -> Option<FieldValue> {
+    content.properties.headers.as_ref()?.get("x-delivery-count").cloned()
+}
+
 #[test]
 fn a_quorum_queue_counts_deliveries() {
     let broker = TestBroker::start();
     let mut client = broker.connect_with_channel();
     client.call(1, quorum("q"), declare_ok("q", 0, 0));
     client.publish(1, "", "q", "x");
-    let count = |content: &Content| {
-        let headers = content.properties.headers.clone().unwrap();
-        headers.get("x-delivery-count").cloned()
-    };
     for returns in 0..3 {
         let fetched = client.fetch(1, "q");
         assert_eq!(count(&fetched), Some(FieldValue::I64(returns)));
@@ -68,6 +68,64 @@ fn a_quorum_queue_counts_deliveries() {
     assert_eq!(count(&delivery), Some(FieldValue::I64(3)));
     client.send(1, nack(delivery.tag(), true));
     assert_eq!(count(&client.delivery(1)), Some(FieldValue::I64(4)));
+}
+
+#[test]
+fn a_quorum_queue_counts_on_after_a_restart() {
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    let limited = |name: &str| {
+        let mut declare = quorum(name);
+        declare.arguments.insert("x-delivery-limit", 3);
+        declare
+    };
+    client.call(1, limited("q"), declare_ok("q", 0, 0));
+    client.call(1, confirm::Select::default(), confirm::SelectOk);
+    for text in ["bad", "good"] {
+        client.publish_persistent(1, "", "q", text);
+    }
+    client.confirmed(1, 2);
+    for _ in 0..2 {
+        let fetched = client.fetch(1, "q");
+        assert_eq!(fetched.text(), "bad");
+        client.send(1, reject(fetched.tag(), true));
+    }
+    client.sync(1);
+    let mut restarted = broker.restarted();
+    let mut client = restarted.connect_with_channel();
+    let fetched = client.fetch(1, "q");
+    assert_eq!((fetched.text(), count(&fetched)), ("bad", Some(FieldValue::I64(2))));
+    // Comes back when the broker ends.
+    client.sync(1);
+    restarted = restarted.restarted();
+    let mut client = restarted.connect_with_channel();
+    let fetched = client.fetch(1, "q");
+    assert_eq!((fetched.text(), count(&fetched)), ("bad", Some(FieldValue::I64(3))));
+    client.send(1, reject(fetched.tag(), true));
+    let fetched = client.fetch(1, "q");
+    assert_eq!((fetched.text(), count(&fetched)), ("good", Some(FieldValue::I64(0))));
+    // As much as was written down counts after a crash too.
+    client.send(1, reject(fetched.tag(), true));
+    client.sync(1);
+    restarted.broker().save_delivery_counts();
+    let copy = restarted.crashed_copy();
+    let mut client = copy.connect_with_channel();
+    assert_eq!(count(&client.fetch(1, "q")), Some(FieldValue::I64(1)));
+}
+
+#[test]
+fn asking_for_a_queue_is_using_it() {
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    let declare = declare_with("q", [("x-expires", FieldValue::I32(600_000))]);
+    client.call(1, declare, declare_ok("q", 0, 0));
+    let queue = broker.broker().vhost("/").unwrap().queue("q").unwrap();
+    let expires_at = || queue.counts().expires_at_ms.expect("it expires");
+    let first = expires_at();
+    eventually("a passive declaration extends its time", || {
+        client.call(1, declare_passive("q"), declare_ok("q", 0, 0));
+        expires_at() > first
+    });
 }
 
 #[test]
