@@ -137,6 +137,10 @@ impl Driver {
         let mut ticks = interval(heartbeat.map_or(IDLE_TICK, |every| every / 2));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks.tick().await;
+        if heartbeat.is_some_and(|every| every / 2 > IDLE_TICK) {
+            // A client that wants few heartbeats is not to be late with its acknowledgements for so much longer.
+            self.connection.cx.overdue_check_every = Some(IDLE_TICK);
+        }
         // Kept from one turn of the loop to the next: setting a timer costs more than looking at it.
         let mut overdue = std::pin::pin!(sleep_until(Instant::now()));
         outbox.set_awake(true);
