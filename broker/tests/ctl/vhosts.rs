@@ -11,7 +11,7 @@ fn in_shop() -> Login<'static> {
 fn a_vhost_is_added_and_survives_a_crash() {
     let mut broker = Broker::start();
     broker.ok(&["add_vhost", "/shop"]);
-    assert!(broker.refused(&["add_vhost", "/shop"]).contains("vhost '/shop' exists already"));
+    broker.ok(&["add_vhost", "/shop"]);
     assert!(broker.refused(&["add_vhost", ""]).contains("a vhost name has 1 to 255 bytes"));
     broker.ok(&["-p", "/shop", "set_permissions", "guest", ".*", ".*", ".*"]);
     broker.connect_as(&in_shop()).call(1, declare_durable("orders"), declare_ok("orders", 0, 0));

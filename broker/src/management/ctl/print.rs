@@ -221,7 +221,7 @@ mod tests {
         let with = printed(Format::Table { headers: true }, &rows);
         assert_eq!(with, "name\targuments\nq\t[]\nr\t[{\"x-max-length\",5}]\n");
         let without = printed(Format::Table { headers: false }, &rows);
-        assert_eq!(without, "q\t[]\nr\t{\"x-max-length\":5}\n");
+        assert_eq!(without, "q\t[]\nr\t[{\"x-max-length\",5}]\n");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, VhostError};
 use crate::management::limits;
 use crate::management::reply::Failure;
 use crate::management::request::VhostCommand;
@@ -12,8 +12,12 @@ use super::{committed, find_vhost};
 pub async fn execute(broker: &Arc<Broker>, vhost: &str, command: VhostCommand) -> Result<(), Failure> {
     match command {
         VhostCommand::AddVhost { name } => {
-            broker.add_vhost(&name).await.map_err(Failure::new)?;
-            tracing::info!("vhost '{name}' added by an operator");
+            match broker.add_vhost(&name).await {
+                Ok(()) => tracing::info!("vhost '{name}' added by an operator"),
+                // Scripts add what they need again and again, as rabbitmqctl lets them.
+                Err(VhostError::Exists(_)) => {}
+                Err(error) => return Err(Failure::new(error)),
+            }
             Ok(())
         }
         VhostCommand::DeleteVhost { name } => {
