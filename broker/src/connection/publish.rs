@@ -167,7 +167,13 @@ fn check_properties(cx: &Context, reply_address: Option<&str>, raw: &[u8]) -> Re
 /// Milliseconds in decimal digits.
 fn parse_expiration(text: &str) -> Result<u64, AmqpError> {
     let invalid = |why: String| AmqpError::precondition_failed(format!("invalid expiration '{text}': {why}"));
-    let milliseconds: i64 = text.parse().map_err(|_| invalid("no_integer".to_owned()))?;
+    let digits_at = usize::from(text.starts_with(['-', '+']));
+    let digits = text[digits_at..].bytes().take_while(u8::is_ascii_digit).count();
+    let (number, left_over) = text.split_at(digits_at + digits);
+    if digits > 0 && !left_over.is_empty() {
+        return Err(invalid(format!("{{leftover_string,\"{left_over}\"}}")));
+    }
+    let milliseconds: i64 = number.parse().map_err(|_| invalid("no_integer".to_owned()))?;
     u64::try_from(milliseconds).map_err(|_| invalid(format!("{{value_negative,{milliseconds}}}")))
 }
 
@@ -320,6 +326,11 @@ mod tests {
         assert_eq!(parse_expiration("0"), Ok(0));
         assert_eq!(parse_expiration("60000"), Ok(60000));
         assert_eq!(parse_expiration("abc").unwrap_err().text, "invalid expiration 'abc': no_integer");
+        assert_eq!(
+            parse_expiration("12.5").unwrap_err().text,
+            "invalid expiration '12.5': {leftover_string,\".5\"}"
+        );
+        assert_eq!(parse_expiration("").unwrap_err().text, "invalid expiration '': no_integer");
         assert_eq!(parse_expiration("-1").unwrap_err().text, "invalid expiration '-1': {value_negative,-1}");
     }
 }

@@ -135,7 +135,9 @@ impl Queue {
         if state.deleted {
             return Err(ConsumeError::Deleted);
         }
-        if state.consumers.has_exclusive() || (consumer.exclusive && !state.consumers.is_empty()) {
+        // Who is alone cannot have others waiting for him to go (as in RabbitMQ).
+        let never_alone = self.spec.parsed.single_active_consumer || !state.consumers.is_empty();
+        if state.consumers.has_exclusive() || (consumer.exclusive && never_alone) {
             return Err(ConsumeError::ExclusiveUse);
         }
         state.had_consumer = true;

@@ -356,3 +356,14 @@ fn arguments_without_effect_are_accepted() {
     client.publish(1, "", "q", "x");
     client.expect_deliveries(1, ["x"]);
 }
+
+#[test]
+fn who_wants_a_queue_alone_does_not_get_one_with_a_single_active_consumer() {
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    let single = [("x-single-active-consumer", FieldValue::from(true))];
+    client.call(1, declare_with("q", single), declare_ok("q", 0, 0));
+    let exclusive = basic::Consume { exclusive: true, ..consume("q", "c") };
+    client.refused(1, exclusive, 403, "ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use");
+    client.call(1, consume("q", "c"), consume_ok("c"));
+}
