@@ -10,7 +10,8 @@
 //! and changes of the store into events. So a crash at any point loses nothing: what was wanted is still there.
 //!
 //! Several sessions of one user can run at once (the TUI and a `send` in another terminal). They share the store; one of
-//! them, whoever holds the lock, is online for all. When it ends, the next one takes over.
+//! them, whoever holds the lock, is online for all. When it ends, the next one takes over. [`lookout`] says when to look
+//! what the others did.
 
 pub mod api;
 mod engine;

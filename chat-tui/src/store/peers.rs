@@ -47,7 +47,9 @@ impl Store {
                 "UPDATE peer SET bond = ?2, ours = ?3, theirs = ?4, blocked = ?5,
                      asked_id = ?6, asked_queue = ?7, asked_note = ?8, asked_at = ?9, asked_state = ?10,
                      asked_reason = ?11, asks_id = ?12, asks_reply_to = ?13, asks_note = ?14, asks_at = ?15,
-                     newest_ask = ?16, presence = iif(?2 = 1, presence, 0)
+                     newest_ask = ?16, presence = iif(?2 = 1, presence, 0),
+                     -- Whoever becomes a friend, again, is in the list.
+                     archived = archived AND (bond = 1 OR ?2 <> 1)
                  WHERE id = ?1",
             )?
             .execute(params![

@@ -336,6 +336,28 @@ fn a_state_from_the_future_is_refused_untouched() {
 }
 
 #[test]
+fn a_full_disk_refuses_what_is_new_and_harms_nothing() {
+    let bench = Bench::new();
+    bench.befriend("bob");
+    let pages = |most: i64| {
+        let sql = format!("PRAGMA max_page_count = {most}");
+        bench.store.connection.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let send = Command::Send { to: "bob".into(), text: "x".repeat(10_000) };
+    pages(1);
+    let full = |n: &usize| (0..*n).find_map(|_| bench.store.command("alice", &send, &Now::new()).err());
+    let error = full(&50).expect("a limit of pages was reached");
+    assert!(error.to_string().contains("is the disk full"), "{error}");
+    let said = bench.store.history("bob", Span::Newest, 100).unwrap().messages.len();
+    let waiting = bench.outbox().len();
+    assert!(full(&3).is_some());
+    assert_eq!(bench.store.history("bob", Span::Newest, 100).unwrap().messages.len(), said);
+    assert_eq!(bench.outbox().len(), waiting, "both or none");
+    pages(1_000_000);
+    bench.send("bob", "room again");
+}
+
+#[test]
 fn a_new_inbox_replaces_the_old_one() {
     let bench = Bench::new();
     let names = |n: &str| format!("inbox.{}", n.repeat(52));

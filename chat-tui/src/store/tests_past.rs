@@ -367,6 +367,10 @@ fn friends_are_called_muted_and_put_away() {
     bench.run(Command::Archive { name: name(), archived: true });
     bench.arrive(&ours, "bob", text("more"), &theirs);
     assert!(friend().archived && friend().muted, "unless they are muted");
+    bench.run(Command::Unfriend { name: name() });
+    assert!(friend().archived);
+    bench.befriend("bob");
+    assert!(!friend().archived, "who becomes a friend again is back");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! ★ The rows of the list at the left, and which of them are in view.
 
+use std::collections::HashMap;
+
 use super::model::{Entry, Model};
-use crate::session::api::FriendStatus;
+use crate::session::api::{Friend, FriendStatus};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Row {
@@ -23,9 +25,11 @@ pub fn rows(model: &Model) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut heading = None;
     let (count, open) = (model.archived(), model.archive_open);
+    // Looking each of them up in the list would take ever longer with more friends.
+    let friends: HashMap<&str, &Friend> = model.friends.iter().map(|f| (f.name.as_str(), f)).collect();
     let mut archive = (count > 0).then_some(Row::Archive { count, open });
     for entry in model.entries() {
-        let title = title(model, &entry);
+        let title = title(&friends, &entry);
         if heading != Some(title) {
             // Those put away stand between friends and those who no longer are, even if none of them is listed.
             if [ARCHIVED, FORMER, BLOCKED].contains(&title) {
@@ -40,7 +44,7 @@ pub fn rows(model: &Model) -> Vec<Row> {
         rows.push(Row::Entry(entry));
     }
     begin(&mut rows, archive);
-    with_previews(model, rows)
+    with_previews(model, &friends, rows)
 }
 
 /// Begins a part of the list.
@@ -54,15 +58,19 @@ fn begin(rows: &mut Vec<Row>, heading: Option<Row>) {
 }
 
 /// Shows what friends said last, where there is room for all of it.
-fn with_previews(model: &Model, rows: Vec<Row>) -> Vec<Row> {
+fn with_previews(model: &Model, friends: &HashMap<&str, &Friend>, rows: Vec<Row>) -> Vec<Row> {
+    let height = usize::from(model.areas().list.height);
+    if rows.len() >= height {
+        return rows;
+    }
     let has_preview = |row: &Row| match row {
-        Row::Entry(Entry::Friend(name)) => model
-            .friend(name)
+        Row::Entry(Entry::Friend(name)) => friends
+            .get(name.as_str())
             .is_some_and(|f| f.status == FriendStatus::Friend && !f.archived && f.last_message.is_some()),
         _ => false,
     };
     let previews = rows.iter().filter(|row| has_preview(row)).count();
-    if rows.len() + previews > usize::from(model.areas().list.height) {
+    if rows.len() + previews > height {
         return rows;
     }
     let preview = |row: Row| {
@@ -80,9 +88,9 @@ const ARCHIVED: &str = "Archived";
 const FORMER: &str = "No longer friends";
 const BLOCKED: &str = "Blocked";
 
-fn title(model: &Model, entry: &Entry) -> &'static str {
+fn title(friends: &HashMap<&str, &Friend>, entry: &Entry) -> &'static str {
     let Entry::Friend(name) = entry else { return REQUESTS };
-    let friend = model.friend(name);
+    let friend = friends.get(name.as_str());
     match friend.map(|f| f.status) {
         _ if friend.is_some_and(|f| f.archived) => ARCHIVED,
         Some(FriendStatus::Former) => FORMER,

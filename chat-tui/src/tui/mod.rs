@@ -6,6 +6,7 @@
 //!    ├─ plain ★ (the same model and update, without a screen)
 //!    ├─ welcome (signing in, before there is a session)
 //!    ├─ outside (an editor of the person's own)
+//!    ├─ ground (whether the terminal is dark or light)
 //!    └─ view ★ ────→ theme ★, layout ★, list ★, marks ★
 //!              keymap ★ → action ★ (what can be done; the keys, the help and the commands come from it)
 //! ```

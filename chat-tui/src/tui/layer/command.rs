@@ -212,7 +212,7 @@ mod tests {
     fn context() -> Context {
         let person = |entry: Entry, status| {
             let label = entry.name().to_owned();
-            Person { entry, status, label, unread: 0 }
+            Person { entry, status, label, unread: 0, archived: false }
         };
         Context {
             user: "alice".into(),

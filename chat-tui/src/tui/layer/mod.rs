@@ -93,6 +93,8 @@ pub struct Person {
     /// The nickname, if there is one, and the name.
     pub label: String,
     pub unread: u32,
+    /// Put away: found by name, though not in the list.
+    pub archived: bool,
 }
 
 impl Context {
@@ -108,11 +110,16 @@ impl Context {
                 None => name.to_owned(),
             };
             let (status, unread) = (friend.map(|f| f.status), friend.map_or(0, |f| f.unread));
-            Person { entry, status, label, unread }
+            let archived = friend.is_some_and(|f| f.archived);
+            Person { entry, status, label, unread, archived }
         };
+        let mut entries = model.entries();
+        let hidden = model.friends.iter().filter(|f| f.archived).map(|f| Entry::Friend(f.name.clone()));
+        let hidden: Vec<Entry> = hidden.filter(|entry| !entries.contains(entry)).collect();
+        entries.extend(hidden);
         Context {
             user: model.user.clone(),
-            people: model.entries().into_iter().map(person).collect(),
+            people: entries.into_iter().map(person).collect(),
             selected: model.selected.clone(),
             keymap: model.keymap.clone(),
             size: model.size,

@@ -37,6 +37,16 @@ fn friends_are_found_by_their_nicknames_too() {
     ui.event(Event::Friends(vec![friend("bob", Presence::Online), erin]));
     ui.keys("ctrl-g").types("boss").shows("Boss (erin)").keys("enter").shows("Write to Boss");
     assert_eq!(ui.model.shown_friend(), Some("erin"));
+    let hidden = Friend { archived: true, ..friend("frank", Presence::Online) };
+    ui.event(Event::Friends(vec![friend("bob", Presence::Online), hidden.clone()]));
+    ui.keys("ctrl-g").types("fra").shows("archived").keys("enter").shows("Write to frank");
+    ui.keys("alt-up")
+        .shows_not("Write to frank")
+        .types("/switch frank")
+        .keys("enter")
+        .shows("Write to frank");
+    let erin = Friend { nickname: Some("Boss".into()), ..friend("erin", Presence::Away) };
+    ui.event(Event::Friends(vec![friend("bob", Presence::Online), erin, hidden]));
     ui.types("/unfriend bos").keys("tab enter").shows("with erin?");
 }
 

@@ -176,7 +176,9 @@ fn about(model: &mut Model, action: Action, name: String, now: Timestamp, effect
     let is_friend = model.friend(&name).is_some_and(|f| f.status == FriendStatus::Friend);
     match action {
         Action::Switch => {
-            let entry = model.entries().into_iter().find(|entry| entry.name() == name);
+            let listed = model.entries().into_iter().find(|entry| entry.name() == name);
+            let entry =
+                listed.or_else(|| model.friend(&name).map(|friend| Entry::Friend(friend.name.clone())));
             if let Some(entry) = entry {
                 select(model, entry, effects);
                 model.pane = Pane::Conversation;

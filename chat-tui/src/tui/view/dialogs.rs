@@ -193,6 +193,7 @@ fn kind(person: &Person) -> String {
         (Entry::Outgoing(_), _) => "asked",
         (_, Some(FriendStatus::Former)) => "no longer a friend",
         (_, Some(FriendStatus::Blocked)) => "blocked",
+        _ if person.archived => "archived",
         _ if person.unread > 0 => return person.unread.to_string(),
         _ => "",
     };
