@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::amqp::Properties;
 
-/// Bytes of all messages in memory.
+/// Bytes of all messages in memory, and of the places they have in queues and with consumers.
 static RESIDENT_BYTES: AtomicU64 = AtomicU64::new(0);
 
 /// What a message takes beside its block, with its place in one queue.
@@ -16,13 +16,23 @@ pub fn resident_bytes() -> u64 {
     RESIDENT_BYTES.load(Ordering::Relaxed)
 }
 
-/// Bytes of messages that are not messages yet, counted as long as they are in memory.
+/// Bytes that are in memory for the sake of messages and not in one: messages in the making, and many places for the same
+/// message. Counted as long as this lives.
 #[derive(Debug, Default)]
 pub struct Resident(u64);
 
 impl Resident {
     pub fn bytes(&self) -> u64 {
         self.0
+    }
+
+    /// For what grows in steps: nothing is to be done while `bytes` stays the same.
+    pub fn set(&mut self, bytes: u64) {
+        match bytes.checked_sub(self.0) {
+            Some(0) => {}
+            Some(more) => self.add(more),
+            None => self.remove(self.0 - bytes),
+        }
     }
 
     pub fn add(&mut self, bytes: u64) {

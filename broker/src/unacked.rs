@@ -3,7 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::message::Resident;
 use crate::queue::{Consumer, Entry, Queue};
+
+const PLACE_BYTES: usize = size_of::<Option<UnackedDelivery>>() + size_of::<u64>();
 
 /// A message that was handed out.
 pub struct UnackedDelivery {
@@ -23,6 +26,8 @@ pub struct Unacked {
     count: usize,
     with_consumer: u32,
     body_bytes: u64,
+    /// What the places take: there may be thousands for one message.
+    counted: Resident,
 }
 
 impl Unacked {
@@ -33,6 +38,11 @@ impl Unacked {
         self.body_bytes += u64::from(delivery.entry.body_len);
         self.tags.push_back(delivery.tag);
         self.deliveries.push_back(Some(delivery));
+        self.count_places();
+    }
+
+    fn count_places(&mut self) {
+        self.counted.set((self.deliveries.capacity() * PLACE_BYTES) as u64);
     }
 
     pub fn len(&self) -> usize {
@@ -102,6 +112,7 @@ impl Unacked {
         if self.deliveries.is_empty() && self.deliveries.capacity() > 256 {
             self.deliveries = VecDeque::new();
             self.tags = VecDeque::new();
+            self.count_places();
         }
     }
 

@@ -74,6 +74,49 @@ fn publishers_are_held_while_memory_is_short_and_consumers_are_not() {
     });
 }
 
+/// `count` small messages to each of `queues` queues, shared by all of them.
+fn publish_to_many(broker: &TestBroker, queues: usize, count: usize) -> Client {
+    let mut client = broker.connect_with_channel();
+    for number in 0..queues {
+        let name = number.to_string();
+        client.call(1, declare(&name), declare_ok(&name, 0, 0));
+        client.call(1, bind(&name, "amq.fanout", ""), queue::BindOk);
+    }
+    for _ in 0..count {
+        client.publish(1, "amq.fanout", "", "x");
+    }
+    client.sync(1);
+    client
+}
+
+#[test]
+fn places_in_many_queues_count_as_memory() {
+    let _alone = alone();
+    let broker = TestBroker::with(watermark(2));
+    let client = publish_to_many(&broker, 40, 3000);
+    eventually("the alarm is raised", || broker.broker().alarms.raised().is_some());
+    client.close();
+}
+
+#[test]
+fn what_is_not_acknowledged_counts_as_memory() {
+    let _alone = alone();
+    let broker = TestBroker::with(watermark(2));
+    let client = publish_to_many(&broker, 20, 1500);
+    assert!(broker.broker().alarms.raised().is_none());
+    let mut consumer = broker.connect_with_channel();
+    for number in 0..20 {
+        let name = number.to_string();
+        consumer.call(1, consume(&name, &name), consume_ok(&name));
+        for _ in 0..1500 {
+            consumer.delivery(1);
+        }
+    }
+    eventually("the alarm is raised", || broker.broker().alarms.raised().is_some());
+    consumer.close();
+    client.close();
+}
+
 #[test]
 fn a_connection_in_a_transaction_is_held_too() {
     let _alone = alone();

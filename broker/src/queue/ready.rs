@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use super::backlog::Entry;
+use crate::message::Resident;
 
 /// Messages in a chunk.
 const CHUNK: usize = 512;
@@ -28,8 +29,16 @@ pub struct Ready {
 
 #[derive(Debug)]
 enum Chunk {
-    Open(VecDeque<Entry>),
+    Open(Open),
     Packed(Packed),
+}
+
+/// A run of messages of which some are in memory. Its places count as memory: of a message that went to a thousand
+/// queues they are what takes it.
+#[derive(Debug)]
+struct Open {
+    entries: VecDeque<Entry>,
+    _counted: Resident,
 }
 
 /// A run of messages that are only on disk.
@@ -79,9 +88,9 @@ impl Ready {
         }
         self.rest_len += 1;
         if let Some(Chunk::Open(last)) = self.rest.back_mut()
-            && last.len() < CHUNK
+            && last.entries.len() < CHUNK
         {
-            return last.push_back(entry);
+            return last.entries.push_back(entry);
         }
         // What recovery brings back is packed as it comes.
         if let Some(last) = self.rest.back_mut() {
@@ -89,7 +98,7 @@ impl Ready {
         }
         let mut next = VecDeque::with_capacity(CHUNK);
         next.push_back(entry);
-        self.rest.push_back(Chunk::Open(next));
+        self.rest.push_back(Chunk::Open(Open::new(next)));
     }
 
     pub fn pop_front(&mut self) -> Option<Entry> {
@@ -121,7 +130,7 @@ impl Ready {
         match self.place(seq)? {
             (0, at) => self.head.get(at).map(Cow::Borrowed),
             (chunk, at) => match &self.rest[chunk - 1] {
-                Chunk::Open(entries) => entries.get(at).map(Cow::Borrowed),
+                Chunk::Open(open) => open.entries.get(at).map(Cow::Borrowed),
                 Chunk::Packed(packed) => Some(Cow::Owned(packed.entry(at))),
             },
         }
@@ -138,7 +147,7 @@ impl Ready {
         match chunk {
             0 => self.head.get_mut(at)?.take(),
             _ => match &mut self.rest[chunk - 1] {
-                Chunk::Open(entries) => entries.get_mut(at)?.take(),
+                Chunk::Open(open) => open.entries.get_mut(at)?.take(),
                 Chunk::Packed(packed) => packed.take(at),
             },
         }
@@ -160,7 +169,7 @@ impl Ready {
             let entries = match chunk {
                 0 => &mut self.head,
                 _ => match &mut self.rest[chunk - 1] {
-                    Chunk::Open(entries) => entries,
+                    Chunk::Open(open) => &mut open.entries,
                     Chunk::Packed(_) => {
                         (chunk, at) = (chunk + 1, 0);
                         continue;
@@ -226,7 +235,7 @@ impl Ready {
     #[cfg(test)]
     fn memory_bytes(&self) -> usize {
         let of = |chunk: &Chunk| match chunk {
-            Chunk::Open(entries) => entries.capacity() * size_of::<Entry>(),
+            Chunk::Open(open) => open.entries.capacity() * size_of::<Entry>(),
             Chunk::Packed(packed) => {
                 packed.cells.len() * CELL_BYTES + packed.expiries_ms.len() * size_of::<u64>()
             }
@@ -240,14 +249,14 @@ impl Ready {
 impl Chunk {
     fn len(&self) -> usize {
         match self {
-            Chunk::Open(entries) => entries.len(),
+            Chunk::Open(open) => open.entries.len(),
             Chunk::Packed(packed) => packed.cells.len(),
         }
     }
 
     fn seq_at(&self, at: usize) -> Option<u64> {
         match self {
-            Chunk::Open(entries) => entries.get(at).map(|entry| entry.seq),
+            Chunk::Open(open) => open.entries.get(at).map(|entry| entry.seq),
             Chunk::Packed(packed) => {
                 packed.cells.get(at).map(|cell| packed.first_seq + u64::from(cell.offset))
             }
@@ -260,7 +269,7 @@ impl Chunk {
 
     fn index_of(&self, seq: u64) -> usize {
         match self {
-            Chunk::Open(entries) => entries.partition_point(|entry| entry.seq < seq),
+            Chunk::Open(open) => open.entries.partition_point(|entry| entry.seq < seq),
             Chunk::Packed(Packed { first_seq, cells, .. }) => {
                 cells.partition_point(|cell| first_seq + u64::from(cell.offset) < seq)
             }
@@ -269,15 +278,15 @@ impl Chunk {
 
     fn iter(&self) -> Box<dyn Iterator<Item = Cow<'_, Entry>> + '_> {
         match self {
-            Chunk::Open(entries) => Box::new(entries.iter().map(Cow::Borrowed)),
+            Chunk::Open(open) => Box::new(open.entries.iter().map(Cow::Borrowed)),
             Chunk::Packed(packed) => Box::new(packed.entries().map(Cow::Owned)),
         }
     }
 
     /// Packs the chunk if there is nothing in it that would be lost.
     fn pack(&mut self) {
-        if let Chunk::Open(entries) = self
-            && let Some(packed) = Packed::new(entries)
+        if let Chunk::Open(open) = self
+            && let Some(packed) = Packed::new(&open.entries)
         {
             *self = Chunk::Packed(packed);
         }
@@ -285,19 +294,27 @@ impl Chunk {
 
     fn open(&mut self) -> &mut VecDeque<Entry> {
         if let Chunk::Packed(packed) = self {
-            *self = Chunk::Open(packed.entries().collect());
+            *self = Chunk::Open(Open::new(packed.entries().collect()));
         }
         match self {
-            Chunk::Open(entries) => entries,
+            Chunk::Open(open) => &mut open.entries,
             Chunk::Packed(_) => unreachable!("it was just opened"),
         }
     }
 
     fn into_open(self) -> VecDeque<Entry> {
         match self {
-            Chunk::Open(entries) => entries,
+            Chunk::Open(open) => open.entries,
             Chunk::Packed(packed) => packed.entries().collect(),
         }
+    }
+}
+
+impl Open {
+    fn new(entries: VecDeque<Entry>) -> Open {
+        let mut counted = Resident::default();
+        counted.set((entries.capacity() * size_of::<Entry>()) as u64);
+        Open { entries, _counted: counted }
     }
 }
 
@@ -353,6 +370,33 @@ mod tests {
         let ready = filled(1_000_000);
         assert_eq!(ready.len(), 1_000_000);
         assert!(ready.memory_bytes() < 9_000_000, "{}", ready.memory_bytes());
+    }
+
+    /// Bytes that stand in the broker's account for the places of messages that may be in memory.
+    fn counted(ready: &Ready) -> u64 {
+        let of = |chunk: &Chunk| match chunk {
+            Chunk::Open(open) => open._counted.bytes(),
+            Chunk::Packed(_) => 0,
+        };
+        ready.rest.iter().map(of).sum()
+    }
+
+    #[test]
+    fn places_of_messages_in_memory_are_counted() {
+        let mut ready = Ready::default();
+        let message = std::sync::Arc::new(crate::message::Message::new("", "q", b"\0\0", b"x", false));
+        let count = 20 * CHUNK as u64;
+        for seq in 0..count {
+            let mut entry = Entry::passing(message.clone());
+            entry.seq = seq;
+            ready.push_back(entry);
+        }
+        let places = count - CHUNK as u64;
+        assert_eq!(counted(&ready), places * size_of::<Entry>() as u64);
+        for _ in 0..count / 2 {
+            ready.pop_front();
+        }
+        assert_eq!(counted(&ready), places / 2 / CHUNK as u64 * CHUNK as u64 * size_of::<Entry>() as u64);
     }
 
     #[test]
