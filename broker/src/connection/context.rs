@@ -24,6 +24,9 @@ use super::routes::RouteCache;
 /// Of `outbox_bytes_max`, which bounds what consumers are sent.
 const UNREAD_OUTPUT_FACTOR: usize = 4;
 
+/// A few milliseconds of work.
+const TAKEN_BEFORE_YIELD: usize = 8192;
+
 /// How often a connection looks for deliveries that are not acknowledged in time, at most.
 const OVERDUE_CHECK_MIN: Duration = Duration::from_millis(100);
 /// What is to be looked for less often than this is looked for with each tick.
@@ -85,8 +88,11 @@ pub struct Context {
     pub gate: Gate,
     /// Publishing while an alarm was raised: nothing is read until it is over.
     pub held: bool,
-    /// So much waits to be sent that nothing is handled until the client has read.
+    /// So much waits to be sent that nothing is handled until the client has read; or so much was done that others
+    /// have their turn first.
     pub paused: bool,
+    /// How often a queue took a message since others had their turn.
+    taken: usize,
     /// A `basic.get` on this channel waits for a body to be read from disk.
     pub waiting_get: Option<(u16, crate::amqp::basic::Get)>,
     /// How often to look for deliveries that are not acknowledged in time, where each tick is not often enough.
@@ -140,6 +146,7 @@ impl Context {
             gate: Gate::default(),
             held: false,
             paused: false,
+            taken: 0,
             waiting_get: None,
             overdue_check_every: None,
             pending,
@@ -182,6 +189,18 @@ impl Context {
     /// For methods whose answers are much larger than they are.
     pub fn pause_if_unread(&mut self) {
         self.paused |= self.outbox.lock().output.len() >= self.unread_output_bytes_max();
+    }
+
+    /// So many queues took a message. One small frame may mean thousands: what keeps the thread from everybody else
+    /// is counted here, not in bytes.
+    pub fn note_taken(&mut self, queues: usize) {
+        self.taken += queues;
+        self.paused |= self.taken >= TAKEN_BEFORE_YIELD;
+    }
+
+    /// Others had their turn, or will have it.
+    pub fn forget_taken(&mut self) {
+        self.taken = 0;
     }
 
     /// Holds replies back until the definition is committed.

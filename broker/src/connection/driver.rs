@@ -67,7 +67,7 @@ pub async fn run(established: Established, stream: Stream) {
         unread,
         writing: Writing::default(),
         wrote_since_tick: true,
-        has_read_much: false,
+        has_done_much: false,
         last_read: Instant::now(),
         waiting_for_round: 0,
         close_deadline: None,
@@ -98,7 +98,7 @@ struct Driver {
     /// Taken from the outbox.
     writing: Writing,
     wrote_since_tick: bool,
-    has_read_much: bool,
+    has_done_much: bool,
     last_read: Instant,
     /// The commit round that the store was asked to report.
     waiting_for_round: u64,
@@ -160,11 +160,11 @@ impl Driver {
                 return Ok(());
             }
             self.watch_store();
-            if std::mem::take(&mut self.has_read_much) {
+            if std::mem::take(&mut self.has_done_much) {
                 tokio::task::yield_now().await;
             }
             outbox.set_awake(false);
-            if !stuck && self.can_flush() && self.has_output() {
+            if self.may_end_pause() || !stuck && self.can_flush() && self.has_output() {
                 outbox.set_awake(true);
                 continue;
             }
@@ -265,13 +265,16 @@ impl Driver {
         self.unread_output_bytes() < self.connection.cx.unread_output_bytes_max()
     }
 
-    /// Goes on with what was read, once the client has read what it asked for.
+    fn may_end_pause(&self) -> bool {
+        self.connection.cx.paused && self.unread_output_bytes() < self.connection.cx.unread_output_bytes_max()
+    }
+
+    /// Goes on with what was read, once the client has read what it asked for and others had their turn.
     fn end_pause(&mut self) {
-        if self.connection.cx.paused
-            && self.unread_output_bytes() < self.connection.cx.unread_output_bytes_max()
-        {
+        if !self.has_done_much && self.may_end_pause() {
             self.connection.cx.paused = false;
             self.handle_unread();
+            self.has_done_much = self.connection.cx.paused;
         }
     }
 
@@ -324,7 +327,7 @@ impl Driver {
         if bytes > 0 {
             self.last_read = Instant::now();
             self.connection.cx.traffic.received(bytes);
-            self.has_read_much = bytes >= READ_BYTES_BEFORE_YIELD;
+            self.has_done_much = bytes >= READ_BYTES_BEFORE_YIELD || self.connection.cx.paused;
             self.note_closing();
         }
         is_open

@@ -127,6 +127,7 @@ impl Connection {
     /// The frames of a read are handled: sends confirms that are due and wakes others.
     pub fn end_batch(&mut self) {
         self.cx.traffic.set_counts(self.cx.published, self.cx.acknowledged);
+        self.cx.forget_taken();
         self.flush_confirms();
         self.cx.wakes.wake_all();
     }

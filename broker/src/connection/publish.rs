@@ -260,6 +260,7 @@ fn enqueue(
     immediate: bool,
 ) -> Enqueued {
     let mut enqueued = Enqueued::default();
+    cx.note_taken(queues.len());
     for queue in queues {
         let published = match immediate {
             false => queue.publish(message, expiration_ms, &mut cx.wakes),

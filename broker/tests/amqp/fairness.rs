@@ -67,6 +67,45 @@ fn queues_that_share_an_outbox_take_turns() {
 }
 
 #[test]
+fn others_have_their_turn_while_small_messages_go_to_many_queues() {
+    const QUEUES: usize = 400;
+    const MESSAGES: usize = 2500;
+    // As many as the broker has threads here.
+    const PUBLISHERS: usize = 2;
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    for number in 0..QUEUES {
+        let name = number.to_string();
+        client.call(1, declare(&name), declare_ok(&name, 0, 0));
+        client.call(1, bind(&name, "amq.fanout", ""), queue::BindOk);
+    }
+    let one = encode_content(1, publish("amq.fanout", ""), &BasicProperties::default(), b"x", 4096);
+    let publishers: Vec<_> = (0..PUBLISHERS)
+        .map(|_| {
+            let mut publisher = broker.connect_with_channel();
+            // At once, so that the broker finds much in one read.
+            let all = one.repeat(MESSAGES);
+            std::thread::spawn(move || {
+                publisher.send_bytes(&all);
+                publisher.sync(1);
+            })
+        })
+        .collect();
+    let (mut seen, mut longest_wait) = (0, 0);
+    while seen < PUBLISHERS * MESSAGES {
+        client.send(1, declare_passive("0"));
+        let Received::Method(Method::QueueDeclareOk(answer)) = client.receive(1) else { panic!("no answer") };
+        let count = answer.message_count as usize;
+        longest_wait = longest_wait.max(count - seen);
+        seen = count;
+    }
+    for publisher in publishers {
+        publisher.join().unwrap();
+    }
+    assert!(longest_wait < 2000, "{longest_wait} messages went by between a question and its answer");
+}
+
+#[test]
 fn properties_larger_than_a_frame_end_the_connection_that_cannot_take_them() {
     let broker = TestBroker::start();
     let mut publisher = broker.connect_with_channel();
