@@ -501,4 +501,32 @@ mod tests {
         assert_eq!(backlog.pop().unwrap().seq, 5);
         assert!(backlog.peek().unwrap().message.is_none());
     }
+
+    #[test]
+    fn what_is_in_memory_is_counted_as_bodies_come_and_go() {
+        let mut backlog = Backlog::default();
+        for seq in 0..3 {
+            backlog.push_recovered(seq, 10, 0, false);
+        }
+        backlog.push(message("12345"), 0, false);
+        let written = |body: &str| {
+            let message = message(body);
+            message.disk.id.store(1, std::sync::atomic::Ordering::Release);
+            message
+        };
+        backlog.push(written("123"), 0, true);
+        let tally = |count, bytes| Tally { count, bytes };
+        assert_eq!((backlog.stored(), backlog.in_memory()), (tally(4, 33), tally(2, 8)));
+        backlog.fill(1, written("0123456789"));
+        assert_eq!(backlog.in_memory(), tally(3, 18));
+        backlog.page_out_all(0, 0, 9);
+        assert_eq!(backlog.in_memory(), tally(1, 5), "what is not stored stays");
+        backlog.fill(0, written("0123456789"));
+        let first = backlog.pop().unwrap();
+        assert_eq!((backlog.stored(), backlog.in_memory()), (tally(3, 23), tally(1, 5)));
+        backlog.requeue(first);
+        assert_eq!((backlog.stored(), backlog.in_memory()), (tally(4, 33), tally(2, 15)));
+        while backlog.pop().is_some() {}
+        assert_eq!((backlog.stored(), backlog.in_memory()), (Tally::default(), Tally::default()));
+    }
 }
