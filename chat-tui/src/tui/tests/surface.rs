@@ -204,6 +204,12 @@ fn dragging_beyond_the_edge_scrolls_for_as_long_as_it_is_held_there() {
     let before = ui.screen();
     ui.pass(3);
     assert_eq!(ui.screen(), before, "it is no longer held");
+    // Nor where there is nothing left to scroll.
+    mouse(&mut ui, MouseEventKind::Down(left), 60, 10);
+    mouse(&mut ui, MouseEventKind::Drag(left), 60, 0);
+    ui.msg(Msg::Resize(5, 1)).pass(1).msg(Msg::Resize(80, 24));
+    mouse(&mut ui, MouseEventKind::Up(left), 60, 0);
+    ui.keys("esc");
     // Back inside it does not scroll on either.
     mouse(&mut ui, MouseEventKind::Down(left), 60, 10);
     mouse(&mut ui, MouseEventKind::Drag(left), 60, 23);

@@ -111,7 +111,8 @@ fn drag(model: &mut Model, at: Position, now: Timestamp) {
 
 /// Scrolls on when that is due, with the pointer where it was.
 pub fn drag_on(model: &mut Model, now: Timestamp) {
-    if let Some((at, _)) = model.dragged_out.filter(|(_, due)| *due <= now) {
+    // Taken: what can no longer be dragged is not due for ever.
+    if let Some((at, _)) = model.dragged_out.take_if(|(_, due)| *due <= now) {
         drag(model, at, now);
     }
 }
