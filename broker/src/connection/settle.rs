@@ -1,5 +1,7 @@
 //! The ack path: deliveries of a channel are acknowledged, rejected, or come back.
 
+use std::sync::Arc;
+
 use crate::error::AmqpError;
 use crate::outbox::Wakes;
 use crate::unacked::UnackedDelivery;
@@ -56,22 +58,29 @@ pub fn settle(
 
 /// Carries the verdict out, one lock for each run of deliveries from the same queue. With `deliver` each queue uses
 /// the room that it makes; else the caller sees to it that they do so in turn.
-pub fn apply(wakes: &mut Wakes, mut deliveries: Vec<UnackedDelivery>, verdict: Verdict, deliver: bool) {
+pub fn apply(wakes: &mut Wakes, deliveries: Vec<UnackedDelivery>, verdict: Verdict, deliver: bool) {
     for delivery in &deliveries {
         if let Some(consumer) = &delivery.consumer {
             consumer.settled(u64::from(delivery.entry.body_len));
         }
     }
-    while let Some(first) = deliveries.first() {
-        let queue = first.queue.clone();
-        let run = deliveries.iter().take_while(|d| std::sync::Arc::ptr_eq(&d.queue, &queue)).count();
-        let rest = deliveries.split_off(run);
-        match verdict {
-            Verdict::Gone => queue.settle(&deliveries, deliver, wakes),
-            Verdict::Rejected => queue.reject(deliveries, deliver, wakes),
-            Verdict::Requeue => queue.requeue(deliveries.drain(..).map(|d| d.entry), wakes),
+    if verdict == Verdict::Gone {
+        for run in deliveries.chunk_by(|a, b| Arc::ptr_eq(&a.queue, &b.queue)) {
+            run[0].queue.settle(run, deliver, wakes);
         }
-        deliveries = rest;
+        return;
+    }
+    let mut deliveries = deliveries.into_iter().peekable();
+    while let Some(first) = deliveries.next() {
+        let queue = first.queue.clone();
+        let mut run = vec![first];
+        while let Some(next) = deliveries.next_if(|next| Arc::ptr_eq(&next.queue, &queue)) {
+            run.push(next);
+        }
+        match verdict {
+            Verdict::Rejected => queue.reject(run, deliver, wakes),
+            _ => queue.requeue(run.into_iter().map(|d| d.entry), wakes),
+        }
     }
 }
 
