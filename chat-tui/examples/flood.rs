@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use chat_tui::session::api::{Command, Delivery, Event};
+use chat_tui::session::api::{Command, Delivery, Direction, Event, Message};
 use chat_tui::session::{Session, SessionConfig};
 use chat_tui::store::default_data_dir;
 
@@ -39,6 +39,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         match events.recv().await {
             Some(Event::MessageState { id, state: Delivery::Delivered | Delivery::Read, .. }) => {
+                delivered.insert(id);
+            }
+            // What came far at once is told as that.
+            Some(Event::Message(Message {
+                id,
+                direction: Direction::Outgoing,
+                state: Delivery::Delivered | Delivery::Read,
+                ..
+            })) => {
                 delivered.insert(id);
             }
             Some(Event::MessageState { state: Delivery::Returned | Delivery::Failed(_), .. }) => {
