@@ -33,9 +33,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
+use tokio::time::Instant;
 
 pub use admin::ReservedName;
 pub use certificate::CertificateError;
@@ -68,6 +69,11 @@ const LOGIN_BACKOFF: BackoffPolicy = BackoffPolicy {
 };
 
 const PEER_BACKOFF: BackoffPolicy = BackoffPolicy { free: 50, ..LOGIN_BACKOFF };
+
+/// A login waits for the end of a pause that is no longer than this, and is refused during a longer one. So who failed
+/// a few times and then gets it right is let in, a little later, as by a broker without pauses; well below
+/// `limits.handshake_timeout_s` and what clients wait for.
+const LONGEST_WAIT: Duration = Duration::from_secs(4);
 
 /// The users and their permissions.
 pub struct Authority {
@@ -212,7 +218,7 @@ impl Authority {
     }
 
     async fn log_in(&self, credentials: Credentials, peer: IpAddr) -> Result<Arc<User>, AuthError> {
-        self.refuse_if_paused(&credentials.user, peer)?;
+        self.wait_for_pause(&credentials.user, peer).await?;
         let user = match self.proven(&credentials) {
             Some(user) => user,
             None => self.check_password(credentials, peer).await?,
@@ -267,8 +273,19 @@ impl Authority {
         Ok(())
     }
 
+    /// Waits once at most: all that waited for the same end may fail there.
+    async fn wait_for_pause(&self, user: &str, peer: IpAddr) -> Result<(), AuthError> {
+        match self.refuse_if_paused(user, peer) {
+            Err(AuthError::Throttled { retry_after, .. }) if retry_after <= LONGEST_WAIT => {
+                tokio::time::sleep(retry_after).await;
+                self.refuse_if_paused(user, peer)
+            }
+            decided => decided,
+        }
+    }
+
     fn refuse_if_paused(&self, user: &str, peer: IpAddr) -> Result<(), AuthError> {
-        let now = Instant::now();
+        let now = Instant::now().into_std();
         let limits = self.limits.lock();
         let key = (PeerKey::from(peer), user.to_owned());
         match limits.logins.pause(&key, now).max(limits.peers.pause(&key.0, now)) {
@@ -278,7 +295,7 @@ impl Authority {
     }
 
     fn count_failure(&self, user: &str, peer: IpAddr) {
-        let now = Instant::now();
+        let now = Instant::now().into_std();
         let mut limits = self.limits.lock();
         limits.logins.failed((peer.into(), user.to_owned()), now);
         if !peer.to_canonical().is_loopback() {
@@ -301,7 +318,7 @@ impl Authority {
         }
         sign_up::check_name(&name)?;
         sign_up::check_password(&name, &password)?;
-        let quota = self.limits.lock().sign_ups.take(peer.into(), Instant::now());
+        let quota = self.limits.lock().sign_ups.take(peer.into(), Instant::now().into_std());
         quota.map_err(|retry_after| SignUpError::TooMany { retry_after })?;
         if self.state.read().is_taken(&name) {
             return Err(SignUpError::NameTaken { name }.into());
