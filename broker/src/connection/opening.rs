@@ -22,8 +22,8 @@ use super::handshake::{self, Limits};
 use super::stream::Stream;
 use super::stream::tls::TlsStream;
 
-/// Largest frame before tune: room for long tokens and client-properties, and nothing more.
-const FRAME_MAX_BEFORE_TUNE: u32 = 16 * 1024;
+/// Largest frame before tune: the specification's frame-min-size, and what RabbitMQ 3 takes.
+const FRAME_MAX_BEFORE_TUNE: u32 = amqp::FRAME_MIN_SIZE;
 
 /// Taken from the socket at once during the handshake.
 const READ_BYTES: usize = 1024;
