@@ -29,7 +29,7 @@ pub mod undo;
 
 pub use bindings::BindRequest;
 pub use exchange::{Binding, DestinationName, ExchangeSpec};
-pub use exchanges::DeclareExchange;
+pub use exchanges::{DeclareExchange, check_not_default};
 pub use queues::{DeclareQueue, DeleteQueue};
 pub use replies::{
     PSEUDO_QUEUE, Replies, ReplyConsumer, address as reply_address, is_address as is_reply_address,

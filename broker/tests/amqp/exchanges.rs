@@ -63,6 +63,7 @@ fn mistakes_with_exchanges() {
     client.refused(1, bind_exchange("px", "", "k"), 403, default);
     client.refused(1, bind_exchange("", "px", "k"), 403, default);
     client.refused(1, declare_exchange("", "direct"), 403, default);
+    client.refused(1, passive(""), 403, default);
     client.refused(1, delete_exchange(""), 403, default);
     client.refused(
         1,

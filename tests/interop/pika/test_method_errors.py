@@ -63,6 +63,7 @@ RESERVED = [
     Probe("bind to the default exchange", [Queue.Bind(queue="q", exchange="")], DEFAULT_EXCHANGE, given=[declare()]),
     Probe("unbind from the default exchange", [Queue.Unbind(queue="q", exchange="")], DEFAULT_EXCHANGE, given=[declare()]),
     Probe("declare the default exchange", [Exchange.Declare(exchange="")], DEFAULT_EXCHANGE),
+    Probe("declare the default exchange passively", [Exchange.Declare(exchange="", passive=True)], DEFAULT_EXCHANGE),
     Probe("delete the default exchange", [Exchange.Delete(exchange="")], DEFAULT_EXCHANGE),
     Probe("delete a predeclared exchange", [Exchange.Delete(exchange="amq.direct")], refused("deletion of system exchange 'amq.direct' in vhost '/' not allowed")),
     Probe("declare an exchange under amq.", [Exchange.Declare(exchange="amq.foo")], refused("exchange name 'amq.foo' contains reserved prefix 'amq.*'")),

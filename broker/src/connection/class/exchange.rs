@@ -6,7 +6,7 @@ use crate::connection::channel::Channel;
 use crate::connection::context::Context;
 use crate::connection::names;
 use crate::error::AmqpError;
-use crate::vhost::{BindRequest, DeclareExchange, DestinationName};
+use crate::vhost::{BindRequest, DeclareExchange, DestinationName, check_not_default};
 
 /// `exchange.declare`
 pub fn declare(
@@ -16,6 +16,7 @@ pub fn declare(
 ) -> Result<(), AmqpError> {
     let name = &*names::without_line_breaks(&declare.exchange);
     if declare.passive {
+        check_not_default(name)?;
         cx.check_any("exchange", name)?;
         let exchange = cx.vhost.exchange(name)?;
         cx.wait_for(cx.vhost.undecided(exchange.ticket));
