@@ -23,6 +23,7 @@ mod queue_types;
 mod queues;
 mod recovery;
 mod replies;
+mod reply_codes;
 mod settle;
 mod special_exchanges;
 mod tls;

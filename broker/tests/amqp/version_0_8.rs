@@ -87,6 +87,17 @@ fn errors_close_with_the_methods_of_0_8() {
     client.expect_end();
 }
 
+/// What a client is told that asks for class file, which 0-8 had.
+pub fn code_for_class_file(broker: &TestBroker) -> u16 {
+    let mut client = opened(broker, HEADERS[1]);
+    client.send_frame(1, 1, &[0, 70, 0, 10]);
+    let close = answer(&mut client, 0);
+    assert_eq!(close[..4], [0, 10, 0, 60], "connection.close");
+    client.send_frame(1, 0, b"\0\x0A\0\x3D");
+    client.expect_end();
+    u16::from_be_bytes([close[4], close[5]])
+}
+
 #[test]
 fn classes_that_nobody_had_are_not_implemented() {
     let broker = TestBroker::start();
