@@ -26,7 +26,7 @@ class Raw:
 def run(probe):
     with Wire.opened(**(probe.opened or {})) as wire:
         probe.send(wire)
-        return wire.answers_until_sync()
+        return wire.answers_until_sync(closes=isinstance(probe.expect, (Closed, Gone)))
 
 
 def run_handshake(probe):

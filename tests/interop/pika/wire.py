@@ -161,17 +161,19 @@ class Wire:
             assert isinstance(opened, spec.Channel.OpenOk), opened
         return wire
 
-    def answers_until_sync(self, channel=1):
+    def answers_until_sync(self, channel=1, closes=False):
         """Everything the broker had to say until now: methods, and at the end perhaps Closed or Gone.
 
-        basic.qos is answered last; by then whatever was wrong before has come.
+        basic.qos is answered last; by then whatever was wrong before on this channel has come. With `closes` it is no
+        end: where each channel is a process of its own, what another one complains of may come later.
         """
         self.send(spec.Basic.Qos(prefetch_count=0), channel)
         answers = []
         while True:
             answer = self.read_method()
-            if isinstance(answer, spec.Basic.QosOk):
+            if not isinstance(answer, spec.Basic.QosOk):
+                answers.append(answer)
+            elif not closes:
                 return answers
-            answers.append(answer)
             if isinstance(answer, (Closed, Gone)):
                 return answers
