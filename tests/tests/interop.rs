@@ -38,16 +38,18 @@ macro_rules! clients {
 clients! {
     aio_pika: "aio-pika",
     amqp_tools: "amqp-tools",
-    amqplib_0_8: "amqplib-0-8",
     amqplib: "amqplib",
     bunny: "bunny",
     celery: "celery",
     cloudamqp: "cloudamqp",
+    java: "java",
     kombu: "kombu",
+    lapin: "lapin",
     node_amqplib: "node-amqplib",
     php_amqplib: "php-amqplib",
     pika: "pika",
     py_amqp: "py-amqp",
+    ruby_amqp: "ruby-amqp",
 }
 
 #[test]
@@ -57,4 +59,17 @@ fn every_client_is_run() {
         let name = client.file_name().into_string().unwrap_or_default();
         assert!(CLIENTS.contains(&name.as_str()), "the scenarios of {name} are not run");
     }
+}
+
+#[test]
+fn the_readme_says_what_each_client_exercises() {
+    let ran = Command::new(folder().join("run")).arg("--table").stdin(Stdio::null()).output();
+    let ran = ran.unwrap_or_else(|error| panic!("cannot run it (it needs Python 3): {error}"));
+    let table = String::from_utf8_lossy(&ran.stdout);
+    assert!(table.starts_with("| client |"), "{}", String::from_utf8_lossy(&ran.stderr));
+    let readme = fs::read_to_string(folder().join("README.md")).unwrap_or_else(|error| panic!("{error}"));
+    assert!(
+        readme.ends_with(&*table),
+        "tests/interop/README.md should end with what `run --table` prints:\n{table}"
+    );
 }

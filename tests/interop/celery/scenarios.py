@@ -43,7 +43,7 @@ class Celery(unittest.TestCase):
         results = group(tasks.add.s(n, n) for n in range(5))()
         self.assertEqual(results.get(timeout=PATIENCE_S), [0, 2, 4, 6, 8])
 
-    def test_nack_free_retries_come_back_through_the_queue(self):
+    def test_retries_come_back_through_the_queue(self):
         self.assertEqual(tasks.at_the_second_try.delay().get(timeout=PATIENCE_S), 1)
 
     def test_errors_of_a_task_reach_the_caller(self):

@@ -29,6 +29,15 @@ def find(folder, names):
     return [found[name] for name in sorted(names or found)]
 
 
+def table(clients):
+    """Which standard scenarios each client has, and why it has not the others, in Markdown. A run insists on it."""
+    rows = [f"| client | {' | '.join(STANDARD)} |", f"|---|{'---|' * len(STANDARD)}"]
+    rows += [f"| {client.name} | " + " | ".join("" if name in client.without() else "✓" for name in STANDARD) + " |"
+             for client in clients]
+    reasons = [f"- {client.name}, {name}: {reason}" for client in clients for name, reason in client.without().items()]
+    return "\n".join([*rows, "", *reasons])
+
+
 class Client:
     def __init__(self, folder):
         self.folder = folder
@@ -43,6 +52,10 @@ class Client:
 
     def debian_packages(self):
         return self.lines("debian-packages")
+
+    def without(self):
+        """The standard scenarios that it cannot have, by name, with the reasons."""
+        return dict(re.split(r":\s*", line, maxsplit=1) for line in self.lines("without"))
 
     def install(self):
         """Makes $CLIENT_HOME, unless it is there already and what it was made from is the same."""
@@ -114,11 +127,10 @@ class Client:
         # Whoever skips quietly is not at home.
         found += [f"skipped: {result['name']}" for result in results if result["directive"]]
         ran = {result["name"].split(":")[0].split(" ")[0] for result in results}
-        without = {line.split(":")[0] for line in self.lines("without")}
+        without = set(self.without())
         if "AMQPS_URL" not in environment:
             without.add("tls")
         found += [f"no scenario {name}, and `without` gives no reason" for name in STANDARD
                   if name not in ran | without]
-        found += [f"`without` names {name}, and there is a scenario" for name in self.lines("without")
-                  if name.split(":")[0] in ran]
+        found += [f"`without` names {name}, and there is a scenario" for name in self.without() if name in ran]
         return found
