@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -227,14 +228,22 @@ impl State {
 }
 
 impl Inode {
-    /// Some of the unsynced changes make it to the disk.
+    /// Some of the unsynced changes make it to the disk. A sector is written as a whole: one that shows a change also
+    /// shows those before it.
     fn settle(&mut self, rng: &mut Rng) {
         let luck = rng.below(4);
-        for change in std::mem::take(&mut self.unsynced) {
+        let changes = std::mem::take(&mut self.unsynced);
+        // How many of the changes to each sector make it.
+        let mut made = BTreeMap::<usize, u64>::new();
+        for (sector, _) in changes.iter().flat_map(Change::sectors) {
+            *made.entry(sector).or_default() += 1;
+        }
+        made.values_mut().for_each(|count| *count = rng.below(*count + 1));
+        for change in changes {
             match luck {
                 0 => {}
                 1 => change.apply(&mut self.durable),
-                _ => change.apply_partly(&mut self.durable, rng),
+                _ => change.apply_partly(&mut self.durable, &mut made, rng),
             }
         }
         self.current = self.durable.clone();
@@ -249,21 +258,31 @@ impl Change {
         }
     }
 
-    /// Each sector makes it or not; whether the file grows is one decision.
-    fn apply_partly(&self, bytes: &mut Vec<u8>, rng: &mut Rng) {
+    /// The sectors it writes to, and which of its bytes.
+    fn sectors(&self) -> Vec<(usize, Range<usize>)> {
+        let Change::Write { offset, bytes } = self else { return Vec::new() };
+        let (mut sectors, mut at) = (Vec::new(), 0);
+        while at < bytes.len() {
+            let end = (at + SECTOR - (offset + at) % SECTOR).min(bytes.len());
+            sectors.push(((offset + at) / SECTOR, at..end));
+            at = end;
+        }
+        sectors
+    }
+
+    /// What of it is among the changes `made` to its sectors; whether the file is cut or grows is one decision.
+    fn apply_partly(&self, bytes: &mut Vec<u8>, made: &mut BTreeMap<usize, u64>, rng: &mut Rng) {
         let Change::Write { offset, bytes: new } = self else {
             if rng.below(2) == 0 {
                 self.apply(bytes);
             }
             return;
         };
-        let mut at = 0;
-        while at < new.len() {
-            let end = (at + SECTOR - (offset + at) % SECTOR).min(new.len());
-            if rng.below(2) == 0 {
-                write(bytes, offset + at, &new[at..end]);
+        for (sector, part) in self.sectors() {
+            if let Some(left) = made.get_mut(&sector).filter(|left| **left > 0) {
+                *left -= 1;
+                write(bytes, offset + part.start, &new[part]);
             }
-            at = end;
         }
     }
 }

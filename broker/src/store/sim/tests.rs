@@ -1,4 +1,7 @@
+use std::path::Path;
+
 use super::*;
+use crate::store::fs::{Access, Fs};
 
 fn run(seeds: impl Iterator<Item = u64>) -> Coverage {
     let mut all = Coverage::default();
@@ -42,4 +45,26 @@ fn a_lying_disk_is_found_out() {
     let plan = Plan { lying_sync: true, ..Plan::default() };
     let found = (0..50).filter(|&seed| run_seed(seed, plan).is_err()).count();
     assert!(found > 25, "only {found} of 50 runs on a lying disk lost something");
+}
+
+/// As the operating system writes it: whole. A write that went through in two parts is no exception.
+#[test]
+fn a_sector_never_shows_a_write_without_the_one_before_it() {
+    let mut seen = [0; 3];
+    for seed in 0..200 {
+        let disk = Disk::new(seed, 1 << 20);
+        disk.put("file", vec![0; 1024]);
+        let file = disk.open(Path::new("/log/file"), Access::ReadWrite).expect("it is there");
+        file.write_at(b"one", 0).expect("no faults");
+        file.write_at(b"two", 40).expect("no faults");
+        disk.restart();
+        let bytes = &disk.files()["file"];
+        match (&bytes[..3], &bytes[40..43]) {
+            (b"\0\0\0", b"\0\0\0") => seen[0] += 1,
+            (b"one", b"\0\0\0") => seen[1] += 1,
+            (b"one", b"two") => seen[2] += 1,
+            other => panic!("seed {seed}: {other:?}"),
+        }
+    }
+    assert!(seen.iter().all(|&count| count > 20), "{seen:?}");
 }
