@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use broker::store::{OnProgress, Recovering};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Draws nothing where standard error is no terminal, or while there is nothing to say. Clones are the same bar.
@@ -13,7 +13,8 @@ pub struct RecoveryBar(ProgressBar);
 impl RecoveryBar {
     pub fn new() -> RecoveryBar {
         let bar = ProgressBar::no_length();
-        let template = "recovering messages [{bar:40}] {percent} % of {total_bytes}, {msg} so far";
+        let template =
+            "recovering messages [{wide_bar}] {percent} % of {total_bytes}, {msg} so far, {eta} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));
         }
@@ -24,7 +25,7 @@ impl RecoveryBar {
         let bar = self.0.clone();
         OnProgress(std::sync::Arc::new(move |now: Recovering| {
             bar.set_length(now.bytes_total);
-            bar.set_message(now.messages.to_string());
+            bar.set_message(HumanCount(now.messages).to_string());
             bar.set_position(now.bytes);
         }))
     }
