@@ -117,6 +117,51 @@ fn commit_latency(dir: &Path, batch: usize, body_len: usize, rounds: usize) {
     );
 }
 
+/// Groups as they come from a publisher that does not stop: the next is made while one is synced. In turns with raw
+/// appends of as many bytes, each synced.
+fn commit_rate(dir: &Path, batch: usize, body_len: usize, turns: usize) {
+    const GROUPS: usize = 25;
+    let body = vec![7u8; body_len];
+    let record = vec![9u8; batch * (body_len + 48)];
+    let raw = OpenOptions::new().create(true).truncate(true).write(true);
+    let raw = raw.open(fresh(dir, "raw").join("file")).expect("raw file");
+    let size = (record.len() * GROUPS * turns) as u64;
+    rustix::fs::fallocate(&raw, rustix::fs::FallocateFlags::empty(), 0, size).expect("space");
+    raw.sync_all().expect("sync");
+    let mut bench = Bench::open(&fresh(dir, "store"));
+    let first = bench.publish(1, &body);
+    bench.wait(first);
+    let before = bench.store.stats();
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for turn in 0..turns {
+        let start = Instant::now();
+        let mut before_last = bench.publish(batch, &body);
+        for _ in 1..GROUPS {
+            let last = bench.publish(batch, &body);
+            bench.wait(before_last);
+            before_last = last;
+        }
+        bench.wait(before_last);
+        ours.push(start.elapsed());
+        let start = Instant::now();
+        for group in 0..GROUPS {
+            raw.write_all_at(&record, ((turn * GROUPS + group) * record.len()) as u64).expect("raw write");
+            raw.sync_data().expect("raw sync");
+        }
+        theirs.push(start.elapsed());
+    }
+    let after = bench.store.stats();
+    let per_second = |time: Duration| (GROUPS * batch) as f64 / time.as_secs_f64();
+    let (p50, raw50) = (per_second(percentile(&mut ours, 50)), per_second(percentile(&mut theirs, 50)));
+    println!(
+        "commits of {batch} x {body_len} B in a row: {:.0} k/s, raw {:.0} k/s, ratio {:.2}; {:.2} syncs per group",
+        p50 / 1e3,
+        raw50 / 1e3,
+        p50 / raw50,
+        (after.syncs - before.syncs) as f64 / (GROUPS * turns) as f64,
+    );
+}
+
 /// Processor time of this process.
 fn cpu() -> Duration {
     let usage = std::fs::read_to_string("/proc/self/stat").expect("Linux");
@@ -332,6 +377,7 @@ fn main() {
     for (batch, rounds) in [(1, 2000), (32, 2000), (512, 500)] {
         commit_latency(&dir, batch, 300, rounds);
     }
+    commit_rate(&dir, 512, 300, 20);
     backlog(&dir, 1_000_448, 300);
     backlog(&dir, 500_224, 1024);
     many_queues(&dir, 100_000);

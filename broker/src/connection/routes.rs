@@ -7,8 +7,12 @@ use hashbrown::{Equivalent, HashMap};
 
 use crate::queue::Queue;
 
-/// Entries kept; when there are more the cache starts over.
+/// Entries kept.
 const ENTRIES_MAX: usize = 1024;
+
+/// So many that found no room make the cache start over: by then others may be in use. Who publishes by more keys in turn
+/// than there is room for would else fill and empty it all the time.
+const TURNED_AWAY_MAX: usize = 32 * ENTRIES_MAX;
 
 /// The queues a message goes to.
 pub type Route = Arc<[Arc<Queue>]>;
@@ -19,6 +23,7 @@ pub struct RouteCache {
     topology_version: u64,
     permission_revision: u64,
     routes: HashMap<Key, Route>,
+    turned_away: usize,
     /// An exchange that the user may write to.
     writable: Option<Box<str>>,
 }
@@ -68,8 +73,50 @@ impl RouteCache {
 
     pub fn insert(&mut self, exchange_len: u8, address: &[u8], route: Route) {
         if self.routes.len() >= ENTRIES_MAX {
+            self.turned_away += 1;
+            if self.turned_away < TURNED_AWAY_MAX {
+                return;
+            }
+            self.turned_away = 0;
             self.routes.clear();
         }
         self.routes.insert(Key { exchange_len, address: address.into() }, route);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn insert(cache: &mut RouteCache, number: usize) {
+        cache.insert(0, number.to_string().as_bytes(), Arc::from([]));
+    }
+
+    fn has(cache: &RouteCache, number: usize) -> bool {
+        cache.get(0, number.to_string().as_bytes()).is_some()
+    }
+
+    #[test]
+    fn a_full_cache_keeps_what_it_has_until_many_were_turned_away() {
+        let mut cache = RouteCache::default();
+        (0..ENTRIES_MAX).for_each(|number| insert(&mut cache, number));
+        let late = ENTRIES_MAX..ENTRIES_MAX + TURNED_AWAY_MAX;
+        for number in late.clone() {
+            assert!(has(&cache, 0) && !has(&cache, number));
+            insert(&mut cache, number);
+        }
+        assert!(!has(&cache, 0) && has(&cache, late.end - 1));
+    }
+
+    #[test]
+    fn a_changed_topology_or_permission_forgets_all() {
+        for changed in [(1, 0), (0, 1)] {
+            let mut cache = RouteCache::default();
+            insert(&mut cache, 7);
+            cache.refresh(0, 0);
+            assert!(has(&cache, 7));
+            cache.refresh(changed.0, changed.1);
+            assert!(!has(&cache, 7));
+        }
     }
 }
