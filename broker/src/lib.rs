@@ -25,6 +25,8 @@ mod queue;
 mod server;
 pub mod store;
 pub mod store_command;
+#[cfg(test)]
+mod test_log;
 mod timer;
 mod tls;
 mod unacked;

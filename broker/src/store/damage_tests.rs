@@ -8,6 +8,7 @@ use super::key::{LogKey, Seed};
 use super::record::{self, Location, Record};
 use super::sim::Disk;
 use super::*;
+use crate::test_log::log_of;
 
 const QUEUE: QueueId = QueueId(7);
 const FIRST: &str = "0000000001.segment";
@@ -185,6 +186,29 @@ fn after_a_clean_shutdown_a_bad_tail_is_corruption() {
     assert_eq!(recovered.report.damage.len(), 1);
     assert_eq!(seqs(&recovered), [1, 3, 4, 5, 6, 8, 9]);
     check_bodies(&store, &recovered);
+}
+
+#[test]
+fn what_was_cut_and_what_is_damaged_is_logged() {
+    let log = small_log();
+    let whole = &log.files()[FIRST];
+    let starts = batches(whole);
+    let (second, last) = (starts[1], starts[starts.len() - 2]);
+
+    let mut torn = whole.clone();
+    torn[last + 20..].fill(0);
+    let disk = with_first(&log, torn);
+    let text = log_of(|| drop(open(&disk).expect("it opens")));
+    assert!(text.contains("WARN"), "{text}");
+    assert!(text.contains(&format!("segment 1 from offset {last} on")), "{text}");
+
+    let mut damaged = whole.clone();
+    damaged[second + record::BATCH_HEADER_BYTES + 30] ^= 1;
+    let disk = with_first(&log, damaged);
+    let text = log_of(|| drop(open(&disk).expect("it opens")));
+    assert!(text.contains("ERROR"), "{text}");
+    assert!(text.contains("segment 1 offset") && text.contains("kept in /log/"), "{text}");
+    assert!(text.contains("`broker store check`"), "{text}");
 }
 
 #[test]

@@ -1,7 +1,6 @@
-use std::io::Write;
-
 use super::*;
 use crate::definitions::{Ticket, UserRow};
+use crate::test_log::log_of;
 
 fn row(user: &str, vhost: &str, configure: &str) -> PermissionRow {
     PermissionRow {
@@ -170,25 +169,6 @@ async fn a_configuration_that_cannot_work_is_refused() {
     assert!(error.starts_with("auth.sign_up.tokens: the invite token 'sha256:x' is not"), "{error}");
     let error = load(|options| options.password_cost.memory_kib = 0);
     assert!(error.contains("invalid parameter"), "{error}");
-}
-
-/// What was logged on this thread during `work`.
-fn log_of(work: impl FnOnce()) -> String {
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-    impl Write for Log {
-        fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().write(octets)
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    tracing::subscriber::with_default(subscriber, work);
-    String::from_utf8(log.0.lock().clone()).unwrap()
 }
 
 #[tokio::test]
