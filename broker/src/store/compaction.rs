@@ -148,6 +148,8 @@ impl Committer {
         cleaning: &mut Cleaning,
         budget: usize,
     ) -> Result<(), StoreFailure> {
+        // There may be space by now, and the record may be larger than a slice.
+        cleaning.stuck = false;
         let mut want = budget;
         loop {
             let left = (cleaning.end - cleaning.next) as usize;
