@@ -252,7 +252,8 @@ impl Committer {
                     }
                 }
                 Op::Barrier => {
-                    self.barrier.get_or_insert(round);
+                    // One that had waited for space is older than one that has come since.
+                    self.barrier = Some(self.barrier.map_or(round, |first| first.min(round)));
                     if !self.stalled.is_empty() {
                         self.stall(round, &ops[at..at + 1]);
                     }

@@ -33,7 +33,7 @@ pub struct Entry {
     pub removed: Option<Removed>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Removed {
     pub round: Round,
     /// It is durable with its round: a purge, an ack before a barrier. Another ack is with the next sync.
@@ -143,7 +143,10 @@ impl Model {
                     return Err(format!("{id:?} {seq}: {entry:?} is not what was enqueued"));
                 }
                 if expected.must_be_gone(reached) {
-                    return Err(format!("{id:?} {seq} came back after it was removed ({reached:?})"));
+                    return Err(format!(
+                        "{id:?} {seq} came back after it was removed ({reached:?}): {:?}, enqueued in round {}",
+                        expected.removed, expected.round
+                    ));
                 }
                 let redelivered = reached.end != End::Closed || delivered.contains(&(id, seq));
                 if entry.redelivered != redelivered {

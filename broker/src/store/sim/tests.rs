@@ -12,9 +12,11 @@ fn run(seeds: impl Iterator<Item = u64>) -> Coverage {
 }
 
 /// Seeds that once failed, and why.
-const ONCE_FAILED: [u64; 1] = [
+const ONCE_FAILED: [u64; 2] = [
     // A message larger than a slice of compaction, that had found no space for its copy, was never copied again.
     1822,
+    // Acks before a barrier that had waited for space were taken for durable because a later barrier waited already.
+    14852,
 ];
 
 #[test]
