@@ -123,8 +123,8 @@ fn commit_rate(dir: &Path, batch: usize, body_len: usize, turns: usize) {
     const GROUPS: usize = 25;
     let body = vec![7u8; body_len];
     let record = vec![9u8; batch * (body_len + 48)];
-    let raw = OpenOptions::new().create(true).truncate(true).write(true);
-    let raw = raw.open(fresh(dir, "raw").join("file")).expect("raw file");
+    let path = fresh(dir, "raw").join("file");
+    let raw = OpenOptions::new().create(true).truncate(true).write(true).open(path).expect("raw file");
     let size = (record.len() * GROUPS * turns) as u64;
     rustix::fs::fallocate(&raw, rustix::fs::FallocateFlags::empty(), 0, size).expect("space");
     raw.sync_all().expect("sync");
