@@ -197,6 +197,11 @@ impl Leftovers {
         last: Location,
         segment_bytes: u32,
     ) -> Result<Option<Prepared>, StoreError> {
+        if !self.ids.is_empty() {
+            // A file may have been a part of the log until the process before us renamed it. If that is not durable, a
+            // power cut gives it its old name back: it must not be empty then.
+            fs.sync_dir(dir).map_err(|e| io_error("sync", dir, e))?;
+        }
         if let Some((segment, len)) = &self.truncate {
             let file = segment.file().map_err(|e| io_error("open", &segment.path, e))?;
             file.set_len(u64::from(*len)).map_err(|e| io_error("truncate", &segment.path, e))?;
