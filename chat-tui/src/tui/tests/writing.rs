@@ -30,6 +30,15 @@ fn enter_sends_what_was_typed() {
 }
 
 #[test]
+fn who_writes_still_sees_it_when_the_terminal_gets_narrow() {
+    let mut ui = Ui::with_bob(80, 24);
+    ui.types("dear").msg(Msg::Resize(38, 18)).shows("dear");
+    assert_eq!(ui.types(" bob").written(), "dear bob");
+    let mut ui = Ui::with_bob(80, 24);
+    ui.msg(Msg::Paste("dear".into())).msg(Msg::Resize(38, 18)).shows("dear");
+}
+
+#[test]
 fn a_paste_with_line_breaks_is_one_message() {
     let mut ui = Ui::with_bob(80, 24);
     ui.msg(Msg::Paste("/one\r\ntwo\n".into())).keys("alt-enter").types("three").keys("enter");

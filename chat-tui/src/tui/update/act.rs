@@ -397,6 +397,8 @@ pub fn closed_explanation(model: &Model, closed: Closed, name: &str) -> String {
 fn written(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
     model.draft_due = Some(after(now, DRAFT_SECONDS));
     model.interrupt_until = None;
+    // Where it is written stays before their eyes when the terminal gets too narrow for the list beside it.
+    model.pane = Pane::Conversation;
     let told_lately = model.typing_told.is_some_and(|told| after(told, TYPING_SECONDS) > now);
     if !told_lately && let Some(friend) = model.shown_friend().map(str::to_owned) {
         model.typing_told = Some(now);
