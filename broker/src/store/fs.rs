@@ -46,6 +46,8 @@ pub trait FsFile: Send + Sync + 'static {
     fn allocate(&self, len: u64) -> io::Result<()>;
     /// The file will be read from front to back.
     fn will_read_sequentially(&self) {}
+    /// These bytes will be read soon: the disk may begin with them.
+    fn will_read(&self, _offset: u64, _len: u64) {}
 }
 
 /// Reads until `buf` is full or the file ends; the bytes read.
@@ -167,6 +169,10 @@ impl FsFile for RealFile {
     fn will_read_sequentially(&self) {
         advise_sequential(&self.0);
     }
+
+    fn will_read(&self, offset: u64, len: u64) {
+        advise_needed(&self.0, offset, len);
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -194,11 +200,19 @@ fn allocate_by_writing(file: &File, len: u64) -> io::Result<()> {
     Ok(())
 }
 
+// Only hints: reading works without them, so that they fail does not matter.
 #[cfg(target_os = "linux")]
 fn advise_sequential(file: &File) {
-    // Only a hint; reading works without.
     let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::Sequential);
+}
+
+#[cfg(target_os = "linux")]
+fn advise_needed(file: &File, offset: u64, len: u64) {
+    let _ = rustix::fs::fadvise(file, offset, std::num::NonZeroU64::new(len), rustix::fs::Advice::WillNeed);
 }
 
 #[cfg(not(target_os = "linux"))]
 fn advise_sequential(_file: &File) {}
+
+#[cfg(not(target_os = "linux"))]
+fn advise_needed(_file: &File, _offset: u64, _len: u64) {}

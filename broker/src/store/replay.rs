@@ -19,7 +19,7 @@ pub struct Replay {
     /// By slot: what only the queues need, so it is not kept afterwards.
     body_lens: Vec<u32>,
     metas: HashMap<(QueueId, u64), EntryMeta>,
-    next_seqs: HashMap<QueueId, u64>,
+    next_seqs: hashbrown::HashMap<QueueId, u64>,
     /// Per segment, the message records by offset: what ref records point to.
     placed: Vec<Vec<(u32, Slot)>>,
 }

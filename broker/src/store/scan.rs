@@ -11,6 +11,9 @@ use super::record::{
 
 /// Bytes read at once.
 const WINDOW_BYTES: usize = 1 << 20;
+/// So many bytes behind those being read are on their way from the disk, so that it works while records are verified
+/// and applied.
+const AHEAD_BYTES: u32 = 8 << 20;
 
 /// The next valid batch header in `bytes` at or behind `from`; both count from an 8-byte boundary.
 pub fn next_batch_header(bytes: &[u8], from: usize, seed: Seed) -> Option<(usize, BatchHeader)> {
@@ -51,13 +54,15 @@ pub struct SegmentReader {
     pub len: u32,
     window: Vec<u8>,
     window_at: u32,
+    /// Up to here the file was asked for ahead.
+    announced: u32,
 }
 
 impl SegmentReader {
     pub fn new(id: u32, seed: Seed, file: Arc<dyn FsFile>) -> io::Result<SegmentReader> {
         let len = file.len()?.min(u64::from(u32::MAX)) as u32;
         file.will_read_sequentially();
-        Ok(SegmentReader { id, seed, file, len, window: Vec::new(), window_at: 0 })
+        Ok(SegmentReader { id, seed, file, len, window: Vec::new(), window_at: 0, announced: 0 })
     }
 
     /// The segment header, or why there is none.
@@ -110,6 +115,7 @@ impl SegmentReader {
         let start = offset.wrapping_sub(self.window_at) as usize;
         if offset < self.window_at || start + want > self.window.len() {
             let read = want.max(WINDOW_BYTES).min((self.len - offset.min(self.len)) as usize);
+            self.announce(offset.saturating_add(read as u32));
             self.window.resize(read, 0);
             // A window that one huge batch needed is not kept.
             self.window.shrink_to(WINDOW_BYTES);
@@ -120,6 +126,16 @@ impl SegmentReader {
         let start = (offset - self.window_at) as usize;
         let end = (start + want).min(self.window.len());
         Ok(&self.window[start..end])
+    }
+
+    /// Asks for what comes behind `end`, in pieces of at least half of what is to be ahead.
+    fn announce(&mut self, end: u32) {
+        let from = self.announced.max(end);
+        let to = end.saturating_add(AHEAD_BYTES).min(self.len);
+        if to > from && (to - from >= AHEAD_BYTES / 2 || to == self.len) {
+            self.file.will_read(u64::from(from), u64::from(to - from));
+            self.announced = to;
+        }
     }
 
     pub fn is_zero_from(&mut self, offset: u32) -> io::Result<bool> {
@@ -150,4 +166,60 @@ fn count_valid(mut bytes: &[u8], seed: Seed) -> Option<u32> {
         bytes = &bytes[size..];
     }
     Some(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::store::key::LogKey;
+
+    /// A file of zeros that notes what it was asked for, and that it was asked ahead.
+    struct Asked {
+        len: u64,
+        announced: Mutex<Vec<(u64, u64)>>,
+    }
+
+    impl FsFile for Asked {
+        fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+            let announced: u64 = self.announced.lock().iter().map(|(_, len)| len).sum();
+            let end = offset + buf.len() as u64;
+            let ahead = (announced + WINDOW_BYTES as u64).min(self.len);
+            assert!(end <= ahead && ahead <= end + u64::from(AHEAD_BYTES), "{end} {ahead}");
+            buf.fill(0);
+            Ok(buf.len())
+        }
+        fn write_at(&self, _: &[u8], _: u64) -> io::Result<usize> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+        fn sync_data(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.len)
+        }
+        fn set_len(&self, _: u64) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+        fn allocate(&self, _: u64) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+        fn will_read(&self, offset: u64, len: u64) {
+            let mut announced = self.announced.lock();
+            let end = announced.last().map_or(WINDOW_BYTES as u64, |(offset, len)| offset + len);
+            assert_eq!(offset, end, "every byte once");
+            announced.push((offset, len));
+        }
+    }
+
+    #[test]
+    fn what_will_be_read_is_asked_for_ahead_once() {
+        let file = Arc::new(Asked { len: (20 << 20) + 8, announced: Mutex::default() });
+        let mut reader = SegmentReader::new(1, LogKey(0).seed(1), file.clone()).unwrap();
+        assert!(reader.is_zero_from(0).unwrap());
+        let announced = file.announced.lock();
+        assert!(announced.len() <= 5, "{announced:?}");
+        assert_eq!(announced.last().map(|(offset, len)| offset + len), Some(file.len));
+    }
 }
