@@ -5,7 +5,7 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use broker::amqp::{self, FieldTable, FieldValue, basic};
+use broker::amqp::{self, FieldTable, FieldValue, TableView, basic};
 use broker::internals::{Backlog, Identify, Kind, Router};
 use broker::message::Message;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -78,6 +78,7 @@ fn routing(c: &mut Criterion) {
     ] {
         for bindings in sizes {
             let (router, key, headers) = bound(kind, bindings);
+            let headers = TableView::from(&headers);
             group.bench_function(BenchmarkId::new(kind.name(), bindings), |b| {
                 b.iter(|| {
                     let mut found = 0;

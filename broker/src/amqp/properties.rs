@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use super::error::DecodeError;
 use super::reader::{Reader, put_short_str};
-use super::table::{check_table, decode_table, encode_table};
-use super::types::FieldTable;
+use super::table::{check_table, decode_table, encode_table, view_table};
+use super::types::{FieldTable, TableView};
 
 /// A property, numbered in the order of the list; its flag is bit 15 - number of the first flag word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,9 +145,26 @@ impl<'a> Properties<'a> {
         decode_table(&mut self.reader(Property::Headers)?).ok()
     }
 
-    /// The header table's octets with its length, as [`decode_table`] reads them.
+    /// The header table's octets without its length.
+    #[inline]
     pub fn headers_raw(&self) -> Option<&'a [u8]> {
-        self.octets(Property::Headers)
+        self.reader(Property::Headers)?.long_str().ok()
+    }
+
+    /// The headers to look into, of a list that was checked before.
+    pub fn view_headers(raw: &'a [u8]) -> Option<TableView<'a>> {
+        let mut reader = Reader::new(raw);
+        let flags = reader.u16().ok()?;
+        if flags & !DEFINED != 0 {
+            skip_flag_words(flags, &mut reader).ok()?;
+        }
+        for before in [Property::ContentType, Property::ContentEncoding] {
+            if flags & before.flag() != 0 {
+                skip(before, &mut reader).ok()?;
+            }
+        }
+        let has_headers = flags & Property::Headers.flag() != 0;
+        has_headers.then(|| view_table(&mut reader).ok())?
     }
 
     /// 2 is persistent.

@@ -2,7 +2,7 @@
 
 use super::error::DecodeError;
 use super::reader::{Reader, put_long_str, put_short_str};
-use super::types::{FieldTable, FieldValue};
+use super::types::{FieldTable, FieldValue, FieldView, TableView};
 
 /// Tables and arrays may contain one another to this depth, the outermost counted. Decoding recurses, so without
 /// a bound a peer could exhaust the stack.
@@ -23,6 +23,28 @@ fn read_table(reader: &mut Reader<'_>, depth: usize) -> Result<FieldTable, Decod
         let name = fields.short_str()?;
         let value = read_value(&mut fields, depth)?;
         table.0.push((name.into(), value));
+    }
+    Ok(table)
+}
+
+/// Reads a table with its length, and leaves its names and texts where they are. Succeeds exactly when [`decode_table`]
+/// would.
+///
+/// # Errors
+/// As [`decode_table`].
+pub fn view_table<'a>(reader: &mut Reader<'a>) -> Result<TableView<'a>, DecodeError> {
+    let (mut fields, depth) = enter(reader, MAX_TABLE_DEPTH)?;
+    let mut table = TableView::default();
+    while !fields.is_empty() {
+        let name = fields.short_str()?;
+        let value = match fields.rest().first() {
+            Some(b'S') => {
+                fields.u8()?;
+                FieldView::LongString(fields.long_str()?)
+            }
+            _ => FieldView::Other(read_value(&mut fields, depth)?),
+        };
+        table.0.push((name, value));
     }
     Ok(table)
 }

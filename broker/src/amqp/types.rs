@@ -194,6 +194,66 @@ impl FieldTable {
     }
 }
 
+/// One value of a [`TableView`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum FieldView<'a> {
+    /// As most are: not copied.
+    LongString(&'a [u8]),
+    /// Never a long string.
+    Other(FieldValue),
+}
+
+impl FieldView<'_> {
+    pub fn as_i64(&self) -> Option<i64> {
+        match self {
+            FieldView::LongString(_) => None,
+            FieldView::Other(value) => value.as_i64(),
+        }
+    }
+
+    /// The text of a long string, if it is UTF-8.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            FieldView::LongString(octets) => std::str::from_utf8(octets).ok(),
+            FieldView::Other(_) => None,
+        }
+    }
+
+    /// Whether it is the same value, of the same type.
+    pub fn is(&self, owned: &FieldValue) -> bool {
+        match (self, owned) {
+            (FieldView::LongString(octets), FieldValue::LongString(others)) => **octets == **others,
+            (FieldView::LongString(_), _) => false,
+            (FieldView::Other(value), owned) => value == owned,
+        }
+    }
+}
+
+impl<'a> From<&'a FieldValue> for FieldView<'a> {
+    fn from(value: &'a FieldValue) -> FieldView<'a> {
+        match value {
+            FieldValue::LongString(octets) => FieldView::LongString(octets),
+            other => FieldView::Other(other.clone()),
+        }
+    }
+}
+
+/// A [`FieldTable`] to look into, with names and texts where they were read.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TableView<'a>(pub Vec<(&'a str, FieldView<'a>)>);
+
+impl<'a> TableView<'a> {
+    pub fn get(&self, name: &str) -> Option<&FieldView<'a>> {
+        self.0.iter().find(|(key, _)| *key == name).map(|(_, value)| value)
+    }
+}
+
+impl<'a> From<&'a FieldTable> for TableView<'a> {
+    fn from(table: &'a FieldTable) -> TableView<'a> {
+        TableView(table.iter().map(|(name, value)| (name, value.into())).collect())
+    }
+}
+
 impl<N: Into<Box<str>>, V: Into<FieldValue>> FromIterator<(N, V)> for FieldTable {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(entries: I) -> FieldTable {
         FieldTable(entries.into_iter().map(|(name, value)| (name.into(), value.into())).collect())

@@ -1,6 +1,6 @@
 //! Messages that wait as long as their `x-delay` says, and what they are afterwards. Pure.
 
-use crate::amqp::{FieldTable, Properties};
+use crate::amqp::{Properties, TableView};
 use crate::message::Message;
 
 use super::death::all_copies;
@@ -8,14 +8,14 @@ use super::death::all_copies;
 const X_DELAY: &str = "x-delay";
 
 /// Milliseconds that a message is to wait: a number above 0 in `x-delay`.
-pub fn delay_ms(headers: &FieldTable) -> Option<u64> {
+pub fn delay_ms(headers: &TableView<'_>) -> Option<u64> {
     let delay = headers.get(X_DELAY)?.as_i64()?;
     u64::try_from(delay).ok().filter(|&delay| delay > 0)
 }
 
-/// The same from a property list.
+/// The same from a property list that was checked before.
 pub fn delay_of_properties(properties: &[u8]) -> Option<u64> {
-    delay_ms(&Properties::parse(properties).ok()?.headers()?)
+    delay_ms(&Properties::view_headers(properties)?)
 }
 
 /// A message that has waited.
@@ -54,11 +54,11 @@ pub fn release(message: &Message) -> Released {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::amqp::{BasicProperties, FieldValue};
+    use crate::amqp::{BasicProperties, FieldTable, FieldValue};
 
     #[test]
     fn delays() {
-        let delay = |value: FieldValue| delay_ms(&[(X_DELAY, value)].into());
+        let delay = |value: FieldValue| delay_ms(&(&FieldTable::from([(X_DELAY, value)])).into());
         assert_eq!(delay(FieldValue::I32(5)), Some(5));
         assert_eq!(delay(FieldValue::I64(1 << 40)), Some(1 << 40));
         for none in [FieldValue::I32(0), FieldValue::I32(-5), "5".into()] {

@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use super::delay;
 use super::exchange::{Binding, Bound, Destination, DestinationName, Exchange, ExchangeSpec};
 use super::routing::{HashOn, InvalidBinding, Kind};
-use crate::amqp::{FieldTable, Properties};
+use crate::amqp::{Properties, TableView};
 use crate::queue::{ByPriority, Owner, Queue, delay_ms};
 
 #[derive(Default)]
@@ -25,7 +25,7 @@ pub struct Topology {
 /// A message's headers, decoded when an exchange asks for them.
 pub struct LazyHeaders<'a> {
     properties: &'a [u8],
-    decoded: OnceCell<FieldTable>,
+    decoded: OnceCell<TableView<'a>>,
 }
 
 impl<'a> LazyHeaders<'a> {
@@ -33,13 +33,8 @@ impl<'a> LazyHeaders<'a> {
         LazyHeaders { properties, decoded: OnceCell::new() }
     }
 
-    pub fn get(&self) -> &FieldTable {
-        self.decoded.get_or_init(|| {
-            Properties::parse(self.properties)
-                .ok()
-                .and_then(|properties| properties.headers())
-                .unwrap_or_default()
-        })
+    pub fn get(&self) -> &TableView<'a> {
+        self.decoded.get_or_init(|| Properties::view_headers(self.properties).unwrap_or_default())
     }
 }
 
@@ -357,7 +352,7 @@ impl Topology {
             }
         }
         let own_key = &routing_keys[..routing_keys.len().min(1)];
-        let no_headers = FieldTable::default();
+        let no_headers = TableView::default();
         let hashed;
         let hashed_key;
         let (keys, headers) = match exchange.spec.kind {

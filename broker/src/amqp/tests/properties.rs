@@ -3,7 +3,9 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::{short_text, table, table_like_octets};
-use crate::amqp::{BasicProperties, DecodeError, FieldTable, Properties, Property, Reader, decode_table};
+use crate::amqp::{
+    BasicProperties, DecodeError, FieldTable, Properties, Property, Reader, TableView, decode_table,
+};
 
 fn properties() -> impl Strategy<Value = BasicProperties> {
     let text = || option::of(short_text());
@@ -47,8 +49,12 @@ proptest! {
         prop_assert_eq!(read.expiration(), owned.expiration.as_deref());
         prop_assert_eq!(read.reply_to(), owned.reply_to.as_deref());
         prop_assert_eq!(read.has(Property::Headers), owned.headers.is_some());
-        let headers = read.headers_raw().map(|raw| decode_table(&mut Reader::new(raw)));
-        prop_assert_eq!(headers, owned.headers.map(Ok));
+        let headers = read.headers_raw().map(|fields| {
+            let table = [&(fields.len() as u32).to_be_bytes(), fields].concat();
+            decode_table(&mut Reader::new(&table))
+        });
+        prop_assert_eq!(headers, owned.headers.clone().map(Ok));
+        prop_assert_eq!(Properties::view_headers(&raw), owned.headers.as_ref().map(TableView::from));
     }
 
     #[test]

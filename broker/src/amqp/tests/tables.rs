@@ -2,7 +2,8 @@ use proptest::prelude::*;
 
 use super::{table, table_like_octets};
 use crate::amqp::{
-    DecodeError, FieldTable, FieldValue, MAX_TABLE_DEPTH, Reader, check_table, decode_table, encode_table,
+    DecodeError, FieldTable, FieldValue, MAX_TABLE_DEPTH, Reader, TableView, check_table, decode_table,
+    encode_table, view_table,
 };
 
 fn encoded(table: &FieldTable) -> Vec<u8> {
@@ -40,6 +41,17 @@ proptest! {
         framed.extend_from_slice(&octets);
         let checked = check_table(&mut Reader::new(&framed));
         prop_assert_eq!(checked, decode_table(&mut Reader::new(&framed)).map(drop));
+    }
+
+    #[test]
+    fn looking_and_decoding_agree(octets in table_like_octets()) {
+        let mut framed = (octets.len() as u32).to_be_bytes().to_vec();
+        framed.extend_from_slice(&octets);
+        let decoded = decode_table(&mut Reader::new(&framed));
+        let looked = view_table(&mut Reader::new(&framed));
+        // Compared as text: NaN is not equal to itself.
+        let expected = decoded.as_ref().map(TableView::from);
+        prop_assert_eq!(format!("{looked:?}"), format!("{expected:?}"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use fanout::Fanout;
 use headers::Headers;
 use topic::Topic;
 
-use crate::amqp::FieldTable;
+use crate::amqp::{FieldTable, TableView};
 
 /// The exchange types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +126,7 @@ impl<D: Clone + Eq + Identify> Router<D> {
     }
 
     /// Calls `found` for each destination; it may come up more than once when several bindings match.
-    pub fn route(&self, routing_key: &str, headers: &FieldTable, mut found: impl FnMut(&D)) {
+    pub fn route(&self, routing_key: &str, headers: &TableView<'_>, mut found: impl FnMut(&D)) {
         match self {
             Router::Direct(router) => router.route(routing_key).iter().for_each(found),
             Router::Fanout(router) => router.route().for_each(found),
