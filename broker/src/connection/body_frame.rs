@@ -35,9 +35,14 @@ impl Connection {
         }
     }
 
-    /// Whether only the end is missing of a body frame that has begun.
-    pub fn is_at_body_end(&self) -> bool {
-        self.body_frame.as_ref().is_some_and(|frame| frame.left == 0)
+    /// Whether what comes next is likely to be, or to lead to, the body of a large message.
+    pub fn reads_large(&self) -> bool {
+        self.reads_large
+    }
+
+    /// What was read has been handled.
+    pub fn note_large(&mut self) {
+        self.reads_large = self.body_frame.is_some();
     }
 
     /// The rest of `input`, which is no whole frame: takes what there is of a large body frame. Returns how many

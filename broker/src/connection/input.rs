@@ -8,7 +8,7 @@ use super::stream::Stream;
 /// A read takes at most this much, plus what a frame in the making already had.
 pub const READ_BYTES: usize = 256 * 1024;
 
-/// Behind a large body: room for the frames up to the next one's body, and a small part of that.
+/// Where large bodies come: room for the frames up to the next one's body, and a small part of that.
 const READ_BYTES_BEHIND_BODY: usize = 4 * 1024;
 
 /// What one read found.
@@ -51,7 +51,7 @@ impl Input<'_> {
             };
         }
         // Behind one large message there is likely another: most of that shall not come to the buffer first.
-        let room = if self.connection.is_at_body_end() { READ_BYTES_BEHIND_BODY } else { READ_BYTES };
+        let room = if self.connection.reads_large() { READ_BYTES_BEHIND_BODY } else { READ_BYTES };
         let had = self.unread.len();
         if buffer.len() < had + room {
             buffer.resize(had + READ_BYTES, 0);
@@ -64,6 +64,7 @@ impl Input<'_> {
         };
         let input = &buffer[..had + bytes];
         let consumed = self.connection.on_input(input);
+        self.connection.note_large();
         self.unread.clear();
         self.unread.extend_from_slice(&input[consumed..]);
         let is_more_likely = bytes == room && self.connection.body_room().is_some();

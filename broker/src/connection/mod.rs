@@ -67,6 +67,8 @@ pub struct Connection {
     confirming: Vec<u16>,
     /// A large body frame whose end has not come.
     body_frame: Option<BodyFrame>,
+    /// What was read last was large bodies.
+    reads_large: bool,
     released: bool,
     /// Which of its consumers comes first when the outbox has drained.
     turn: usize,
@@ -81,6 +83,7 @@ impl Connection {
             channels: HashMap::new(),
             confirming: Vec::new(),
             body_frame: None,
+            reads_large: false,
             released: false,
             turn: 0,
         }
