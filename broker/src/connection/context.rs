@@ -82,6 +82,8 @@ pub struct Context {
     /// Outboxes, other connections' among them, to be woken when the batch is done.
     pub wakes: Wakes,
     pub routes: RouteCache,
+    /// Where a message is routed to; kept for its memory.
+    pub found: Vec<Arc<Queue>>,
     /// Queues that go when the connection closes.
     pub exclusive_queues: HashMap<Arc<str>, Arc<Queue>>,
     /// Nothing is sent before these definitions are committed: they may be what a reply promises.
@@ -142,6 +144,7 @@ impl Context {
             channel_max: opened.channel_max,
             wakes: Wakes::default(),
             routes: RouteCache::default(),
+            found: Vec::new(),
             exclusive_queues: HashMap::new(),
             gate: Gate::default(),
             held: false,

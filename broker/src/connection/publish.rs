@@ -19,6 +19,9 @@ use super::routes::Route;
 
 const PERSISTENT: u8 = 2;
 
+/// Room for so many queues is kept from one message to the next.
+const FOUND_KEPT: usize = 64;
+
 /// A message whose last frame has come: in a transaction it waits for the commit.
 pub fn complete(cx: &mut Context, channel: &mut Channel, content: Content) -> Result<(), AmqpError> {
     hold_if_alarmed(cx);
@@ -188,11 +191,11 @@ fn route(cx: &mut Context, content: &Content) -> Result<Route, AmqpError> {
         return Ok(route.clone());
     }
     check_may_publish(cx, content.exchange(), content.routing_key())?;
-    let (route, cacheable) = look_up(cx, content, &[content.routing_key()])?;
-    if cacheable {
-        cx.routes.insert(content.exchange_len, address, route.clone());
-    }
-    Ok(route)
+    let cacheable = look_up(cx, content, &[content.routing_key()])?;
+    Ok(match cacheable {
+        true => cx.routes.keep(content.exchange_len, address, &mut cx.found),
+        false => Route::to(&mut cx.found),
+    })
 }
 
 /// Where the message goes by its own key and by those of CC and BCC; to each queue once.
@@ -205,14 +208,16 @@ fn route_copies(cx: &mut Context, content: &Content, more_keys: &[Box<str>]) -> 
     for key in &keys {
         check_may_publish(cx, content.exchange(), key)?;
     }
-    Ok(look_up(cx, content, &keys)?.0)
+    look_up(cx, content, &keys)?;
+    Ok(Route::to(&mut cx.found))
 }
 
-/// The queues behind these keys, and whether the next message with the same goes there too.
-fn look_up(cx: &Context, content: &Content, keys: &[&str]) -> Result<(Route, bool), AmqpError> {
-    let mut queues = Vec::new();
+/// Puts the queues behind these keys into `cx.found`, and says whether the next message with the same goes there too.
+fn look_up(cx: &mut Context, content: &Content, keys: &[&str]) -> Result<bool, AmqpError> {
+    cx.found.clear();
+    cx.found.shrink_to(FOUND_KEPT);
     let headers = LazyHeaders::new(content.properties());
-    let routed = cx.vhost.read().route(content.exchange(), keys, &headers, &mut queues);
+    let routed = cx.vhost.read().route(content.exchange(), keys, &headers, &mut cx.found);
     let routed = routed.map_err(|error| match error {
         RouteError::NoExchange => cx.vhost.no_exchange(content.exchange()),
         RouteError::Internal => AmqpError::access_refused(format!(
@@ -221,7 +226,7 @@ fn look_up(cx: &Context, content: &Content, keys: &[&str]) -> Result<(Route, boo
             cx.vhost.name
         )),
     })?;
-    Ok((queues.into(), routed.cacheable))
+    Ok(routed.cacheable)
 }
 
 fn check_may_publish(cx: &mut Context, exchange: &str, routing_key: &str) -> Result<(), AmqpError> {

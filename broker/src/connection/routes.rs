@@ -1,6 +1,7 @@
 //! A connection's memory of where exchange and routing key lead, so that publishing takes no topology lock, and of
 //! what was permitted for routes that cannot be remembered.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use hashbrown::{Equivalent, HashMap};
@@ -15,7 +16,34 @@ const ENTRIES_MAX: usize = 1024;
 const TURNED_AWAY_MAX: usize = 32 * ENTRIES_MAX;
 
 /// The queues a message goes to.
-pub type Route = Arc<[Arc<Queue>]>;
+#[derive(Clone)]
+pub enum Route {
+    /// Most often one. Found for this message, and no memory was taken for it.
+    One(Arc<Queue>),
+    Many(Arc<[Arc<Queue>]>),
+}
+
+impl Deref for Route {
+    type Target = [Arc<Queue>];
+
+    #[inline]
+    fn deref(&self) -> &[Arc<Queue>] {
+        match self {
+            Route::One(queue) => std::slice::from_ref(queue),
+            Route::Many(queues) => queues,
+        }
+    }
+}
+
+impl Route {
+    /// Empties `queues`.
+    pub fn to(queues: &mut Vec<Arc<Queue>>) -> Route {
+        match queues.len() {
+            1 => queues.pop().map_or_else(|| Route::Many(Arc::default()), Route::One),
+            _ => Route::Many(queues.drain(..).collect()),
+        }
+    }
+}
 
 /// Entries hold while neither the vhost's topology nor any permission has changed.
 #[derive(Default)]
@@ -71,16 +99,28 @@ impl RouteCache {
         self.routes.get(&KeyRef { exchange_len, address })
     }
 
-    pub fn insert(&mut self, exchange_len: u8, address: &[u8], route: Route) {
-        if self.routes.len() >= ENTRIES_MAX {
-            self.turned_away += 1;
-            if self.turned_away < TURNED_AWAY_MAX {
-                return;
-            }
-            self.turned_away = 0;
-            self.routes.clear();
+    /// The route to these queues, remembered if there is room. Empties `queues`.
+    pub fn keep(&mut self, exchange_len: u8, address: &[u8], queues: &mut Vec<Arc<Queue>>) -> Route {
+        if self.turns_away() {
+            return Route::to(queues);
         }
-        self.routes.insert(Key { exchange_len, address: address.into() }, route);
+        // Shared within the connection: the queue's own count is one that publishers would compete for.
+        let route = Route::Many(queues.drain(..).collect());
+        self.routes.insert(Key { exchange_len, address: address.into() }, route.clone());
+        route
+    }
+
+    fn turns_away(&mut self) -> bool {
+        if self.routes.len() < ENTRIES_MAX {
+            return false;
+        }
+        self.turned_away += 1;
+        if self.turned_away < TURNED_AWAY_MAX {
+            return true;
+        }
+        self.turned_away = 0;
+        self.routes.clear();
+        false
     }
 }
 
@@ -89,7 +129,7 @@ mod tests {
     use super::*;
 
     fn insert(cache: &mut RouteCache, number: usize) {
-        cache.insert(0, number.to_string().as_bytes(), Arc::from([]));
+        cache.keep(0, number.to_string().as_bytes(), &mut Vec::new());
     }
 
     fn has(cache: &RouteCache, number: usize) -> bool {

@@ -121,8 +121,9 @@ pub struct Consumers {
     count: usize,
     /// `x-single-active-consumer`: one gets everything, the others wait for it to go.
     single_active: bool,
-    /// The one that gets everything.
-    active: Option<Arc<Consumer>>,
+    /// The one that gets everything: the active one, or the only one. Here and not behind two pointers, for that is how
+    /// it is with most queues.
+    sole: Option<Arc<Consumer>>,
 }
 
 struct Level {
@@ -148,9 +149,9 @@ impl Consumers {
         self.levels.iter().flat_map(|level| level.ring.iter())
     }
 
-    /// The consumer that gets everything, where there is only one such.
+    /// The consumer that gets everything, where there may be only one such.
     pub fn active(&self) -> Option<&Arc<Consumer>> {
-        self.active.as_ref()
+        self.sole.as_ref().filter(|_| self.single_active)
     }
 
     pub fn has_exclusive(&self) -> bool {
@@ -159,9 +160,10 @@ impl Consumers {
 
     pub fn add(&mut self, consumer: Arc<Consumer>) {
         self.count += 1;
-        if self.single_active && self.active.is_none() {
-            self.active = Some(consumer.clone());
-        }
+        self.sole = match self.single_active {
+            true => self.sole.take().or_else(|| Some(consumer.clone())),
+            false => (self.count == 1).then(|| consumer.clone()),
+        };
         let priority = consumer.priority;
         match self.levels.binary_search_by(|level| priority.cmp(&level.priority)) {
             Ok(at) => self.levels[at].ring.push(consumer),
@@ -181,30 +183,34 @@ impl Consumers {
         if self.levels[at].ring.is_empty() {
             self.levels.remove(at);
         }
-        if self.active.as_ref().is_some_and(|active| Arc::ptr_eq(active, consumer)) {
+        let is_sole = match self.single_active {
+            true => self.sole.as_ref().is_none_or(|active| Arc::ptr_eq(active, consumer)),
+            false => self.count <= 1,
+        };
+        if is_sole {
             // The longest subscribed of the highest priority.
-            self.active = self.levels.first().and_then(|level| level.ring.first()).cloned();
+            self.sole = self.levels.first().and_then(|level| level.ring.first()).cloned();
         }
         true
     }
 
     pub fn take_all(&mut self) -> Vec<Arc<Consumer>> {
         self.count = 0;
-        self.active = None;
+        self.sole = None;
         std::mem::take(&mut self.levels).into_iter().flat_map(|level| level.ring).collect()
     }
 
     /// How many may get messages now.
     #[inline]
     pub fn candidates(&self) -> usize {
-        if self.single_active { usize::from(self.active.is_some()) } else { self.count }
+        if self.single_active { usize::from(self.sole.is_some()) } else { self.count }
     }
 
     /// The consumer `offset` places behind the one whose turn it is; those of lower priority come last.
     #[inline]
     pub fn in_turn(&self, offset: usize) -> &Arc<Consumer> {
-        if let Some(active) = &self.active {
-            return active;
+        if let Some(sole) = &self.sole {
+            return sole;
         }
         let (level, offset) = self.level_of(offset);
         self.levels[level].in_turn(offset)
@@ -213,7 +219,7 @@ impl Consumers {
     /// The consumer `offset` places behind the one whose turn it is got a message: the next one is on.
     #[inline]
     pub fn advance_past(&mut self, offset: usize) {
-        if self.single_active {
+        if self.sole.is_some() {
             return;
         }
         let (level, offset) = self.level_of(offset);
@@ -294,10 +300,31 @@ mod tests {
         assert_eq!(in_turn(&consumers), "bcae");
         assert!(consumers.remove(&all[1]));
         assert_eq!(in_turn(&consumers), "cae");
+        assert!(consumers.active().is_none());
         consumers.advance_past(2);
         assert_eq!(in_turn(&consumers), "cae");
         assert_eq!(consumers.take_all().len(), 3);
         assert!(consumers.is_empty());
+    }
+
+    #[test]
+    fn alone_it_is_always_its_turn() {
+        let mut consumers = Consumers::default();
+        let [a, b] = [("a", 0), ("b", 3)].map(|(tag, priority)| consumer(tag, priority));
+        consumers.add(a.clone());
+        consumers.advance_past(0);
+        assert_eq!((&*in_turn(&consumers), consumers.active().is_none()), ("a", true));
+        consumers.add(b.clone());
+        assert_eq!(in_turn(&consumers), "ba");
+        consumers.remove(&a);
+        assert_eq!(in_turn(&consumers), "b");
+        consumers.remove(&b);
+        assert_eq!(consumers.candidates(), 0);
+        consumers.add(a);
+        assert_eq!(in_turn(&consumers), "a");
+        assert_eq!(consumers.take_all().len(), 1);
+        consumers.add(b);
+        assert_eq!(in_turn(&consumers), "b");
     }
 
     #[test]
