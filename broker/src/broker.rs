@@ -24,7 +24,7 @@ use crate::definitions::{Definitions, DefinitionsError, Snapshot};
 use crate::delivery_counts::{self, DeliveryCounts};
 use crate::management::ControlSocketError;
 use crate::pager::Pager;
-use crate::queue::{Host, Queue, QueueEnvironment};
+use crate::queue::{Entry, Host, Queue, QueueEnvironment};
 use crate::store::{self, DataDirLock, QueueId, Recovered, Store, StoreError, StoreOptions};
 use crate::timer::Timer;
 use crate::tls::{Tls, TlsError};
@@ -220,16 +220,16 @@ impl Broker {
         if !self.environment.take_counts_changed() {
             return;
         }
-        let mut counts = Vec::new();
+        let mut facts = Vec::new();
         for vhost in self.vhosts() {
             let queues: Vec<_> =
                 vhost.read().queues.values().filter(|queue| queue.is_stored()).cloned().collect();
             for queue in queues {
                 let id = queue.spec.id;
-                counts.extend(queue.delivery_counts().into_iter().map(|(seq, count)| (id, seq, count)));
+                facts.extend(queue.facts().into_iter().map(|(seq, fact)| (id, seq, fact)));
             }
         }
-        if let Err(error) = delivery_counts::write(&self.config.data_dir, counts.into_iter()) {
+        if let Err(error) = delivery_counts::write(&self.config.data_dir, facts.into_iter()) {
             self.environment.set_counts_changed();
             tracing::warn!(
                 "cannot write down how often messages came back: {error}; after a restart x-delivery-count is less"
@@ -304,14 +304,17 @@ fn recover_vhosts(
 }
 
 fn fill_queues(queues: &HashMap<QueueId, Arc<Queue>>, recovered: Recovered, counts: &DeliveryCounts) {
-    for (id, messages) in recovered.queues {
+    for (id, mut messages) in recovered.queues {
         let Some(queue) = queues.get(&id) else { continue };
-        if let Some(counts) = counts.get(&id) {
-            for entry in &messages.entries {
-                if let Some(&count) = counts.get(&entry.seq) {
+        if let Some(known) = counts.get(&id) {
+            messages.entries.retain(|entry| {
+                if let Some(&count) = known.returns.get(&entry.seq) {
                     queue.recover_delivery_count(entry.seq, count);
                 }
-            }
+                let reason = known.dead.get(&entry.seq);
+                let dead = || Entry::only_on_disk(entry.seq, entry.body_len, entry.redelivered);
+                !reason.is_some_and(|&reason| queue.recover_dead(dead(), reason))
+            });
         }
         queue.recover(|backlog| {
             for entry in messages.entries {

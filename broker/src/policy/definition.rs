@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::PolicyError;
-use crate::queue::{Limits, Overflow};
+use crate::queue::{DeadLetterStrategy, Limits, Overflow};
 
 /// Longest time that may be set: ten years, as with arguments.
 const MILLISECONDS_MAX: u64 = 315_360_000_000;
@@ -16,6 +16,7 @@ const KEYS: &[&str] = &[
     "consumer-timeout",
     "dead-letter-exchange",
     "dead-letter-routing-key",
+    "dead-letter-strategy",
     "delivery-limit",
     "expires",
     "max-length",
@@ -74,6 +75,11 @@ impl Definition {
             "delivery-limit" => limits.delivery_limit = Some(number(key, value, 0, u64::MAX)?),
             "dead-letter-exchange" => limits.dead_letter_exchange = Some(text(key, value)?.into()),
             "dead-letter-routing-key" => limits.dead_letter_routing_key = Some(text(key, value)?.into()),
+            "dead-letter-strategy" => {
+                let strategy = DeadLetterStrategy::parse(text(key, value)?);
+                limits.dead_letter_strategy =
+                    Some(strategy.ok_or_else(|| invalid(key, value, "at-most-once or at-least-once"))?);
+            }
             "alternate-exchange" => self.alternate_exchange = Some(text(key, value)?.into()),
             "overflow" => {
                 let wanted = "drop-head, reject-publish or reject-publish-dlx";
@@ -152,7 +158,7 @@ mod tests {
         let definition = parsed(&json!({
             "message-ttl": 0, "expires": 1, "max-length": 2, "max-length-bytes": 3, "delivery-limit": 4,
             "consumer-timeout": 5, "overflow": "reject-publish", "dead-letter-exchange": "",
-            "dead-letter-routing-key": "k", "alternate-exchange": "a", "queue-mode": "lazy"
+            "dead-letter-routing-key": "k", "dead-letter-strategy": "at-least-once", "alternate-exchange": "a", "queue-mode": "lazy"
         }));
         let limits = Limits {
             message_ttl_ms: Some(0),
@@ -164,6 +170,7 @@ mod tests {
             overflow: Some(Overflow::RejectPublish),
             dead_letter_exchange: Some("".into()),
             dead_letter_routing_key: Some("k".into()),
+            dead_letter_strategy: Some(DeadLetterStrategy::AtLeastOnce),
         };
         assert_eq!(definition.limits, limits);
         assert_eq!(definition.alternate_exchange.as_deref(), Some("a"));
@@ -181,6 +188,7 @@ mod tests {
             (r#"{"max-length": -1}"#, false, "'max-length' has to be a whole number of at least 0, not -1"),
             (r#"{"max-length": "5"}"#, false, "not \"5\""),
             (r#"{"overflow": "x"}"#, false, "drop-head, reject-publish or reject-publish-dlx, not \"x\""),
+            (r#"{"dead-letter-strategy": "x"}"#, false, "at-most-once or at-least-once, not \"x\""),
             (r#"{"queue-mode": "x"}"#, false, "default or lazy, not \"x\""),
             (r#"{"alternate-exchange": 1}"#, false, "has to be a text, not 1"),
             (

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::amqp::{FieldTable, FieldValue};
 use crate::error::AmqpError;
 
-use super::limits::{Limits, Overflow};
+use super::limits::{DeadLetterStrategy, Limits, Overflow};
 
 /// `x-exclusive-scope: "user"`: the queue belongs to the user that declared it, not to the connection.
 pub const EXCLUSIVE_SCOPE: &str = "x-exclusive-scope";
@@ -231,11 +231,10 @@ fn apply(
         }
         "x-single-active-consumer" => parsed.single_active_consumer = context.flag(name, value)?,
         "x-queue-type" => {}
-        // That the copy comes first is always so here; see `queue/burial.rs`.
         "x-dead-letter-strategy" => {
-            if !["at-most-once", "at-least-once"].contains(&context.text(name, value)?) {
-                return Err(context.invalid(name, "invalid_dlx_strategy"));
-            }
+            let strategy = DeadLetterStrategy::parse(context.text(name, value)?);
+            limits.dead_letter_strategy =
+                Some(strategy.ok_or_else(|| context.invalid(name, "invalid_dlx_strategy"))?);
         }
         EXCLUSIVE_SCOPE => {
             let scope = context.one_of(name, "exclusive scope", value, &["user", "connection"])?;

@@ -91,6 +91,13 @@ impl Entry {
             self.message = None;
         }
     }
+
+    /// Its body is not kept in memory if the store has it on disk.
+    pub(super) fn let_go_of_stored_body(&mut self) {
+        if self.stored && self.message.as_ref().is_some_and(|message| message.disk.is_written()) {
+            self.message = None;
+        }
+    }
 }
 
 /// Ready messages of a queue, ordered by position.

@@ -28,6 +28,12 @@ impl Reason {
             Reason::DeliveryLimit => "delivery_limit",
         }
     }
+
+    /// The one of this name.
+    pub fn parse(name: &str) -> Option<Reason> {
+        let all = [Reason::Rejected, Reason::Expired, Reason::MaxLen, Reason::DeliveryLimit];
+        all.into_iter().find(|reason| reason.name() == name)
+    }
 }
 
 /// Where and when a message died, and where it goes.

@@ -20,19 +20,19 @@ impl Queue {
             extras.no_local.purged();
         }
         state.wake_readers();
-        let some_handed_out = state.unacked > 0;
+        let some_stay = state.unacked > 0 || state.unburied().count > 0;
         drop(state);
         // There may be millions: not under the lock.
         let count = purged.len();
         let mut last = None;
         for entry in purged.into_entries().filter(|entry| entry.stored) {
             last = last.max(Some(entry.seq));
-            if some_handed_out {
-                // What is handed out must stay.
+            if some_stay {
+                // What is handed out must stay, and so must dead letters.
                 self.store().ack(self.spec.id, entry.seq, entry.message.as_ref());
             }
         }
-        let round = last.map(|last| match some_handed_out {
+        let round = last.map(|last| match some_stay {
             true => self.store().barrier(),
             false => self.store().purge(self.spec.id, last),
         });
@@ -76,9 +76,9 @@ impl Queue {
 
     /// Sets the timer for what ends next, unless it is set to an earlier time.
     pub(super) fn set_timer(self: &Arc<Self>, state: &mut QueueState) {
-        let Some(next) = state.backlog.next_expiry_ms().into_iter().chain(state.expires_at_ms()).min() else {
-            return;
-        };
+        let ends = state.backlog.next_expiry_ms().into_iter().chain(state.expires_at_ms());
+        let retry = state.extras.as_ref().and_then(|extras| extras.unburied.retry_at_ms());
+        let Some(next) = ends.chain(retry).min() else { return };
         if state.timer_at_ms == 0 || next < state.timer_at_ms {
             let id = self.spec.id;
             self.environment.timer.set(id, state.timer_at_ms, next, Arc::downgrade(self));
@@ -107,6 +107,7 @@ impl Queue {
                 return;
             }
             let more = self.expire(&mut state);
+            state.bury_again(clock::now_ms());
             self.set_timer(&mut state);
             let is_over = state.expires_at_ms().is_some_and(|at| at <= clock::now_ms());
             self.unlock(state, &mut wakes);

@@ -12,6 +12,7 @@ use crate::store::EntryMeta;
 
 use super::death::Reason;
 use super::delayed::delay_of_properties;
+use super::unburied::Dead;
 use super::{Entry, Limits, Overflow, Publish, Queue, QueueState};
 
 /// Messages that leave under one hold of the lock.
@@ -93,7 +94,7 @@ impl Queue {
             && state.limits.dead_letter_exchange.is_some()
             && let Some(extras) = &mut state.extras
         {
-            extras.dying.push((Entry::passing(message.clone()), Reason::MaxLen));
+            extras.dying.push(Dead::new(Entry::passing(message.clone()), Reason::MaxLen));
         }
         self.unlock(state, wakes);
         Publish::Refused
@@ -126,8 +127,9 @@ impl Queue {
 }
 
 fn is_too_much(state: &QueueState, message: &Message) -> bool {
-    let body_bytes = state.backlog.body_bytes() + message.body().len() as u64;
-    state.limits.exceeded_by(state.backlog.len() as u64 + 1, body_bytes)
+    let unburied = state.unburied();
+    let body_bytes = state.backlog.body_bytes() + unburied.bytes + message.body().len() as u64;
+    state.limits.exceeded_by((state.backlog.len() + unburied.count) as u64 + 1, body_bytes)
 }
 
 fn expires_at_ms(limits: &Limits, expiration_ms: Option<u64>) -> u64 {

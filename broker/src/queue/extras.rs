@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::QueueState;
-use super::backlog::Entry;
-use super::death::Reason;
 use super::no_local::NoLocal;
+use super::unburied::{Dead, Unburied};
+use super::{QueueState, Tally};
 use crate::outbox::Outbox;
 
 /// State of features that a plain queue does without; it only tests whether there is any.
 #[derive(Default)]
 pub(super) struct Extras {
     /// Died under this hold of the lock. They are buried when it ends; until then the store keeps them.
-    pub dying: Vec<(Entry, Reason)>,
+    pub dying: Vec<Dead>,
+    /// Whether the queue keeps dead letters until others have them.
+    pub keeps_dead: bool,
+    pub unburied: Unburied,
     /// When the queue was last used, in milliseconds since the epoch; 0 where nobody asks.
     pub used_at_ms: u64,
     pub counts_deliveries: bool,
@@ -77,6 +79,12 @@ impl QueueState {
         (self.consumers.is_empty() && used_at_ms > 0).then(|| used_at_ms.saturating_add(expires_ms))
     }
 
+    /// Dead letters that no queue has taken yet.
+    #[inline]
+    pub(super) fn unburied(&self) -> Tally {
+        self.extras.as_ref().map_or(Tally::default(), |extras| extras.unburied.tally())
+    }
+
     /// Bodies were read, or cannot be: who waits for one asks again.
     pub(super) fn wake_readers(&mut self) {
         if let Some(extras) = &mut self.extras {
@@ -84,7 +92,7 @@ impl QueueState {
         }
     }
 
-    pub(super) fn take_dying(&mut self) -> Vec<(Entry, Reason)> {
+    pub(super) fn take_dying(&mut self) -> Vec<Dead> {
         match &mut self.extras {
             None => Vec::new(),
             Some(extras) => std::mem::take(&mut extras.dying),

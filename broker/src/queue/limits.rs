@@ -30,6 +30,27 @@ impl Overflow {
     }
 }
 
+/// What becomes of a dead letter that no queue takes (`x-dead-letter-strategy`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeadLetterStrategy {
+    /// It is dropped.
+    #[default]
+    AtMostOnce,
+    /// A quorum queue keeps it and tries again.
+    AtLeastOnce,
+}
+
+impl DeadLetterStrategy {
+    /// As arguments and policies name it.
+    pub fn parse(name: &str) -> Option<DeadLetterStrategy> {
+        match name {
+            "at-most-once" => Some(DeadLetterStrategy::AtMostOnce),
+            "at-least-once" => Some(DeadLetterStrategy::AtLeastOnce),
+            _ => None,
+        }
+    }
+}
+
 /// `None` is not set. A queue has these from its arguments; a policy may set the same ones, and [`Limits::under`]
 /// gives what then counts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -43,6 +64,7 @@ pub struct Limits {
     pub dead_letter_exchange: Option<Arc<str>>,
     /// `None`: the keys that the message was published with.
     pub dead_letter_routing_key: Option<Arc<str>>,
+    pub dead_letter_strategy: Option<DeadLetterStrategy>,
     /// How often a message may come back before it is dead.
     pub delivery_limit: Option<u64>,
     /// How long a consumer may take to acknowledge; `None`: as configured for the broker.
@@ -74,6 +96,7 @@ impl Limits {
                 .dead_letter_routing_key
                 .clone()
                 .or_else(|| policy.dead_letter_routing_key.clone()),
+            dead_letter_strategy: self.dead_letter_strategy.or(policy.dead_letter_strategy),
             delivery_limit: smaller(self.delivery_limit, policy.delivery_limit),
             consumer_timeout_ms: smaller(self.consumer_timeout_ms, policy.consumer_timeout_ms),
         }
@@ -81,6 +104,14 @@ impl Limits {
 
     pub fn overflow(&self) -> Overflow {
         self.overflow.unwrap_or_default()
+    }
+
+    /// Whether dead letters stay until other queues have them. As in RabbitMQ only where a full queue refuses: one
+    /// that drops its oldest messages to make room would not have any by keeping them.
+    pub fn keeps_dead_letters(&self) -> bool {
+        self.dead_letter_strategy == Some(DeadLetterStrategy::AtLeastOnce)
+            && self.dead_letter_exchange.is_some()
+            && self.overflow() == Overflow::RejectPublish
     }
 
     /// Whether there is a bound that a publish could reach.
@@ -131,6 +162,26 @@ mod tests {
         assert_eq!(both.dead_letter_routing_key.as_deref(), Some("k"));
         assert_eq!(arguments.under(&Limits::default()), arguments);
         assert_eq!(Limits::default().under(&policy), policy);
+    }
+
+    #[test]
+    fn dead_letters_are_kept_only_by_a_queue_that_refuses() {
+        let limits = Limits {
+            dead_letter_strategy: Some(DeadLetterStrategy::AtLeastOnce),
+            dead_letter_exchange: Some("".into()),
+            overflow: Some(Overflow::RejectPublish),
+            ..Limits::default()
+        };
+        assert!(limits.keeps_dead_letters());
+        for other in [
+            Limits { dead_letter_strategy: Some(DeadLetterStrategy::AtMostOnce), ..limits.clone() },
+            Limits { dead_letter_strategy: None, ..limits.clone() },
+            Limits { dead_letter_exchange: None, ..limits.clone() },
+            Limits { overflow: None, ..limits.clone() },
+            Limits { overflow: Some(Overflow::RejectPublishDlx), ..limits.clone() },
+        ] {
+            assert!(!other.keeps_dead_letters(), "{other:?}");
+        }
     }
 
     #[test]

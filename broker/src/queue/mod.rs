@@ -9,7 +9,9 @@ use std::sync::{Arc, OnceLock, Weak};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::amqp::FieldTable;
+use crate::clock;
 use crate::definitions::Ticket;
+use crate::delivery_counts::Fact;
 use crate::message::Message;
 use crate::pager::Pager;
 use crate::store::{QueueId, Round, Store};
@@ -35,17 +37,20 @@ mod settle;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod unburied;
 
 pub use arguments::{QueueArguments, QueueType};
 pub use backlog::{Backlog, Entry};
 pub use burial::Burial;
 pub use by_priority::ByPriority;
 pub use consumer::{Consumer, ConsumerOptions, Consumers, has_room};
+pub use death::Reason as DeathReason;
 pub use delayed::delay_ms;
-pub use limits::{Limits, Overflow};
+pub use limits::{DeadLetterStrategy, Limits, Overflow};
 pub use tally::{HandedOut, Tally};
 
 use extras::Extras;
+use unburied::Dead;
 
 /// Who may use a queue besides publishing to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -229,6 +234,8 @@ pub struct QueueCounts {
     /// Of the ready ones, those whose bodies are in memory.
     pub ready_in_memory: Tally,
     pub handed_out: HandedOut,
+    /// Dead letters that no queue has taken yet; neither ready nor unacked.
+    pub unburied: Tally,
     /// A stored message cannot be read: nothing is delivered any more.
     pub read_failed: bool,
     /// When the queue goes if nobody uses it until then (`x-expires`), in milliseconds since the epoch.
@@ -331,7 +338,10 @@ impl Queue {
 
     /// Positions of stored messages that were delivered before: what a clean shutdown writes down.
     pub fn delivered_before(&self) -> Vec<u64> {
-        self.state.lock().backlog.redelivered().collect()
+        let state = self.state.lock();
+        let unburied = state.extras.iter().flat_map(|extras| extras.unburied.waiting());
+        let unburied = unburied.filter(|dead| dead.entry.redelivered && dead.entry.stored);
+        state.backlog.redelivered().chain(unburied.map(|dead| dead.entry.seq)).collect()
     }
 
     /// Fills an empty queue with what the store gave back. Only before the queue is reachable.
@@ -339,9 +349,13 @@ impl Queue {
         fill(&mut self.state.lock().backlog);
     }
 
-    /// How often messages came back that may come again, by position.
-    pub fn delivery_counts(&self) -> Vec<(u64, u64)> {
-        self.state.lock().extras.as_ref().map_or(Vec::new(), |extras| extras.all_returns().collect())
+    /// How often messages came back that may come again, and which are dead and were taken by no queue, by position.
+    pub fn facts(&self) -> Vec<(u64, Fact)> {
+        let state = self.state.lock();
+        let Some(extras) = &state.extras else { return Vec::new() };
+        let returns = extras.all_returns().map(|(seq, count)| (seq, Fact::Returns(count)));
+        let dead = extras.unburied.waiting().filter(|dead| dead.entry.stored);
+        returns.chain(dead.map(|dead| (dead.entry.seq, Fact::Dead(dead.reason)))).collect()
     }
 
     /// As it was before a restart, for a message that is here again. Only before the queue is reachable.
@@ -349,6 +363,17 @@ impl Queue {
         if let Some(extras) = self.state.lock().extras.as_mut().filter(|extras| extras.counts_deliveries) {
             extras.set_returns(seq, count);
         }
+    }
+
+    /// A message that was dead before a restart: whether it still is, as the queue still keeps its dead. Only before the
+    /// queue is reachable.
+    pub fn recover_dead(&self, entry: Entry, reason: DeathReason) -> bool {
+        let mut state = self.state.lock();
+        let Some(extras) = state.extras.as_mut().filter(|extras| extras.keeps_dead) else { return false };
+        let mut dead = Dead::new(entry, reason);
+        extras.unburied.died(&mut dead);
+        extras.unburied.keep(dead, clock::now_ms());
+        true
     }
 
     /// Starts the clocks of a queue: what has expired while the broker was down goes now.
@@ -389,11 +414,15 @@ impl QueueState {
 
     fn set_limits(&mut self, arguments: &QueueArguments, limits: Arc<Limits>) {
         self.is_bounded = limits.is_bounded();
-        let counts_deliveries = arguments.kind == QueueType::Quorum || limits.delivery_limit.is_some();
+        let is_quorum = arguments.kind == QueueType::Quorum;
+        let counts_deliveries = is_quorum || limits.delivery_limit.is_some();
         let needed =
             counts_deliveries || limits.dead_letter_exchange.is_some() || limits.expires_ms.is_some();
         if needed || self.extras.is_some() {
-            self.extras.get_or_insert_default().counts_deliveries = counts_deliveries;
+            let extras = self.extras.get_or_insert_default();
+            extras.counts_deliveries = counts_deliveries;
+            extras.keeps_dead = is_quorum && limits.keeps_dead_letters();
+            extras.unburied.hurry(clock::now_ms());
         }
         self.limits = limits;
     }
@@ -408,6 +437,7 @@ fn counts(state: &MutexGuard<'_, QueueState>) -> QueueCounts {
         ready_stored: state.backlog.stored(),
         ready_in_memory: state.backlog.in_memory(),
         handed_out: state.handed_out,
+        unburied: state.unburied(),
         read_failed: state.read_failed,
         expires_at_ms: state.expires_at_ms(),
     }

@@ -253,7 +253,7 @@ impl Vhost {
             if delete.if_unused && counts.consumers > 0 {
                 return refused("in use");
             }
-            if delete.if_empty && counts.ready > 0 {
+            if delete.if_empty && counts.ready + counts.unburied.count > 0 {
                 return refused("not empty");
             }
             Ok(())

@@ -399,3 +399,119 @@ fn blind_copies_count_where_a_message_dies_too_and_nobody_sees_them() {
         assert_eq!((headers(&letter).get("CC"), headers(&letter).get("BCC")), (None, None));
     }
 }
+
+/// A quorum queue of at most three messages that keeps its dead until others have them.
+fn keeping(name: &str, exchange: &str) -> queue::Declare {
+    let arguments = [
+        ("x-queue-type", "quorum".into()),
+        ("x-dead-letter-strategy", "at-least-once".into()),
+        ("x-overflow", "reject-publish".into()),
+        ("x-max-length", FieldValue::I32(3)),
+    ];
+    durable(with_dlx(name, exchange, arguments))
+}
+
+fn reject_one(client: &mut Client, queue: &str) {
+    let fetched = client.fetch(1, queue);
+    client.send(1, reject(fetched.tag(), false));
+    client.sync(1);
+}
+
+#[test]
+fn with_at_least_once_the_dead_stay_until_a_queue_takes_them() {
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    client.call(1, keeping("q", "dlx"), declare_ok("q", 0, 0));
+    client.call(1, confirm::Select::default(), confirm::SelectOk);
+    client.publish_persistent(1, "", "q", "stored");
+    client.publish(1, "", "q", "in memory");
+    client.confirmed(1, 2);
+    reject_one(&mut client, "q");
+    reject_one(&mut client, "q");
+    // They are no messages that anybody gets, and yet the queue is full of them.
+    client.expect_empty(1, "q");
+    client.call(1, declare_passive("q"), declare_ok("q", 0, 0));
+    client.publish_persistent(1, "", "q", "fits");
+    client.expect(1, basic::Ack { delivery_tag: 3, multiple: false });
+    client.publish(1, "", "q", "too much");
+    client.expect(1, basic::Nack { delivery_tag: 4, multiple: false, requeue: false });
+    client.call(1, purge("q"), queue::PurgeOk { message_count: 1 });
+    client.open_channel(2);
+    let delete_if_empty = queue::Delete { if_empty: true, ..delete("q") };
+    client.refused(2, delete_if_empty, 406, "PRECONDITION_FAILED - queue 'q' in vhost '/' not empty");
+    client.call(1, declare_durable("dead"), declare_ok("dead", 0, 0));
+    client.call(1, declare_exchange("dlx", "fanout"), exchange::DeclareOk);
+    client.call(1, bind("dead", "dlx", ""), queue::BindOk);
+    for text in ["stored", "in memory"] {
+        let dead = fetch_soon(&mut client, "dead");
+        assert_eq!((dead.text(), told(&dead)), (text, vec![death("rejected", "q", "", 1)]));
+    }
+    client.publish(1, "", "q", "fits again");
+    client.expect(1, basic::Ack { delivery_tag: 5, multiple: false });
+    client.expect_empty(1, "dead");
+}
+
+#[test]
+fn with_at_least_once_each_queue_gets_the_dead_once_and_the_full_one_when_it_has_room() {
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    client.call(1, declare_exchange("dlx", "fanout"), exchange::DeclareOk);
+    let full = [("x-max-length", FieldValue::I32(1)), ("x-overflow", "reject-publish".into())];
+    client.call(1, declare("roomy"), declare_ok("roomy", 0, 0));
+    client.call(1, declare_with("full", full), declare_ok("full", 0, 0));
+    for name in ["roomy", "full"] {
+        client.call(1, bind(name, "dlx", ""), queue::BindOk);
+    }
+    client.call(1, keeping("q", "dlx"), declare_ok("q", 0, 0));
+    client.publish(1, "", "full", "in the way");
+    client.publish_persistent(1, "", "q", "x");
+    reject_one(&mut client, "q");
+    assert_eq!(client.fetch(1, "roomy").text(), "x");
+    assert_eq!(client.fetch(1, "full").text(), "in the way");
+    assert_eq!(fetch_soon(&mut client, "full").text(), "x");
+    client.expect_empty(1, "roomy");
+    // It has left its queue.
+    let delete_if_empty = queue::Delete { if_empty: true, ..delete("q") };
+    client.call(1, delete_if_empty, queue::DeleteOk { message_count: 0 });
+}
+
+#[test]
+fn with_at_least_once_the_dead_are_dead_after_a_restart_too() {
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    client.call(1, keeping("q", "dlx"), declare_ok("q", 0, 0));
+    client.call(1, confirm::Select::default(), confirm::SelectOk);
+    client.publish_persistent(1, "", "q", "rejected");
+    let properties = BasicProperties { delivery_mode: Some(2), ..expiring("1") };
+    client.send_content(1, publish("", "q"), &properties, b"expired");
+    client.confirmed(1, 2);
+    reject_one(&mut client, "q");
+    client.expect_empty(1, "q");
+    let broker = broker.restarted();
+    let mut client = broker.connect_with_channel();
+    client.call(1, declare_passive("q"), declare_ok("q", 0, 0));
+    client.expect_empty(1, "q");
+    client.call(1, declare("dead"), declare_ok("dead", 0, 0));
+    client.call(1, declare_exchange("dlx", "fanout"), exchange::DeclareOk);
+    client.call(1, bind("dead", "dlx", ""), queue::BindOk);
+    let mut dead: Vec<_> = (0..2).map(|_| fetch_soon(&mut client, "dead")).collect();
+    dead.sort_by_key(|dead| dead.text().to_owned());
+    for (dead, reason) in dead.iter().zip(["expired", "rejected"]) {
+        assert_eq!((dead.text(), told(dead)), (reason, vec![death(reason, "q", "", 1)]));
+    }
+    client.expect_empty(1, "dead");
+}
+
+#[test]
+fn a_queue_that_drops_its_oldest_messages_keeps_no_dead() {
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    let mut declare_q = keeping("q", "");
+    declare_q.arguments.insert("x-overflow", "drop-head");
+    declare_q.arguments.insert("x-dead-letter-routing-key", "nosuch");
+    client.call(1, declare_q, declare_ok("q", 0, 0));
+    client.publish_persistent(1, "", "q", "x");
+    reject_one(&mut client, "q");
+    let delete_if_empty = queue::Delete { if_empty: true, ..delete("q") };
+    client.call(1, delete_if_empty, queue::DeleteOk { message_count: 0 });
+}

@@ -44,6 +44,48 @@ fn a_policy_counts_for_old_and_new_queues_until_it_is_cleared() {
     );
 }
 
+/// What a policy of quorum queues sets that keep their dead.
+fn keeps_dead(exchange: &str) -> String {
+    format!(
+        r#"{{"dead-letter-exchange": "{exchange}", "dead-letter-routing-key": "dead",
+            "dead-letter-strategy": "at-least-once", "overflow": "reject-publish"}}"#
+    )
+}
+
+#[test]
+fn dead_letters_that_a_policy_keeps_are_listed_and_go_where_the_next_policy_says() {
+    let broker = Broker::start();
+    let mut client = broker.connect();
+    let mut quorum = declare_durable("q");
+    quorum.arguments.insert("x-queue-type", "quorum");
+    client.call(1, quorum, declare_ok("q", 0, 0));
+    client.call(1, declare_durable("classic"), declare_ok("classic", 0, 0));
+    broker.ok(&["set_policy", "dead", "", &keeps_dead("nosuch"), "--apply-to", "queues"]);
+    for queue in ["q", "classic"] {
+        client.publish_persistent(1, "", queue, "letter");
+        let fetched = client.fetch(1, queue);
+        client.send(1, reject(fetched.tag(), false));
+    }
+    client.sync(1);
+    let columns =
+        ["name", "messages", "messages_ready", "messages_dlx", "message_bytes", "message_bytes_dlx"];
+    let list = || broker.rows(&[&["list_queues"][..], &columns].concat());
+    assert_eq!(list(), ["classic\t0\t0\t0\t0\t0", "q\t1\t0\t1\t6\t6"], "a classic queue keeps none");
+    client.call(1, declare("dead"), declare_ok("dead", 0, 0));
+    broker.ok(&["set_policy", "dead", "", &keeps_dead(""), "--apply-to", "queues"]);
+    eventually("the letter where it goes now", || list()[2] == "q\t0\t0\t0\t0\t0");
+    assert_eq!(client.fetch(1, "dead").text(), "letter");
+    // Without a policy there is no reason to keep it.
+    broker.ok(&["set_policy", "dead", "", &keeps_dead("nosuch"), "--apply-to", "queues"]);
+    client.publish_persistent(1, "", "q", "letter");
+    let fetched = client.fetch(1, "q");
+    client.send(1, reject(fetched.tag(), false));
+    client.sync(1);
+    assert_eq!(list()[2], "q\t1\t0\t1\t6\t6");
+    broker.ok(&["clear_policy", "dead"]);
+    eventually("the letter gone", || list()[2] == "q\t0\t0\t0\t0\t0");
+}
+
 #[test]
 fn of_argument_policy_and_operator_policy_the_smallest_number_counts() {
     let broker = Broker::start();

@@ -21,7 +21,7 @@ pub struct Row {
 
 pub const TABLE: Table<Row> = Table { columns: &COLUMNS, usual: &["name", "messages"] };
 
-const COLUMNS: [Column<Row>; 42] = [
+const COLUMNS: [Column<Row>; 44] = [
     column("name", |row| json!(row.queue.name())),
     column("vhost", |row| json!(&*row.queue.spec.vhost)),
     column("durable", |row| json!(row.queue.spec.durable)),
@@ -46,14 +46,18 @@ const COLUMNS: [Column<Row>; 42] = [
         Owner::User(user) => json!(&**user),
         _ => Value::Null,
     }),
-    column("messages", |row| json!(row.counts.ready + row.counts.unacked)),
+    column("messages", |row| json!(row.counts.ready + row.counts.unacked + row.counts.unburied.count)),
     column("messages_ready", |row| json!(row.counts.ready)),
     column("messages_unacknowledged", |row| json!(row.counts.unacked)),
+    column("messages_dlx", |row| json!(row.counts.unburied.count)),
     column("messages_persistent", |row| json!(row.counts.persistent().count)),
     column("messages_ram", |row| json!(row.counts.in_memory().count)),
     column("messages_ready_ram", |row| json!(row.counts.ready_in_memory.count)),
     column("messages_unacknowledged_ram", |row| json!(row.counts.handed_out.in_memory.count)),
-    column("message_bytes", |row| json!(row.counts.ready_body_bytes + row.counts.handed_out.bytes)),
+    column("message_bytes", |row| {
+        json!(row.counts.ready_body_bytes + row.counts.handed_out.bytes + row.counts.unburied.bytes)
+    }),
+    column("message_bytes_dlx", |row| json!(row.counts.unburied.bytes)),
     column("message_bytes_ready", |row| json!(row.counts.ready_body_bytes)),
     column("message_bytes_unacknowledged", |row| json!(row.counts.handed_out.bytes)),
     column("message_bytes_ram", |row| json!(row.counts.in_memory().bytes)),
@@ -90,7 +94,7 @@ impl Row {
     /// Without bodies, which many queues may share.
     fn memory_bytes(&self) -> usize {
         let spec = &self.queue.spec;
-        let messages = self.counts.ready + self.counts.unacked;
+        let messages = self.counts.ready + self.counts.unacked + self.counts.unburied.count;
         size_of::<Queue>() + spec.name.len() + messages * size_of::<crate::queue::Entry>()
     }
 }
