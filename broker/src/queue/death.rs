@@ -2,6 +2,8 @@
 //!
 //! Fields and their order are those of RabbitMQ 3.x, which client frameworks read.
 
+use hashbrown::HashMap;
+
 use crate::amqp::{FieldTable, FieldValue, Properties};
 use crate::message::Message;
 
@@ -111,10 +113,7 @@ impl Death<'_> {
         let before = headers.get(X_DEATH);
         let (is_first, is_known) =
             (before.is_none(), before.is_some_and(|deaths| deaths.as_array().is_some()));
-        // Only what is a table can be a death; a client may have written anything.
-        let before = before.and_then(FieldValue::as_array).unwrap_or_default().iter();
-        let mut deaths: Vec<FieldValue> =
-            before.filter(|death| death.as_table().is_some()).cloned().collect();
+        let mut deaths = grouped(before.and_then(FieldValue::as_array).unwrap_or_default());
         let known = deaths.iter().position(|death| {
             death.as_table().is_some_and(|death| {
                 text(death, "queue") == Some(self.queue) && text(death, "reason") == Some(self.reason.name())
@@ -155,6 +154,27 @@ impl DeadLetter {
         };
         tables().take(before + 1).all(|death| text(death, "reason") != Some(Reason::Rejected.name()))
     }
+}
+
+/// Deaths in one queue for one reason are one entry with a count. Brokers of long ago wrote an entry for each, without
+/// one, and clients may have written anything: only a table can be a death.
+fn grouped(before: &[FieldValue]) -> Vec<FieldValue> {
+    let tables = || before.iter().filter_map(FieldValue::as_table);
+    let mut times: HashMap<_, i64> = HashMap::new();
+    for death in tables() {
+        *times.entry((text(death, "queue"), text(death, "reason"))).or_default() += 1;
+    }
+    let mut groups = Vec::with_capacity(times.len());
+    for death in tables() {
+        // The first of a group stands for all.
+        let Some(count) = times.remove(&(text(death, "queue"), text(death, "reason"))) else { continue };
+        let mut death = death.clone();
+        if !death.contains("count") {
+            death.insert("count", FieldValue::I64(count));
+        }
+        groups.push(FieldValue::Table(death));
+    }
+    groups
 }
 
 fn text<'t>(table: &'t FieldTable, name: &str) -> Option<&'t str> {
@@ -270,6 +290,26 @@ mod tests {
         let headers = headers(&third.message);
         assert_eq!(text(&headers, "x-first-death-queue"), Some("a"));
         assert_eq!(text(&headers, "x-first-death-reason"), Some("rejected"));
+    }
+
+    #[test]
+    fn deaths_that_an_old_broker_wrote_down_one_by_one_are_counted() {
+        let old = |queue: &str| {
+            let fields: [(&str, FieldValue); 2] = [("reason", "expired".into()), ("queue", queue.into())];
+            FieldValue::Table(fields.into())
+        };
+        let before = FieldValue::Array(["a", "a", "b", "a", "c"].map(old).into());
+        let headers = [("x-death", before)].into();
+        let died = message(BasicProperties { headers: Some(headers), ..Default::default() });
+        let letter = death("a", Reason::Expired).letter(&died);
+        let counts: Vec<_> = deaths(&letter.message)
+            .iter()
+            .map(|death| {
+                (text(death, "queue").map(str::to_owned), death.get("count").and_then(FieldValue::as_i64))
+            })
+            .collect();
+        let expected = [("a", Some(4)), ("b", Some(1)), ("c", Some(1))];
+        assert_eq!(counts, expected.map(|(queue, count)| (Some(queue.to_owned()), count)));
     }
 
     #[test]
