@@ -145,6 +145,60 @@ fn delayed_messages_are_stored_and_go_with_their_exchange() {
 }
 
 #[test]
+fn what_waits_at_a_deleted_exchange_does_not_come_to_a_new_one_of_its_name() {
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    let declare = exchange::Declare { durable: true, ..delayed("d") };
+    client.call(1, declare_durable("q"), declare_ok("q", 0, 0));
+    client.call(1, confirm::Select::default(), confirm::SelectOk);
+    let send = |client: &mut Client, delay: i32, delivery_mode: u8, text: &str| {
+        let properties =
+            BasicProperties { delivery_mode: Some(delivery_mode), ..with_header("x-delay", delay) };
+        client.send_content(1, publish("d", "k"), &properties, text.as_bytes());
+    };
+    client.call(1, declare.clone(), exchange::DeclareOk);
+    client.call(1, bind("q", "d", "k"), queue::BindOk);
+    send(&mut client, 300, 2, "of the old exchange");
+    send(&mut client, 300, 1, "of the old exchange, transient");
+    client.confirmed(1, 2);
+    client.call(1, delete_exchange("d"), exchange::DeleteOk);
+    client.call(1, declare, exchange::DeclareOk);
+    client.call(1, bind("q", "d", "k"), queue::BindOk);
+    send(&mut client, 400, 2, "of the new exchange");
+    client.confirmed_of(1, &mut [3].into());
+    // Neither here nor after a restart, in which its time passes.
+    let copy = broker.crashed_copy();
+    for broker in [&broker, &copy] {
+        let mut client = broker.connect_with_channel();
+        client.call(1, consume_no_ack("q", "c"), consume_ok("c"));
+        client.expect_deliveries(1, ["of the new exchange"]);
+    }
+}
+
+#[test]
+fn messages_whose_time_came_while_the_broker_was_down_come_at_once_and_in_the_order_of_their_times() {
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    client.call(1, exchange::Declare { durable: true, ..delayed("d") }, exchange::DeclareOk);
+    client.call(1, declare_durable("q"), declare_ok("q", 0, 0));
+    client.call(1, bind("q", "d", "k"), queue::BindOk);
+    client.call(1, confirm::Select::default(), confirm::SelectOk);
+    let sent_ms = now_ms();
+    for (delay, text) in [(600, "third"), (200, "first"), (600_000, "much later"), (400, "second")] {
+        let properties = BasicProperties { delivery_mode: Some(2), ..with_header("x-delay", delay) };
+        client.send_content(1, publish("d", "k"), &properties, text.as_bytes());
+    }
+    client.confirmed(1, 4);
+    // It is down until all three are due.
+    let broker = broker.crashed(|| eventually("all are due", || now_ms() > sent_ms + 700));
+    let mut client = broker.connect_with_channel();
+    eventually("what is due", || counts(&broker, &["q"])["q"] == 3);
+    client.call(1, consume_no_ack("q", "c"), consume_ok("c"));
+    client.expect_deliveries(1, ["first", "second", "third"]);
+    assert_eq!(broker.broker().vhost("/").unwrap().queue("amq.delayed-d").unwrap().counts().ready, 1);
+}
+
+#[test]
 fn where_messages_wait_is_nobodys_business() {
     let broker = TestBroker::start();
     let mut client = broker.connect_with_channel();
