@@ -194,7 +194,7 @@ fn route(cx: &mut Context, content: &Content) -> Result<Route, AmqpError> {
     let cacheable = look_up(cx, content, &[content.routing_key()])?;
     Ok(match cacheable {
         true => cx.routes.keep(content.exchange_len, address, &mut cx.found),
-        false => Route::to(&mut cx.found),
+        false => cx.found.drain(..).collect(),
     })
 }
 
@@ -209,7 +209,7 @@ fn route_copies(cx: &mut Context, content: &Content, more_keys: &[Box<str>]) -> 
         check_may_publish(cx, content.exchange(), key)?;
     }
     look_up(cx, content, &keys)?;
-    Ok(Route::to(&mut cx.found))
+    Ok(cx.found.drain(..).collect())
 }
 
 /// Puts the queues behind these keys into `cx.found`, and says whether the next message with the same goes there too.

@@ -1,7 +1,6 @@
 //! A connection's memory of where exchange and routing key lead, so that publishing takes no topology lock, and of
 //! what was permitted for routes that cannot be remembered.
 
-use std::ops::Deref;
 use std::sync::Arc;
 
 use hashbrown::{Equivalent, HashMap};
@@ -16,34 +15,7 @@ const ENTRIES_MAX: usize = 1024;
 const TURNED_AWAY_MAX: usize = 32 * ENTRIES_MAX;
 
 /// The queues a message goes to.
-#[derive(Clone)]
-pub enum Route {
-    /// Most often one. Found for this message, and no memory was taken for it.
-    One(Arc<Queue>),
-    Many(Arc<[Arc<Queue>]>),
-}
-
-impl Deref for Route {
-    type Target = [Arc<Queue>];
-
-    #[inline]
-    fn deref(&self) -> &[Arc<Queue>] {
-        match self {
-            Route::One(queue) => std::slice::from_ref(queue),
-            Route::Many(queues) => queues,
-        }
-    }
-}
-
-impl Route {
-    /// Empties `queues`.
-    pub fn to(queues: &mut Vec<Arc<Queue>>) -> Route {
-        match queues.len() {
-            1 => queues.pop().map_or_else(|| Route::Many(Arc::default()), Route::One),
-            _ => Route::Many(queues.drain(..).collect()),
-        }
-    }
-}
+pub type Route = Arc<[Arc<Queue>]>;
 
 /// Entries hold while neither the vhost's topology nor any permission has changed.
 #[derive(Default)]
@@ -102,10 +74,9 @@ impl RouteCache {
     /// The route to these queues, remembered if there is room. Empties `queues`.
     pub fn keep(&mut self, exchange_len: u8, address: &[u8], queues: &mut Vec<Arc<Queue>>) -> Route {
         if self.turns_away() {
-            return Route::to(queues);
+            return queues.drain(..).collect();
         }
-        // Shared within the connection: the queue's own count is one that publishers would compete for.
-        let route = Route::Many(queues.drain(..).collect());
+        let route: Route = queues.drain(..).collect();
         self.routes.insert(Key { exchange_len, address: address.into() }, route.clone());
         route
     }
