@@ -16,14 +16,19 @@ const EQUIVALENCE: &[&str] = &[
     "x-message-ttl",
     "x-dead-letter-exchange",
     "x-dead-letter-routing-key",
+    "x-dead-letter-strategy",
     "x-max-length",
     "x-max-length-bytes",
-    "x-overflow",
+    "x-max-in-memory-length",
+    "x-max-in-memory-bytes",
     "x-max-priority",
+    "x-overflow",
     "x-queue-mode",
-    "x-queue-type",
     "x-queue-version",
     "x-single-active-consumer",
+    "x-queue-type",
+    "x-quorum-initial-group-size",
+    "x-queue-leader-locator",
     "x-delivery-limit",
     "x-consumer-timeout",
     EXCLUSIVE_SCOPE,
@@ -58,11 +63,13 @@ const MILLISECONDS_MAX: u64 = 315_360_000_000;
 
 /// Arguments that a quorum queue has no use for.
 const NOT_FOR_QUORUM: &[&str] = &[
+    "x-initial-cluster-size",
     "x-max-age",
     "x-max-priority",
     "x-queue-mode",
     "x-queue-version",
     "x-queue-master-locator",
+    "x-stream-max-segment-size-bytes",
     EXCLUSIVE_SCOPE,
 ];
 
@@ -248,9 +255,28 @@ fn apply(
                 return Err(context.invalid(name, format_args!("\"unsupported queue version '{version}'\"")));
             }
         }
-        _ => return Ok(false),
+        _ => {
+            check_without_effect(context, name, value)?;
+            return Ok(false);
+        }
     }
     Ok(true)
+}
+
+/// Arguments about a cluster's members and their memory, which have no effect here; their values are checked even so.
+fn check_without_effect(context: &Context, name: &str, value: &FieldValue) -> Result<(), AmqpError> {
+    match name {
+        "x-max-in-memory-length" | "x-max-in-memory-bytes" => drop(context.integer(name, value)?),
+        "x-quorum-initial-group-size" => drop(context.above_zero(name, context.integer(name, value)?)?),
+        "x-queue-leader-locator"
+            if !["client-local", "random", "least-leaders", "balanced"]
+                .contains(&context.text(name, value)?) =>
+        {
+            return Err(context.invalid(name, "invalid_queue_locator_arg"));
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Whether a redeclaration asks for the same; the error names the argument and both values.
@@ -396,6 +422,22 @@ mod tests {
                 "invalid arg 'x-max-priority' for queue 'q' in vhost '/' of queue type rabbit_quorum_queue",
             ),
             (
+                &[("x-max-in-memory-length", text("a")), ("x-queue-type", text("quorum"))],
+                "invalid arg 'x-max-in-memory-length' for queue 'q' in vhost '/': \"expected integer, got longstr\"",
+            ),
+            (
+                &[("x-quorum-initial-group-size", FieldValue::I32(0)), ("x-queue-type", text("quorum"))],
+                "invalid arg 'x-quorum-initial-group-size' for queue 'q' in vhost '/': {value_zero,0}",
+            ),
+            (
+                &[("x-queue-leader-locator", text("bogus")), ("x-queue-type", text("quorum"))],
+                "invalid arg 'x-queue-leader-locator' for queue 'q' in vhost '/': invalid_queue_locator_arg",
+            ),
+            (
+                &[("x-initial-cluster-size", FieldValue::I32(1)), ("x-queue-type", text("quorum"))],
+                "invalid arg 'x-initial-cluster-size' for queue 'q' in vhost '/' of queue type rabbit_quorum_queue",
+            ),
+            (
                 &[("x-max-in-memory-length", text("a"))],
                 "invalid arg 'x-max-in-memory-length' for queue 'q' in vhost '/' of queue type rabbit_classic_queue",
             ),
@@ -471,6 +513,20 @@ mod tests {
         let five = [("x-max-length", FieldValue::I32(5))];
         assert_eq!(check(&five, &[("x-max-length", FieldValue::I64(5))]), Ok(()));
         assert_eq!(check(&[("x-unknown", text("1"))], &[]), Ok(()));
+        for name in [
+            "x-dead-letter-strategy",
+            "x-max-in-memory-length",
+            "x-max-in-memory-bytes",
+            "x-quorum-initial-group-size",
+            "x-queue-leader-locator",
+        ] {
+            assert_eq!(
+                check(&[(name, text("1"))], &[(name, text("2"))]),
+                Err(format!(
+                    "inequivalent arg '{name}' for queue 'q' in vhost '/': received '1' but current is '2'"
+                ))
+            );
+        }
         let start = "inequivalent arg 'x-max-length' for queue 'q' in vhost '/': received ";
         assert_eq!(
             check(&[("x-max-length", FieldValue::I32(6))], &five),
