@@ -6,7 +6,7 @@ use crate::amqp::{self, Properties, Property, ReplyCode};
 use crate::auth::Access;
 use crate::error::AmqpError;
 use crate::message::Message;
-use crate::queue::{Publish, Queue};
+use crate::queue::{MILLISECONDS_MAX, Publish, Queue};
 use crate::store::{Round, StoreFailure};
 use crate::vhost::{LazyHeaders, PSEUDO_QUEUE, RouteError, is_reply_address};
 
@@ -17,6 +17,8 @@ use super::context::Context;
 use super::rewrite::{Rewritten, rewrite};
 use super::routes::Route;
 
+/// The two delivery modes (AMQP 0-9-1 §1.8.1).
+const TRANSIENT: u8 = 1;
 const PERSISTENT: u8 = 2;
 
 /// Room for so many queues is kept from one message to the next.
@@ -163,8 +165,17 @@ fn check_properties(cx: &Context, reply_address: Option<&str>, raw: &[u8]) -> Re
     } else {
         None
     };
+    let persistent = match properties.delivery_mode() {
+        None | Some(TRANSIENT) => false,
+        Some(PERSISTENT) => true,
+        Some(other) => {
+            return Err(AmqpError::precondition_failed(format!(
+                "invalid message: {{delivery_mode_unknown,{other}}}"
+            )));
+        }
+    };
     let rewritten = rewrite(&properties, reply_address)?;
-    Ok(Checked { persistent: properties.delivery_mode() == Some(PERSISTENT), expiration_ms, rewritten })
+    Ok(Checked { persistent, expiration_ms, rewritten })
 }
 
 /// Milliseconds in decimal digits.
@@ -176,8 +187,16 @@ fn parse_expiration(text: &str) -> Result<u64, AmqpError> {
     if digits > 0 && !left_over.is_empty() {
         return Err(invalid(format!("{{leftover_string,\"{left_over}\"}}")));
     }
-    let milliseconds: i64 = number.parse().map_err(|_| invalid("no_integer".to_owned()))?;
-    u64::try_from(milliseconds).map_err(|_| invalid(format!("{{value_negative,{milliseconds}}}")))
+    if digits == 0 {
+        return Err(invalid("no_integer".to_owned()));
+    }
+    if number.starts_with('-') && number.bytes().any(|digit| (b'1'..=b'9').contains(&digit)) {
+        return Err(invalid(format!("{{value_negative,{number}}}")));
+    }
+    match number[digits_at..].parse() {
+        Ok(milliseconds) if milliseconds <= MILLISECONDS_MAX => Ok(milliseconds),
+        _ => Err(invalid(format!("{{value_too_large,{}}}", &number[digits_at..]))),
+    }
 }
 
 /// Where the message goes; the right to publish there is checked with it.
@@ -336,6 +355,14 @@ mod tests {
             parse_expiration("12.5").unwrap_err().text,
             "invalid expiration '12.5': {leftover_string,\".5\"}"
         );
+        assert_eq!(parse_expiration("-0"), Ok(0));
+        assert_eq!(parse_expiration("315360000000"), Ok(315_360_000_000));
+        for too_much in ["315360000001", "99999999999999999999999999999999999999999"] {
+            assert_eq!(
+                parse_expiration(too_much).unwrap_err().text,
+                format!("invalid expiration '{too_much}': {{value_too_large,{too_much}}}")
+            );
+        }
         assert_eq!(parse_expiration("").unwrap_err().text, "invalid expiration '': no_integer");
         assert_eq!(parse_expiration("-1").unwrap_err().text, "invalid expiration '-1': {value_negative,-1}");
     }

@@ -5,10 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::PolicyError;
-use crate::queue::{DeadLetterStrategy, Limits, Overflow};
-
-/// Longest time that may be set: ten years, as with arguments.
-const MILLISECONDS_MAX: u64 = 315_360_000_000;
+use crate::queue::{DeadLetterStrategy, Limits, MILLISECONDS_MAX, Overflow};
 
 /// The keys of a policy.
 const KEYS: &[&str] = &[

@@ -43,6 +43,16 @@ pub enum QueueType {
     Quorum,
 }
 
+impl QueueType {
+    /// What RabbitMQ's errors call it.
+    pub fn module(self) -> &'static str {
+        match self {
+            QueueType::Classic => "rabbit_classic_queue",
+            QueueType::Quorum => "rabbit_quorum_queue",
+        }
+    }
+}
+
 /// The arguments that this broker acts on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct QueueArguments {
@@ -58,8 +68,8 @@ pub struct QueueArguments {
     pub without_effect: Vec<Box<str>>,
 }
 
-/// Longest time that an argument may set, in milliseconds: ten years, as in RabbitMQ.
-const MILLISECONDS_MAX: u64 = 315_360_000_000;
+/// Longest time that an argument, a policy or a message may set, in milliseconds: ten years, as in RabbitMQ.
+pub const MILLISECONDS_MAX: u64 = 315_360_000_000;
 
 /// Arguments that a quorum queue has no use for.
 const NOT_FOR_QUORUM: &[&str] = &[
@@ -167,15 +177,17 @@ impl Context<'_> {
     }
 
     fn check_type(&self, kind: QueueType, arguments: &FieldTable) -> Result<(), AmqpError> {
-        let (excluded, module) = match kind {
-            QueueType::Classic => (NOT_FOR_CLASSIC, "rabbit_classic_queue"),
-            QueueType::Quorum => (NOT_FOR_QUORUM, "rabbit_quorum_queue"),
+        let excluded = match kind {
+            QueueType::Classic => NOT_FOR_CLASSIC,
+            QueueType::Quorum => NOT_FOR_QUORUM,
         };
         match excluded.iter().find(|name| arguments.contains(name)) {
             None => Ok(()),
             Some(name) => Err(AmqpError::precondition_failed(format!(
-                "invalid arg '{name}' for queue '{}' in vhost '{}' of queue type {module}",
-                self.queue, self.vhost
+                "invalid arg '{name}' for queue '{}' in vhost '{}' of queue type {}",
+                self.queue,
+                self.vhost,
+                kind.module()
             ))),
         }
     }

@@ -39,7 +39,7 @@ mod tally;
 mod tests;
 mod unburied;
 
-pub use arguments::{QueueArguments, QueueType};
+pub use arguments::{MILLISECONDS_MAX, QueueArguments, QueueType};
 pub use backlog::{Backlog, Entry};
 pub use burial::Burial;
 pub use by_priority::ByPriority;

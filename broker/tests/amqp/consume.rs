@@ -23,13 +23,15 @@ fn mistakes_with_consumers() {
     client.call(1, consume("pq", "a"), consume_ok("a"));
     client.call(2, consume("pq", "a"), consume_ok("a"));
     client.call(1, cancel("nosuch"), cancel_ok("nosuch"));
-    let priority = basic::Consume { arguments: [("x-priority", "high")].into(), ..consume("pq", "p") };
-    client.refused(
-        2,
-        priority,
-        406,
-        "PRECONDITION_FAILED - invalid arg 'x-priority' for queue 'pq' in vhost '/': \"expected integer, got longstr\"",
-    );
+    for (name, why) in [
+        ("x-priority", ": \"expected integer, got longstr\""),
+        ("x-cancel-on-ha-failover", ": {unacceptable_type,longstr}"),
+        ("x-stream-offset", " of queue type rabbit_classic_queue"),
+    ] {
+        let consume = basic::Consume { arguments: [(name, "high")].into(), ..consume("pq", "p") };
+        let text = format!("PRECONDITION_FAILED - invalid arg '{name}' for queue 'pq' in vhost '/'{why}");
+        client.refused(2, consume, 406, &text);
+    }
     client.send(1, consume("pq", "a"));
     client.expect_connection_error(530, "NOT_ALLOWED - attempt to reuse consumer tag 'a'");
 }

@@ -64,7 +64,16 @@ fn mistakes_with_publishing() {
     let mut client = broker.connect_with_channel();
     client.call(1, declare("q"), declare_ok("q", 0, 0));
     let user = BasicProperties { user_id: Some("mallory".into()), ..Default::default() };
+    let mode = |mode: u8| BasicProperties { delivery_mode: Some(mode), ..Default::default() };
     for (exchange, properties, code, text) in [
+        ("", mode(0), 406, "PRECONDITION_FAILED - invalid message: {delivery_mode_unknown,0}"),
+        ("", mode(3), 406, "PRECONDITION_FAILED - invalid message: {delivery_mode_unknown,3}"),
+        (
+            "",
+            expiring("315360000001"),
+            406,
+            "PRECONDITION_FAILED - invalid expiration '315360000001': {value_too_large,315360000001}",
+        ),
         ("nosuch", BasicProperties::default(), 404, "NOT_FOUND - no exchange 'nosuch' in vhost '/'"),
         ("", expiring("abc"), 406, "PRECONDITION_FAILED - invalid expiration 'abc': no_integer"),
         ("", expiring("-1"), 406, "PRECONDITION_FAILED - invalid expiration '-1': {value_negative,-1}"),

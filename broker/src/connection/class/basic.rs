@@ -45,6 +45,7 @@ pub fn consume(cx: &mut Context, ch: &mut Channel, consume: amqp::basic::Consume
     };
     check_is_new(ch, &tag)?;
     let priority = priority(cx, &name, &consume.arguments)?;
+    check_arguments(cx, &queue, &consume.arguments)?;
     warn_of_arguments_without_effect(cx, &name, &consume.arguments);
     let options = ConsumerOptions {
         tag: tag.clone(),
@@ -132,6 +133,23 @@ fn priority(cx: &Context, queue: &str, arguments: &amqp::FieldTable) -> Result<i
             value.type_name()
         ))),
     }
+}
+
+/// Arguments for mirrored queues and for streams have no effect here, and have to be right even so.
+fn check_arguments(cx: &Context, queue: &Queue, arguments: &amqp::FieldTable) -> Result<(), AmqpError> {
+    let invalid = |name: &str, why: String| {
+        let (queue, vhost) = (queue.name(), &cx.vhost.name);
+        Err(AmqpError::precondition_failed(format!(
+            "invalid arg '{name}' for queue '{queue}' in vhost '{vhost}'{why}"
+        )))
+    };
+    if let Some(value) = arguments.get("x-cancel-on-ha-failover").filter(|value| value.as_bool().is_none()) {
+        return invalid("x-cancel-on-ha-failover", format!(": {{unacceptable_type,{}}}", value.type_name()));
+    }
+    if arguments.contains("x-stream-offset") {
+        return invalid("x-stream-offset", format!(" of queue type {}", queue.spec.parsed.kind.module()));
+    }
+    Ok(())
 }
 
 fn warn_of_arguments_without_effect(cx: &Context, queue: &str, arguments: &amqp::FieldTable) {

@@ -25,8 +25,11 @@ impl HeaderMatch {
                 b"any-with-x" => (true, true),
                 other => {
                     return Err(InvalidBinding(format!(
-                        "Invalid x-match field value <<\"{}\">>; expected all, any, all-with-x, or any-with-x",
-                        String::from_utf8_lossy(other)
+                        "Invalid x-match field value {}; expected all, any, all-with-x, or any-with-x",
+                        match &*String::from_utf8_lossy(other) {
+                            "" => "<<>>".to_owned(),
+                            text => format!("<<\"{text}\">>"),
+                        }
                     )));
                 }
             },
@@ -34,7 +37,12 @@ impl HeaderMatch {
                 return Err(InvalidBinding(format!(
                     "Invalid x-match field type {} (value {}); expected longstr",
                     other.type_name(),
-                    other.as_i64().map_or_else(|| format!("{other:?}"), |number| number.to_string())
+                    match (other, other.as_i64()) {
+                        (_, Some(number)) => number.to_string(),
+                        (FieldValue::Boolean(flag), _) => flag.to_string(),
+                        (FieldValue::Void, _) => "undefined".to_owned(),
+                        _ => format!("{other:?}"),
+                    }
                 )));
             }
         };
@@ -265,5 +273,9 @@ mod tests {
         );
         let error = HeaderMatch::parse(&table(&[("x-match", FieldValue::I32(1))])).unwrap_err();
         assert_eq!(error.0, "Invalid x-match field type signedint (value 1); expected longstr");
+        let error = HeaderMatch::parse(&table(&[("x-match", FieldValue::Boolean(true))])).unwrap_err();
+        assert_eq!(error.0, "Invalid x-match field type bool (value true); expected longstr");
+        let error = HeaderMatch::parse(&table(&[("x-match", text(""))])).unwrap_err();
+        assert!(error.0.starts_with("Invalid x-match field value <<>>;"), "{}", error.0);
     }
 }
