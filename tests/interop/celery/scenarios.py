@@ -22,11 +22,13 @@ def setUpModule():
     global worker
     worker = subprocess.Popen([sys.executable, "-m", "celery", "-A", "tasks", "worker", "--concurrency=1",
                                "--loglevel=warning", "--pool=prefork"], stdin=subprocess.DEVNULL, stdout=sys.stderr)
+    # Also when the next line fails: a worker left behind would keep whoever reads this output waiting.
+    unittest.addModuleCleanup(end, worker)
     # The first answer means that the worker is there.
     assert tasks.add.delay(1, 1).get(timeout=60) == 2
 
 
-def tearDownModule():
+def end(worker):
     worker.terminate()
     try:
         worker.wait(20)
