@@ -11,6 +11,8 @@ pub struct Objects {
     pub consumers: usize,
     pub messages_ready: usize,
     pub messages_unacknowledged: usize,
+    /// That no queue has taken yet.
+    pub dead_letters: usize,
 }
 
 impl Objects {
@@ -32,6 +34,7 @@ impl Objects {
                 objects.consumers += counts.consumers;
                 objects.messages_ready += counts.ready;
                 objects.messages_unacknowledged += counts.unacked;
+                objects.dead_letters += counts.unburied.count;
             }
         }
         objects

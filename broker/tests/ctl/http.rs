@@ -37,6 +37,35 @@ pub fn ask(address: SocketAddr, request_line: &str, headers: &str) -> Answer {
 }
 
 #[test]
+fn dead_letters_that_no_queue_takes_are_counted() {
+    let (broker, http) = Broker::with_management();
+    let mut client = broker.connect();
+    let mut keeping = declare_durable("q");
+    for (name, value) in [
+        ("x-queue-type", "quorum"),
+        ("x-dead-letter-exchange", "nosuch"),
+        ("x-dead-letter-strategy", "at-least-once"),
+        ("x-overflow", "reject-publish"),
+    ] {
+        keeping.arguments.insert(name, value);
+    }
+    client.call(1, keeping, declare_ok("q", 0, 0));
+    client.publish_persistent(1, "", "q", "x");
+    let fetched = client.fetch(1, "q");
+    client.send(1, reject(fetched.tag(), false));
+    client.sync(1);
+    let metrics = ask(http, "GET /metrics", "").body;
+    for line in
+        ["warren_queue_dead_letters 1", "rabbitmq_queue_messages_ready 0", "rabbitmq_queue_messages 1"]
+    {
+        assert!(metrics.lines().any(|found| found == line), "{line} in {metrics}");
+    }
+    let of_queues = ask(http, "GET /metrics/per-object", "").body;
+    let line = r#"warren_queue_dead_letters{vhost="/",queue="q"} 1"#;
+    assert!(of_queues.lines().any(|found| found == line), "{line} in {of_queues}");
+}
+
+#[test]
 fn metrics_and_health_are_for_everybody() {
     let (broker, http) = Broker::with_management();
     let mut client = broker.connect();

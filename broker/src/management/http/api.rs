@@ -218,7 +218,7 @@ fn overview_of(broker: &Broker) -> Value {
             "consumers": objects.consumers,
         },
         "queue_totals": {
-            "messages": objects.messages_ready + objects.messages_unacknowledged,
+            "messages": objects.messages_ready + objects.messages_unacknowledged + objects.dead_letters,
             "messages_ready": objects.messages_ready,
             "messages_unacknowledged": objects.messages_unacknowledged,
         },

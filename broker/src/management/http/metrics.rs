@@ -63,7 +63,9 @@ fn totals_now(broker: &Broker) -> String {
     let (ready, unacked) = (objects.messages_ready as u64, objects.messages_unacknowledged as u64);
     t.gauge("rabbitmq_queue_messages_ready", "Messages ready to be delivered to consumers", ready);
     t.gauge("rabbitmq_queue_messages_unacked", "Messages delivered and not yet acknowledged", unacked);
-    t.gauge("rabbitmq_queue_messages", "Sum of ready and unacknowledged messages", ready + unacked);
+    let dead_letters = objects.dead_letters as u64;
+    t.gauge("warren_queue_dead_letters", DEAD_LETTERS, dead_letters);
+    t.gauge("rabbitmq_queue_messages", "Sum of all of these", ready + unacked + dead_letters);
     t.counter("rabbitmq_connections_opened_total", "Connections accepted", broker.connections_accepted());
     t.counter(
         "rabbitmq_global_messages_received_total",
@@ -128,9 +130,12 @@ pub fn per_object(broker: &Arc<Broker>) -> Response<Body> {
 
 type Value = fn(&QueueCounts) -> u64;
 
-const OF_QUEUES: [(&str, &str, Value); 4] = [
+const DEAD_LETTERS: &str = "Dead letters that no queue has taken yet";
+
+const OF_QUEUES: [(&str, &str, Value); 5] = [
     ("rabbitmq_queue_messages_ready", "Messages ready to be delivered to consumers", |c| c.ready as u64),
     ("rabbitmq_queue_messages_unacked", "Messages delivered and not yet acknowledged", |c| c.unacked as u64),
+    ("warren_queue_dead_letters", DEAD_LETTERS, |c| c.unburied.count as u64),
     ("rabbitmq_queue_message_bytes_ready", "Body bytes of ready messages", |c| c.ready_body_bytes),
     ("rabbitmq_queue_consumers", "Consumers on a queue", |c| c.consumers as u64),
 ];
