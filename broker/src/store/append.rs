@@ -23,7 +23,7 @@ impl Committer {
         bytes: usize,
         enqueue: bool,
     ) -> Result<bool, StoreFailure> {
-        if enqueue && (!self.stalled.is_empty() || self.must_keep_reserve()) {
+        if enqueue && (!self.stalled.is_empty() || !self.leaves_reserve(index, bytes)?) {
             return Ok(false);
         }
         if self.batch.len() >= BATCH_BYTES {

@@ -175,12 +175,7 @@ impl Supply {
 
     /// The next segment with room for `bytes`; waits for it if it is being made. None without space for it.
     pub fn take(&mut self, bytes: u32) -> io::Result<Option<Prepared>> {
-        while self.preparing {
-            match self.wait_outcome() {
-                Some(outcome) => self.take_in(outcome)?,
-                None => return Err(io::Error::other("the store's file thread ended")),
-            }
-        }
+        self.wait()?;
         let Some(mut next) = self.next.take() else { return Ok(None) };
         if next.bytes < bytes {
             if let Err(error) = next.segment.file().and_then(|file| file.allocate(u64::from(bytes))) {
@@ -191,6 +186,17 @@ impl Supply {
             next.bytes = bytes;
         }
         Ok(Some(next))
+    }
+
+    /// Waits for the next segment, if it is being made.
+    pub fn wait(&mut self) -> io::Result<()> {
+        while self.preparing {
+            match self.wait_outcome() {
+                Some(outcome) => self.take_in(outcome)?,
+                None => return Err(io::Error::other("the store's file thread ended")),
+            }
+        }
+        Ok(())
     }
 
     pub fn next_bytes(&self) -> u64 {

@@ -4,15 +4,41 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::MutexGuard;
 
-use super::commit::Committer;
+use super::commit::{Active, Committer};
 use super::index::Index;
 use super::intake::Op;
 use super::{Round, StoreFailure};
+
+/// Where the part of a segment begins that new messages may use only once the next segment is there.
+fn reserve_at(active: &Active) -> usize {
+    active.capacity as usize / 2
+}
 
 impl Committer {
     /// Without a next segment the rest of this one is for acks and copies: they are what makes space again.
     pub(super) fn must_keep_reserve(&self) -> bool {
         self.active.is_some() && !self.supply.is_ready() && self.supply.shortage().is_some()
+    }
+
+    /// Whether a new message's record of `bytes` leaves the reserve alone, or may use it because the next segment is
+    /// there. Not a matter of how fast files are made: without that reserve a full disk could stay full for ever.
+    pub(super) fn leaves_reserve(
+        &mut self,
+        index: &mut MutexGuard<'_, Index>,
+        bytes: usize,
+    ) -> Result<bool, StoreFailure> {
+        if self.must_keep_reserve() {
+            return Ok(false);
+        }
+        let Some(active) = &self.active else { return Ok(true) };
+        if self.supply.is_ready() || active.end as usize + self.batch.len() + bytes <= reserve_at(active) {
+            return Ok(true);
+        }
+        let id = self.next_id()?;
+        self.supply.request(id);
+        let waited = MutexGuard::unlocked(index, || self.supply.wait());
+        waited.map_err(|e| self.failure("preparing a segment in", &e))?;
+        Ok(self.supply.is_ready())
     }
 
     pub(super) fn stall(&mut self, round: Round, ops: &[Op]) {
@@ -35,10 +61,11 @@ impl Committer {
 
     /// Asks for the next segment in time, and tells the broker when space runs out or returns.
     pub(super) fn look_after_space(&mut self) {
-        let half_full = self.active.as_ref().is_none_or(|a| a.end > a.capacity / 2);
+        // Half of the way to the reserve, so that nobody has to wait for it there.
+        let half_way = self.active.as_ref().is_none_or(|active| active.end as usize > reserve_at(active) / 2);
         let free = self.shared.fs.free_bytes(&self.shared.dir);
         let wanted = match self.supply.shortage() {
-            None => half_full,
+            None => half_way,
             Some(_) => free.as_ref().is_ok_and(|&free| free >= u64::from(self.options.segment_bytes)),
         };
         if let (true, Ok(id)) = (wanted, self.next_id()) {

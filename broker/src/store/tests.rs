@@ -222,6 +222,33 @@ fn a_barrier_waits_for_acks_that_found_no_space() {
 }
 
 #[test]
+fn on_a_full_disk_there_is_room_for_what_makes_space() {
+    let disk = sim::Disk::new(5, 8 * (64 << 10));
+    let (store, mut committer, _) =
+        Store::open_manual(Arc::new(disk), Path::new("/log"), options(), &|_| true).expect("opens");
+    let mut seq = 0;
+    while !store.blocked() {
+        // More at once than what is left of a file would take.
+        for _ in 0..500 {
+            seq += 1;
+            store.enqueue(A, seq, &message(&"x".repeat(200)), EntryMeta::default());
+        }
+        run(&mut committer);
+    }
+    // One of four stays: no file becomes free without copies.
+    for acked in (1..=seq).filter(|seq| seq % 4 != 0) {
+        store.ack(A, acked, None);
+    }
+    let round = store.enqueue(B, 1, &message("new"), EntryMeta::default());
+    for _ in 0..3 {
+        run(&mut committer);
+    }
+    assert!(!store.blocked(), "{committer:?}");
+    assert!(store.durable_round() >= round);
+    assert_eq!(store.stats().entries, seq / 4 + 1);
+}
+
+#[test]
 fn a_purge_and_an_unknown_queue_stay_gone() {
     let dir = tempfile::tempdir().expect("a folder");
     let (store, mut committer, _) = open_manual(dir.path());
