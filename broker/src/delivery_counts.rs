@@ -13,7 +13,7 @@ use std::path::Path;
 
 use hashbrown::HashMap;
 
-use crate::queue::DeathReason;
+use crate::queue::{DeathReason, Fact};
 use crate::store::QueueId;
 
 const FILE_NAME: &str = "delivery-counts";
@@ -33,13 +33,6 @@ pub struct Known {
 
 /// By queue.
 pub type DeliveryCounts = HashMap<QueueId, Known>;
-
-/// One line: what is known of one message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fact {
-    Returns(u64),
-    Dead(DeathReason),
-}
 
 /// What was written last. A file that cannot be read is reported and counts as none.
 pub fn read(dir: &Path) -> DeliveryCounts {

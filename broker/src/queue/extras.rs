@@ -4,10 +4,20 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::death::Reason;
 use super::no_local::NoLocal;
 use super::unburied::{Dead, Unburied};
 use super::{QueueState, Tally};
 use crate::outbox::Outbox;
+
+/// What is known of a stored message beside the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fact {
+    /// So often it came back.
+    Returns(u64),
+    /// It is dead, and no queue has taken it yet.
+    Dead(Reason),
+}
 
 /// State of features that a plain queue does without; it only tests whether there is any.
 #[derive(Default)]

@@ -11,7 +11,6 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::amqp::FieldTable;
 use crate::clock;
 use crate::definitions::Ticket;
-use crate::delivery_counts::Fact;
 use crate::message::Message;
 use crate::pager::Pager;
 use crate::store::{QueueId, Round, Store};
@@ -46,6 +45,7 @@ pub use by_priority::ByPriority;
 pub use consumer::{Consumer, ConsumerOptions, Consumers, has_room};
 pub use death::Reason as DeathReason;
 pub use delayed::delay_ms;
+pub use extras::Fact;
 pub use limits::{DeadLetterStrategy, Limits, Overflow};
 pub use tally::{HandedOut, Tally};
 
