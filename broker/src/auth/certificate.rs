@@ -8,7 +8,9 @@ use x509_parser::oid_registry::{
     OID_X509_SERIALNUMBER, OID_X509_STATE_OR_PROVINCE_NAME, OID_X509_STREET_ADDRESS, OID_X509_SURNAME,
     OID_X509_TITLE, Oid,
 };
-use x509_parser::prelude::{AttributeTypeAndValue, FromDer, GeneralName, X509Certificate, X509Name};
+use x509_parser::prelude::{
+    ASN1Time, AttributeTypeAndValue, FromDer, GeneralName, X509Certificate, X509Name,
+};
 
 use crate::config::{LoginFrom, SanType, TlsOptions};
 
@@ -29,6 +31,36 @@ pub enum CertificateError {
     NotText,
     #[error("an account cannot be made by certificate; sign up with a password")]
     CannotSignUp,
+}
+
+/// What a certificate says, for listings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFacts {
+    /// `None` where it is empty, or no text.
+    pub subject: Option<Box<str>>,
+    pub issuer: Option<Box<str>>,
+    /// From when to when, in UTC.
+    pub validity: Box<str>,
+}
+
+/// `None` where it cannot be read.
+pub fn facts(certificate: &[u8]) -> Option<CertificateFacts> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let name = |name| distinguished_name(name).ok().map(String::into_boxed_str);
+    let validity = certificate.validity();
+    Some(CertificateFacts {
+        subject: name(certificate.subject()),
+        issuer: name(certificate.issuer()),
+        validity: format!("{} - {}", instant(validity.not_before), instant(validity.not_after)).into(),
+    })
+}
+
+/// As in ISO 8601.
+fn instant(time: ASN1Time) -> String {
+    let at = time.to_datetime();
+    let (date, month) = (at.date(), u8::from(at.month()));
+    let (hour, minute, second) = at.to_hms();
+    format!("{:04}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", date.year(), date.day())
 }
 
 /// The user's name in a certificate (DER), found where the options say.
@@ -183,6 +215,22 @@ mod tests {
             Ok(r"CN=alice,O=Warren\, Inc.,C=DE".into())
         );
         assert_eq!(user_name(&certificate(&[], vec![]), &options), Err(CertificateError::NoSubject));
+    }
+
+    #[test]
+    fn the_facts_are_subject_issuer_and_validity() {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "alice");
+        params.not_before = rcgen::date_time_ymd(2026, 1, 2);
+        params.not_after = rcgen::date_time_ymd(2051, 11, 30);
+        let signed = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let expected = CertificateFacts {
+            subject: Some("CN=alice".into()),
+            issuer: Some("CN=alice".into()),
+            validity: "2026-01-02T00:00:00Z - 2051-11-30T00:00:00Z".into(),
+        };
+        assert_eq!(facts(signed.der()), Some(expected));
+        assert_eq!(facts(b"abc"), None);
     }
 
     #[test]

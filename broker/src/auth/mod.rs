@@ -39,7 +39,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
 pub use admin::ReservedName;
-pub use certificate::CertificateError;
+pub use certificate::{CertificateError, CertificateFacts};
 pub use error::{AuthError, LoadError, RefusedReason, UserError};
 pub use mechanism::{EXTERNAL, PASSWORD_MECHANISMS};
 pub use options::{AuthOptions, OpenFor, PlainWithoutTls, Profile, SignUpMode, SignUpOptions};

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use hashbrown::HashMap;
 
 use crate::amqp::{FieldTable, Version};
-use crate::auth::User;
+use crate::auth::{CertificateFacts, User};
 use crate::config::Protocol;
 use crate::connection::TlsDetails;
 use crate::error::AmqpError;
@@ -24,6 +24,8 @@ pub struct ConnectionInfo {
     pub protocol: Protocol,
     pub version: Version,
     pub tls: Option<TlsDetails>,
+    /// What the client's certificate says, if it has shown one.
+    pub peer_certificate: Option<Box<CertificateFacts>>,
     pub user: Arc<User>,
     pub vhost: Arc<str>,
     pub outbox: Arc<Outbox>,
@@ -50,18 +52,23 @@ impl ConnectionInfo {
 pub struct Traffic {
     received_bytes: AtomicU64,
     sent_bytes: AtomicU64,
+    reads: AtomicU64,
+    writes: AtomicU64,
     published: AtomicU64,
     acknowledged: AtomicU64,
     held: AtomicBool,
 }
 
 impl Traffic {
-    pub fn received(&self, bytes: usize) {
+    pub fn received(&self, bytes: usize, reads: u64) {
         self.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.reads.fetch_add(reads, Ordering::Relaxed);
     }
 
+    /// With one write.
     pub fn sent(&self, bytes: usize) {
         self.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.writes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Messages so far.
@@ -81,6 +88,15 @@ impl Traffic {
 
     pub fn sent_bytes(&self) -> u64 {
         self.sent_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Reads that found something.
+    pub fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
+    }
+
+    pub fn writes(&self) -> u64 {
+        self.writes.load(Ordering::Relaxed)
     }
 
     pub fn is_held(&self) -> bool {

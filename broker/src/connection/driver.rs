@@ -301,7 +301,7 @@ impl Driver {
 
     /// Reads and handles every complete frame. False at the end of the stream.
     fn read(&mut self) -> io::Result<bool> {
-        let mut bytes = 0;
+        let (mut bytes, mut reads) = (0, 0);
         let is_open = {
             // One wake-up of the commit thread for the whole batch.
             let _cork = self.broker.store.cork();
@@ -314,6 +314,7 @@ impl Driver {
                 loop {
                     let read = input.read(buffer)?;
                     bytes += read.bytes();
+                    reads += u64::from(read.bytes() > 0);
                     match read {
                         Read::End => return Ok(false),
                         Read::Go(_) if bytes < READ_BYTES => {}
@@ -326,7 +327,7 @@ impl Driver {
         };
         if bytes > 0 {
             self.last_read = Instant::now();
-            self.connection.cx.traffic.received(bytes);
+            self.connection.cx.traffic.received(bytes, reads);
             self.has_done_much = bytes >= READ_BYTES_BEFORE_YIELD || self.connection.cx.paused;
             self.note_closing();
         }

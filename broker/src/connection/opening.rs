@@ -73,6 +73,7 @@ struct Wire<'s> {
     version: Version,
     input: Vec<u8>,
     frame_max: u32,
+    traffic: Arc<Traffic>,
 }
 
 impl Wire<'_> {
@@ -82,6 +83,7 @@ impl Wire<'_> {
         if read == 0 {
             return Err(OpeningError::Closed);
         }
+        self.traffic.received(read, 1);
         self.input.extend_from_slice(&buffer[..read]);
         Ok(())
     }
@@ -124,6 +126,7 @@ impl Wire<'_> {
         let mut out = Vec::new();
         self.version.write_method(&mut out, 0, &method.into());
         self.stream.write_all(&out).await?;
+        self.traffic.sent(out.len());
         Ok(())
     }
 
@@ -181,8 +184,14 @@ pub async fn open(
     arrival: &mut Arrival,
     waiting: Waiting,
 ) -> Result<Established, OpeningError> {
-    let version = Version::default();
-    let mut wire = Wire { stream, arrival, version, input: Vec::new(), frame_max: FRAME_MAX_BEFORE_TUNE };
+    let mut wire = Wire {
+        stream,
+        arrival,
+        version: Version::default(),
+        input: Vec::new(),
+        frame_max: FRAME_MAX_BEFORE_TUNE,
+        traffic: Arc::default(),
+    };
     match negotiate(broker, &mut wire, waiting).await {
         Err(OpeningError::Refused(error)) => {
             wire.refuse(&error).await?;
@@ -218,7 +227,9 @@ async fn negotiate(
     wire.send(connection::OpenOk).await?;
     let outbox = Arc::new(Outbox::new(id, broker.config.limits.outbox_bytes_max));
     outbox.lock().frame_max = agreed.frame_max;
-    let traffic = Arc::new(Traffic::default());
+    let traffic = wire.traffic.clone();
+    let peer_certificate =
+        wire.stream.tls().and_then(TlsStream::client_certificate).and_then(certificate::facts);
     broker.remember_connection(ConnectionInfo {
         id,
         peer,
@@ -226,6 +237,7 @@ async fn negotiate(
         protocol: wire.arrival.listener.protocol,
         version: wire.version,
         tls: wire.stream.tls().map(TlsStream::details),
+        peer_certificate: peer_certificate.map(Box::new),
         user: user.clone(),
         vhost: vhost.name.clone(),
         outbox: outbox.clone(),

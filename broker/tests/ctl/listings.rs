@@ -87,6 +87,45 @@ fn connections_channels_and_consumers_are_listed() {
 }
 
 #[test]
+fn a_connection_by_tls_shows_what_was_agreed_on_and_whose_certificate_it_was() {
+    let authority = Authority::default();
+    let (broker, address) = Broker::with_tls(&authority, &authority.sign("server", &["localhost"]));
+    let alice = authority.sign("alice", &[]);
+    let clients = [Some(&alice), None].map(|identity| {
+        let mut client = Client::on(tls_socket(address, "localhost", authority.client_config(identity)));
+        client.finish_opening(&Login::default());
+        client
+    });
+    let columns = ["ssl", "ssl_protocol", "ssl_key_exchange", "ssl_cipher", "ssl_hash"];
+    let tls = broker.rows(&[&["list_connections"][..], &columns].concat());
+    assert_eq!(tls, ["true\ttlsv1.3\tany\taes_256_gcm\taead"; 2]);
+    let columns = ["peer_cert_subject", "peer_cert_issuer", "peer_cert_validity"];
+    let certificates = broker.rows(&[&["list_connections"][..], &columns].concat());
+    let validity = "1975-01-01T00:00:00Z - 4096-01-01T00:00:00Z";
+    assert_eq!(certificates, [format!("CN=alice\tCN=test authority\t{validity}"), "\t\t".to_owned()]);
+    drop(clients);
+}
+
+#[test]
+fn reads_and_writes_are_counted_from_the_first_byte_on() {
+    let broker = Broker::start();
+    let mut client = broker.connect();
+    let counts = |broker: &Broker| {
+        let row = &broker.json(&["list_connections", "recv_oct", "recv_cnt", "send_oct", "send_cnt"])[0];
+        ["recv_oct", "recv_cnt", "send_oct", "send_cnt"].map(|name| row[name].as_u64().expect("a number"))
+    };
+    let opened = counts(&broker);
+    // connection.start alone, with the server's properties, has more octets.
+    assert!(opened[2] > 400, "{opened:?}");
+    // The header, start-ok, tune-ok with open or without, channel.open; start, tune, open-ok, channel.open-ok.
+    assert!((4..=5).contains(&opened[1]) && opened[3] == 4, "{opened:?}");
+    client.sync(1);
+    let synced = counts(&broker);
+    assert_eq!([synced[1] - opened[1], synced[3] - opened[3]], [1, 1]);
+    assert_eq!(synced[2] - opened[2], encode(1, exchange::DeclareOk).len() as u64);
+}
+
+#[test]
 fn what_went_through_is_counted_also_when_its_connection_is_gone() {
     let broker = Broker::start();
     let mut client = broker.connect();

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{Client, Login};
+use crate::harness::{Authority, Client, Identity, Login};
 
 const BROKER: &str = env!("CARGO_BIN_EXE_broker");
 
@@ -51,6 +51,21 @@ impl Broker {
         command.env("WARREN_MANAGEMENT_LISTEN", "127.0.0.1:0");
         let mut broker = Broker::launched_by(command);
         let address = broker.management_address();
+        (broker, address)
+    }
+
+    /// One that serves AMQP over TLS too, to clients with certificates of the same authority or with none, and where.
+    pub fn with_tls(authority: &Authority, identity: &Identity) -> (Broker, SocketAddr) {
+        let mut command = Command::new(BROKER);
+        command.env("WARREN_LISTEN_TLS", "127.0.0.1:0");
+        command.env("WARREN_TLS_CERTIFICATES", &identity.certificate);
+        command.env("WARREN_TLS_KEYS", &identity.key);
+        command.env("WARREN_TLS_CLIENT_CA", authority.file());
+        let mut broker = Broker::launched_by(command);
+        let mut line = String::new();
+        broker.stdout.read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on amqps://");
+        let address = address.unwrap_or_else(|| panic!("{line:?}")).parse().unwrap();
         (broker, address)
     }
 

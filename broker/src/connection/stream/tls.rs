@@ -12,11 +12,44 @@ const PLAINTEXT_BYTES_AT_ONCE: usize = 32 * 1024;
 /// Ciphertext read at once. `rustls` itself would ask the kernel for 4 KiB at a time.
 const CIPHERTEXT_BYTES_AT_ONCE: usize = 32 * 1024;
 
-/// What was agreed on, for listings.
+/// What was agreed on, for listings. Its parts are called as RabbitMQ calls them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TlsDetails {
-    pub version: &'static str,
-    pub cipher_suite: &'static str,
+    /// Such as `TLSv1_3`.
+    version: &'static str,
+    /// Such as `TLS13_AES_256_GCM_SHA384` or `TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384`.
+    cipher_suite: &'static str,
+}
+
+impl TlsDetails {
+    /// Such as `tlsv1.3`.
+    pub fn protocol(&self) -> String {
+        self.version.to_lowercase().replace('_', ".")
+    }
+
+    /// Such as `ecdhe_rsa`; `any` where the suite does not say it.
+    pub fn key_exchange(&self) -> String {
+        self.suite_parts().0.map_or("any".to_owned(), str::to_lowercase)
+    }
+
+    /// Such as `aes_256_gcm`.
+    pub fn cipher(&self) -> String {
+        let (_, cipher) = self.suite_parts();
+        cipher.rsplit_once("_SHA").map_or(cipher, |(cipher, _)| cipher).to_lowercase()
+    }
+
+    /// Every suite that there is here authenticates with its cipher.
+    pub fn hash(&self) -> String {
+        "aead".to_owned()
+    }
+
+    /// The key exchange, if it is a matter of the suite, and the rest.
+    fn suite_parts(&self) -> (Option<&'static str>, &'static str) {
+        match self.cipher_suite.split_once("_WITH_") {
+            Some((exchange, rest)) => (Some(exchange.trim_start_matches("TLS_")), rest),
+            None => (None, self.cipher_suite.trim_start_matches("TLS13_")),
+        }
+    }
 }
 
 pub struct TlsStream {
@@ -59,20 +92,10 @@ impl TlsStream {
         &mut self.socket
     }
 
-    /// The protocol's version and the cipher suite, such as `TLSv1_3` and `TLS13_AES_256_GCM_SHA384`.
     pub fn details(&self) -> TlsDetails {
-        TlsDetails {
-            version: self
-                .session
-                .protocol_version()
-                .and_then(|version| version.as_str())
-                .unwrap_or("unknown"),
-            cipher_suite: self
-                .session
-                .negotiated_cipher_suite()
-                .and_then(|suite| suite.suite().as_str())
-                .unwrap_or("unknown"),
-        }
+        let version = self.session.protocol_version().and_then(|version| version.as_str());
+        let suite = self.session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
+        TlsDetails { version: version.unwrap_or("unknown"), cipher_suite: suite.unwrap_or("unknown") }
     }
 
     /// Whether something can be read although the socket has nothing.
@@ -191,5 +214,26 @@ impl Write for NonBlocking<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suites_are_shown_in_parts() {
+        for (version, cipher_suite, expected) in [
+            ("TLSv1_3", "TLS13_AES_256_GCM_SHA384", ["tlsv1.3", "any", "aes_256_gcm", "aead"]),
+            ("TLSv1_3", "TLS13_CHACHA20_POLY1305_SHA256", ["tlsv1.3", "any", "chacha20_poly1305", "aead"]),
+            (
+                "TLSv1_2",
+                "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+                ["tlsv1.2", "ecdhe_ecdsa", "aes_128_gcm", "aead"],
+            ),
+        ] {
+            let tls = TlsDetails { version, cipher_suite };
+            assert_eq!([tls.protocol(), tls.key_exchange(), tls.cipher(), tls.hash()], expected);
+        }
     }
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::amqp::Version;
+use crate::auth::CertificateFacts;
 use crate::broker::{Broker, ConnectionInfo};
 use crate::config::Protocol;
+use crate::connection::TlsDetails;
 use crate::management::show;
 
 use super::{Column, Table, column};
@@ -33,16 +35,13 @@ const COLUMNS: [Column<Row>; 31] = [
     column("channels", |row| json!(row.channels)),
     column("protocol", |row| json!(protocol(row.info.version, row.info.protocol))),
     column("ssl", |row| json!(row.info.tls.is_some())),
-    column("ssl_protocol", |row| row.info.tls.map_or(Value::Null, |tls| json!(tls.version))),
-    column("ssl_cipher", |row| row.info.tls.map_or(Value::Null, |tls| json!(tls.cipher_suite))),
-    // What is not counted or not known, for scripts that ask for it.
-    column("ssl_hash", |_| Value::Null),
-    column("ssl_key_exchange", |_| Value::Null),
-    column("peer_cert_issuer", |_| Value::Null),
-    column("peer_cert_subject", |_| Value::Null),
-    column("peer_cert_validity", |_| Value::Null),
-    column("recv_cnt", |_| Value::Null),
-    column("send_cnt", |_| Value::Null),
+    column("ssl_protocol", |row| of_tls(row, |tls| tls.protocol())),
+    column("ssl_key_exchange", |row| of_tls(row, |tls| tls.key_exchange())),
+    column("ssl_cipher", |row| of_tls(row, |tls| tls.cipher())),
+    column("ssl_hash", |row| of_tls(row, |tls| tls.hash())),
+    column("peer_cert_subject", |row| of_certificate(row, |facts| facts.subject.as_deref())),
+    column("peer_cert_issuer", |row| of_certificate(row, |facts| facts.issuer.as_deref())),
+    column("peer_cert_validity", |row| of_certificate(row, |facts| Some(&facts.validity))),
     column("auth_mechanism", |row| json!(&*row.info.mechanism)),
     column("channel_max", |row| json!(row.info.channel_max)),
     column("frame_max", |row| json!(row.info.frame_max)),
@@ -50,13 +49,23 @@ const COLUMNS: [Column<Row>; 31] = [
     column("client_properties", |row| show::table(&row.info.client_properties)),
     column("connected_at", |row| json!(row.info.opened_at_ms)),
     column("recv_oct", |row| json!(row.info.traffic.received_bytes())),
+    column("recv_cnt", |row| json!(row.info.traffic.reads())),
     column("send_oct", |row| json!(row.info.traffic.sent_bytes())),
+    column("send_cnt", |row| json!(row.info.traffic.writes())),
     column("send_pend", |row| json!(row.waiting_bytes)),
     column("connection_name", |row| {
         let name = row.info.client_properties.get("connection_name").and_then(|value| value.as_str());
         name.map_or(Value::Null, |name| json!(name))
     }),
 ];
+
+fn of_tls(row: &Row, show: fn(&TlsDetails) -> String) -> Value {
+    row.info.tls.as_ref().map_or(Value::Null, |tls| json!(show(tls)))
+}
+
+fn of_certificate(row: &Row, show: fn(&CertificateFacts) -> Option<&str>) -> Value {
+    json!(row.info.peer_certificate.as_deref().and_then(show))
+}
 
 fn protocol(version: Version, protocol: Protocol) -> &'static str {
     match (version, protocol.uses_web_socket()) {
