@@ -1,6 +1,7 @@
 //! The root handle: everything that connections share.
 
 mod connections;
+mod firehose;
 mod paging;
 mod start;
 mod users;
@@ -22,7 +23,9 @@ use crate::config::{Config, Listener};
 use crate::connection::Crowd;
 use crate::definitions::{Definitions, DefinitionsError, Snapshot};
 use crate::delivery_counts::{self, DeliveryCounts};
+use crate::firehose::Delivery;
 use crate::management::ControlSocketError;
+use crate::outbox::Wakes;
 use crate::pager::Pager;
 use crate::queue::{Entry, Host, Queue, QueueEnvironment};
 use crate::store::{self, DataDirLock, QueueId, Recovered, Store, StoreError, StoreOptions};
@@ -350,6 +353,10 @@ impl Host for Broker {
         properties: &[u8],
     ) -> Option<Vec<Arc<Queue>>> {
         self.vhost(vhost)?.route_delayed(exchange, routing_keys, properties)
+    }
+
+    fn trace(&self, delivery: &Delivery, wakes: &mut Wakes) {
+        self.trace_one_delivery(delivery, wakes);
     }
 
     fn delete_expired(&self, queue: &Arc<Queue>) {

@@ -12,6 +12,7 @@ mod connection;
 pub mod definitions;
 mod delivery_counts;
 pub mod error;
+mod firehose;
 mod health;
 mod log_exchange;
 pub mod management;

@@ -14,9 +14,7 @@ use tracing_subscriber::layer::Context;
 use crate::amqp::BasicProperties;
 use crate::auth::DEFAULT_VHOST;
 use crate::broker::Broker;
-use crate::message::Message;
 use crate::outbox::Wakes;
-use crate::vhost::LazyHeaders;
 
 pub const LOG_EXCHANGE: &str = "amq.rabbitmq.log";
 
@@ -95,14 +93,6 @@ fn publish_line(broker: &Broker, line: &Line) {
         ..BasicProperties::default()
     }
     .encode(&mut properties);
-    let mut queues = Vec::new();
-    vhost.read().route_internal(LOG_EXCHANGE, &[line.level], &LazyHeaders::new(&properties), &mut queues);
-    if queues.is_empty() {
-        return;
-    }
-    let message = Arc::new(Message::new(LOG_EXCHANGE, line.level, &properties, line.text.as_bytes(), false));
-    let mut wakes = Wakes::default();
-    for queue in queues {
-        queue.publish(&message, None, &mut wakes);
-    }
+    let text = line.text.as_bytes();
+    vhost.publish_own(LOG_EXCHANGE, line.level, &properties, text, &mut Wakes::default());
 }

@@ -14,6 +14,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::amqp::{self, ReplyCode};
 use crate::error::AmqpError;
+use crate::firehose::{self, Delivery};
 use crate::message::Message;
 use crate::output::Output;
 use crate::overdue::DeliveryClock;
@@ -428,12 +429,14 @@ impl OutboxState {
 }
 
 /// What a batch of work leaves to be done: the outboxes that it has touched, each woken once when the batch is done,
-/// and dead letters, published as soon as nobody holds a lock.
+/// and dead letters, published as soon as nobody holds a lock. Deliveries that are traced are copied before anybody is woken.
 #[derive(Default)]
 pub struct Wakes {
     touched: Vec<Arc<Outbox>>,
     burials: VecDeque<Burial>,
     is_burying: bool,
+    deliveries: Vec<Delivery>,
+    is_tracing: bool,
 }
 
 impl Wakes {
@@ -456,7 +459,44 @@ impl Wakes {
         self.is_burying = false;
     }
 
+    /// A delivery is to be copied to the trace exchange. What is delivered for the sake of copies is not: who binds
+    /// dead letters of copies to a queue would else keep the broker busy with itself.
+    #[cold]
+    pub fn trace(
+        &mut self,
+        queue: &Arc<Queue>,
+        entry: &Entry,
+        properties: Option<&[u8]>,
+        (connection_id, channel): (u64, u16),
+    ) {
+        let Some(message) = &entry.message else { return };
+        if self.is_tracing || !firehose::is_original(message.exchange()) {
+            return;
+        }
+        self.deliveries.push(Delivery {
+            queue: queue.clone(),
+            message: message.clone(),
+            properties: properties.map(Box::from),
+            redelivered: entry.redelivered,
+            connection_id,
+            channel,
+        });
+    }
+
+    #[cold]
+    fn trace_all(&mut self) {
+        self.is_tracing = true;
+        for delivery in std::mem::take(&mut self.deliveries) {
+            delivery.queue.trace(&delivery, self);
+        }
+        self.is_tracing = false;
+    }
+
+    /// Call without locks.
     pub fn wake_all(&mut self) {
+        if !self.deliveries.is_empty() {
+            self.trace_all();
+        }
         for outbox in self.touched.drain(..) {
             outbox.set_awake(false);
             outbox.wake();

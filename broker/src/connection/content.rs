@@ -168,6 +168,11 @@ impl Content {
         &self.block[start..start + self.properties_len as usize]
     }
 
+    /// As much of the body as has come.
+    pub fn body_so_far(&self) -> &[u8] {
+        &self.block[self.address_len() + self.properties_len as usize..]
+    }
+
     /// Puts other properties in the place of those that came.
     pub fn set_properties(&mut self, properties: &[u8]) {
         let start = self.address_len();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::amqp::{self, Properties, Property, ReplyCode};
 use crate::auth::Access;
 use crate::error::AmqpError;
+use crate::firehose::{Event, Original};
 use crate::message::Message;
 use crate::queue::{MILLISECONDS_MAX, Publish, Queue};
 use crate::store::{Round, StoreFailure};
@@ -29,10 +30,16 @@ pub fn complete(cx: &mut Context, channel: &mut Channel, content: Content) -> Re
     hold_if_alarmed(cx);
     if let Some(transaction) = &mut channel.transaction {
         let reply_address = channel.reply.as_ref().map(|reply| &*reply.address);
-        check(cx, reply_address, &content)?;
+        let (checked, route) = check(cx, reply_address, &content)?;
+        if cx.vhost.is_traced() {
+            trace(cx, channel.id, &content, checked.properties(&content), &route);
+        }
         return transaction.publish(cx, content);
     }
     let prepared = prepare(cx, channel.reply_address(), content)?;
+    if cx.vhost.is_traced() {
+        trace(cx, channel.id, &prepared.content, prepared.content.properties(), &prepared.route);
+    }
     let outcome = publish(cx, channel.id, prepared);
     if let Outcome::Waits(_) = outcome
         && let Some(failure) = cx.broker.store.failure()
@@ -141,6 +148,27 @@ struct Checked {
     expiration_ms: Option<u64>,
     /// What is unusual about the properties; boxed, for it hardly ever is there and every message is moved with it.
     rewritten: Option<Box<Rewritten>>,
+}
+
+impl Checked {
+    /// Those to go on with.
+    fn properties<'c>(&'c self, content: &'c Content) -> &'c [u8] {
+        let other = self.rewritten.as_ref().and_then(|rewritten| rewritten.properties.as_deref());
+        other.unwrap_or(content.properties())
+    }
+}
+
+/// A copy for whoever traces the vhost; before the message itself goes anywhere.
+#[cold]
+fn trace(cx: &mut Context, channel: u16, content: &Content, properties: &[u8], route: &Route) {
+    let original = Original {
+        exchange: content.exchange(),
+        routing_key: content.routing_key(),
+        properties,
+        body: content.body_so_far(),
+    };
+    let event = Event::Published(route.iter().map(|queue| queue.name()).collect());
+    cx.broker.trace(&cx.vhost, (cx.id, channel), &event, &original, &mut cx.wakes);
 }
 
 #[inline]

@@ -203,6 +203,11 @@ pub enum VhostCommand {
     },
     /// Lift all limits of a vhost
     ClearVhostLimits,
+    /// Copy what is published and delivered in a vhost to its exchange amq.rabbitmq.trace, until trace_off or the end
+    /// of the broker: costs time and memory
+    TraceOn,
+    /// End what trace_on began
+    TraceOff,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]

@@ -63,7 +63,7 @@ impl Queue {
                 }
                 let Some(entry) = state.backlog.pop() else { break };
                 delivered += 1;
-                self.hand_over(state, &consumer, &mut out, entry);
+                self.hand_over(state, &consumer, &mut out, entry, wakes);
                 if count > 1 {
                     break;
                 }
@@ -86,6 +86,7 @@ impl Queue {
         consumer: &Arc<Consumer>,
         out: &mut OutboxState,
         entry: Entry,
+        wakes: &mut Wakes,
     ) {
         let counted = match self.spec.parsed.kind {
             QueueType::Classic => None,
@@ -94,6 +95,10 @@ impl Queue {
                 state.counted_properties(&entry).filter(|properties| out.fits(properties.len()))
             }
         };
+        if state.is_traced {
+            let client = (consumer.outbox.connection_id, consumer.channel);
+            wakes.trace(self, &entry, counted.as_deref(), client);
+        }
         if !consumer.no_ack {
             state.handed_out.add(&entry);
         }

@@ -11,7 +11,9 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::amqp::FieldTable;
 use crate::clock;
 use crate::definitions::Ticket;
+use crate::firehose::Delivery;
 use crate::message::Message;
+use crate::outbox::Wakes;
 use crate::pager::Pager;
 use crate::store::{QueueId, Round, Store};
 use crate::timer::Timer;
@@ -95,6 +97,9 @@ pub trait Host: Send + Sync {
         properties: &[u8],
     ) -> Option<Vec<Arc<Queue>>>;
 
+    /// Copies a delivery to whoever traces the vhost.
+    fn trace(&self, delivery: &Delivery, wakes: &mut Wakes);
+
     /// Deletes a queue that nobody has used for as long as `x-expires` says.
     fn delete_expired(&self, queue: &Arc<Queue>);
 }
@@ -176,6 +181,8 @@ struct QueueState {
     is_selective: bool,
     /// Whether `limits` has a bound that a publish could reach.
     is_bounded: bool,
+    /// What is delivered is copied to the vhost's trace exchange.
+    is_traced: bool,
     /// What counts: arguments, and the policy over them.
     limits: Arc<Limits>,
     /// What only queues with certain features have.
@@ -299,6 +306,18 @@ impl Queue {
         self.drop_what_is_too_much();
     }
 
+    /// Whether what it delivers from now on is copied to the vhost's trace exchange.
+    pub fn set_traced(&self, is_traced: bool) {
+        self.state.lock().is_traced = is_traced;
+    }
+
+    /// Has a delivery copied to the vhost's trace exchange. Without locks.
+    pub fn trace(&self, delivery: &Delivery, wakes: &mut Wakes) {
+        if let Some(host) = self.environment.host() {
+            host.trace(delivery, wakes);
+        }
+    }
+
     pub fn name(&self) -> &str {
         &self.spec.name
     }
@@ -405,6 +424,7 @@ impl QueueState {
             read_failed: false,
             is_selective: false,
             is_bounded: false,
+            is_traced: false,
             limits: Arc::default(),
             extras: None,
         };

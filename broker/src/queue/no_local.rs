@@ -200,7 +200,7 @@ impl Queue {
                 continue;
             }
             let Some(entry) = state.backlog.pop_at(level, seq) else { continue };
-            self.hand_over(state, &consumer, &mut out, entry);
+            self.hand_over(state, &consumer, &mut out, entry, wakes);
             drop(out);
             wakes.add(&consumer.outbox);
             state.consumers.advance_past(offset);

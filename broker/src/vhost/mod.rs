@@ -13,12 +13,15 @@ use crate::amqp::{FieldTable, encode_table};
 use crate::capacity::Capacity;
 use crate::definitions::{Change, Definitions, Ticket, VhostLimitsRow};
 use crate::error::AmqpError;
+use crate::message::Message;
+use crate::outbox::Wakes;
 use crate::queue::{Owner, Queue, QueueEnvironment};
 
 mod bindings;
 pub mod delay;
 mod exchange;
 mod exchanges;
+mod firehose;
 mod policies;
 mod queues;
 pub mod recovery;
@@ -61,6 +64,7 @@ pub struct Vhost {
     environment: Arc<QueueEnvironment>,
     limits: VhostLimits,
     policies: policies::Policies,
+    firehose: firehose::Switch,
     /// Open connections to it.
     pub connections: Arc<Capacity>,
     /// Queues in it; those in the topology are counted.
@@ -99,6 +103,7 @@ impl Vhost {
             environment,
             limits,
             policies: policies::Policies::default(),
+            firehose: firehose::Switch::default(),
             connections: Arc::default(),
             queues: Capacity::default(),
             replies: Replies::default(),
@@ -186,6 +191,26 @@ impl Vhost {
         let mut queues = Vec::new();
         let headers = LazyHeaders::new(properties);
         self.read().route_delayed(exchange, routing_keys, &headers, &mut queues).then_some(queues)
+    }
+
+    /// A message of the broker's own, which may go to an internal exchange. Without locks.
+    pub fn publish_own(
+        &self,
+        exchange: &str,
+        routing_key: &str,
+        properties: &[u8],
+        body: &[u8],
+        wakes: &mut Wakes,
+    ) {
+        let mut queues = Vec::new();
+        self.read().route_internal(exchange, &[routing_key], &LazyHeaders::new(properties), &mut queues);
+        if queues.is_empty() {
+            return;
+        }
+        let message = Arc::new(Message::new(exchange, routing_key, properties, body, false));
+        for queue in queues {
+            queue.publish(&message, None, wakes);
+        }
     }
 
     pub fn exchange(&self, name: &str) -> Result<ExchangeSpec, AmqpError> {

@@ -98,6 +98,7 @@ impl Vhost {
         };
         let queue = Queue::new(spec, self.environment.clone());
         self.apply_to_new_queue(&queue);
+        self.trace_new_queue(&queue);
         topology.add_queue(queue.clone());
         self.changed();
         drop(topology);

@@ -8,5 +8,6 @@ mod listings;
 mod operator;
 mod policies;
 mod process;
+mod tracing;
 mod users;
 mod vhosts;

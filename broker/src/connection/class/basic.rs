@@ -234,6 +234,9 @@ pub fn get(cx: &mut Context, ch: &mut Channel, get: &amqp::basic::Get) -> Result
         let mut out = cx.outbox.lock();
         // A count for which there is no room is left out.
         let counted = counted.filter(|properties| out.fits(properties.len()));
+        if cx.vhost.is_traced() {
+            cx.wakes.trace(&queue, &entry, counted.as_deref(), (cx.id, ch.id));
+        }
         out.deliver_get(ch.id, &queue, entry, left as u32, get.no_ack, counted.as_deref())
     };
     if let Some(entry) = settled {
@@ -296,6 +299,9 @@ fn redeliver(cx: &mut Context, taken: Vec<UnackedDelivery>) {
         }
         consumer.settled(u64::from(delivery.entry.body_len));
         delivery.entry.redelivered = true;
+        if cx.vhost.is_traced() {
+            cx.wakes.trace(&delivery.queue, &delivery.entry, None, (cx.id, consumer.channel));
+        }
         out.deliver(consumer, &delivery.queue, delivery.entry, None);
     }
     drop(out);

@@ -68,6 +68,8 @@ pub fn announcement(request: &Request, vhost: &str) -> String {
             VhostCommand::SetVhostLimits { definition } => {
                 format!("Setting vhost limits to \"{definition}\" for vhost \"{vhost}\" ...")
             }
+            VhostCommand::TraceOn => format!("Starting tracing for vhost \"{vhost}\" ..."),
+            VhostCommand::TraceOff => format!("Stopping tracing for vhost \"{vhost}\" ..."),
             VhostCommand::ClearVhostLimits => format!("Clearing vhost \"{vhost}\" limits ..."),
         },
         Request::Policy(command) => match command {

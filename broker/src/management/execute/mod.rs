@@ -36,7 +36,7 @@ pub async fn execute(broker: &Arc<Broker>, envelope: Envelope, output: &Output) 
             listed.map_err(|error| Failure::new(format!("the listing failed: {error}")))?
         }
         Request::User(command) => users::execute(broker, &vhost, command, output).await,
-        Request::Vhost(command) => vhosts::execute(broker, &vhost, command).await,
+        Request::Vhost(command) => vhosts::execute(broker, &vhost, command, output).await,
         Request::Policy(command) => policies::execute(broker, &vhost, command, output).await,
         Request::Act(act) => self::act(broker, &vhost, act, output).await,
     }

@@ -31,8 +31,9 @@ pub fn users(broker: &Broker) -> impl Iterator<Item = Arc<User>> + use<> {
 
 pub const VHOSTS: Table<Arc<Vhost>> = Table { columns: &VHOST_COLUMNS, usual: &["name"] };
 
-const VHOST_COLUMNS: [Column<Arc<Vhost>>; 4] = [
+const VHOST_COLUMNS: [Column<Arc<Vhost>>; 5] = [
     column("name", |vhost| json!(&*vhost.name)),
+    column("tracing", |vhost| json!(vhost.is_traced())),
     column("queues", |vhost| json!(vhost.read().queues.len())),
     column("connections", |vhost| json!(vhost.connections.taken())),
     column("exchanges", |vhost| json!(vhost.read().exchanges.len())),
