@@ -220,11 +220,11 @@ impl<'a> Properties<'a> {
         self.text(Property::ClusterId)
     }
 
-    /// Appends flags and list with other headers (no header property if empty), and without the expiration
-    /// unless it is kept. Everything else keeps its exact octets.
+    /// Appends flags and list with other headers (none at all if there are none now and were none), and without the
+    /// expiration unless it is kept. Everything else keeps its exact octets.
     pub fn encode_with_headers(&self, headers: &FieldTable, keep_expiration: bool, out: &mut Vec<u8>) {
         self.encode_edited(out, |property, octets, out| match property {
-            Property::Headers if headers.is_empty() => {}
+            Property::Headers if headers.is_empty() && octets.is_none() => {}
             Property::Headers => encode_table(headers, out),
             Property::Expiration if !keep_expiration => {}
             _ => out.extend_from_slice(octets.unwrap_or_default()),

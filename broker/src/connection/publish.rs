@@ -86,12 +86,21 @@ fn check(
     reply_address: Option<&str>,
     content: &Content,
 ) -> Result<(Checked, Route), AmqpError> {
-    let checked = check_properties(cx, reply_address, content.properties())?;
+    let checked = match check_properties(cx, reply_address, content.properties()) {
+        Ok(checked) => checked,
+        Err(error) => return Err(worse(cx, content).unwrap_or(error)),
+    };
     let route = match &checked.rewritten {
         None => route(cx, content)?,
         Some(rewritten) => route_copies(cx, content, &rewritten.more_keys)?,
     };
     Ok((checked, route))
+}
+
+/// Of two mistakes, the exchange is spoken of first (as in RabbitMQ).
+#[cold]
+fn worse(cx: &mut Context, content: &Content) -> Option<AmqpError> {
+    route(cx, content).err()
 }
 
 /// Checks and routes one message.

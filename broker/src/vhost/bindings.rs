@@ -83,6 +83,7 @@ impl Vhost {
         if let DestinationName::Exchange(name) = &request.destination {
             check_not_default(name)?;
         }
+        topology.exchanges.get(request.source).ok_or_else(|| self.no_exchange(request.source))?;
         match &request.destination {
             DestinationName::Queue(name) => {
                 let queue = topology.queues.get(name).ok_or_else(|| self.no_queue(name))?;
@@ -92,7 +93,6 @@ impl Vhost {
                 topology.exchanges.get(name).ok_or_else(|| self.no_exchange(name))?;
             }
         }
-        topology.exchanges.get(request.source).ok_or_else(|| self.no_exchange(request.source))?;
         Ok(())
     }
 

@@ -168,7 +168,12 @@ impl Vhost {
                 ));
             }
         }
-        for argument in ["alternate-exchange", "x-delayed-type"] {
+        let compared = if current.delayed {
+            &["alternate-exchange", "x-delayed-type"][..]
+        } else {
+            &["alternate-exchange"]
+        };
+        for &argument in compared {
             arguments::check_argument(
                 "exchange",
                 received.name,

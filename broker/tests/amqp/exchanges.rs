@@ -83,6 +83,7 @@ fn mistakes_with_exchanges() {
     client.call(1, declare_exchange("linex\n", "direct"), exchange::DeclareOk);
     client.call(1, bind("q", "linex", "k"), queue::BindOk);
     client.call(1, delete_exchange("\nlinex"), exchange::DeleteOk);
+    client.refused(1, bind("noqueue", "linex", "k"), 404, "NOT_FOUND - no exchange 'linex' in vhost '/'");
     client.refused(1, bind("q", "linex", "k"), 404, "NOT_FOUND - no exchange 'linex' in vhost '/'");
 
     let inequivalent = "PRECONDITION_FAILED - inequivalent arg";

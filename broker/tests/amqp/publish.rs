@@ -74,6 +74,14 @@ fn mistakes_with_publishing() {
             406,
             "PRECONDITION_FAILED - invalid expiration '315360000001': {value_too_large,315360000001}",
         ),
+        // The exchange comes first.
+        ("nosuch", expiring("abc"), 404, "NOT_FOUND - no exchange 'nosuch' in vhost '/'"),
+        (
+            "amq.rabbitmq.log",
+            mode(0),
+            403,
+            "ACCESS_REFUSED - cannot publish to internal exchange 'amq.rabbitmq.log' in vhost '/'",
+        ),
         ("nosuch", BasicProperties::default(), 404, "NOT_FOUND - no exchange 'nosuch' in vhost '/'"),
         ("", expiring("abc"), 406, "PRECONDITION_FAILED - invalid expiration 'abc': no_integer"),
         ("", expiring("-1"), 406, "PRECONDITION_FAILED - invalid expiration '-1': {value_negative,-1}"),

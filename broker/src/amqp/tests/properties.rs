@@ -81,7 +81,7 @@ proptest! {
         let read = Properties::parse(&raw).expect("a valid list");
         read.encode_with_headers(&headers, keep_expiration, &mut changed);
         let expected = BasicProperties {
-            headers: Some(headers).filter(|headers| !headers.is_empty()),
+            headers: Some(headers).filter(|headers| !headers.is_empty() || owned.headers.is_some()),
             expiration: owned.expiration.clone().filter(|_| keep_expiration),
             ..owned
         };
