@@ -62,9 +62,59 @@ impl HeaderMatch {
     }
 }
 
-/// Integers are compared by value, whatever their width.
+/// As RabbitMQ compares: numbers and times by value, whatever their type; octets whether they are text or not; what is
+/// empty of arrays and tables.
 fn same(wanted: &FieldValue, value: &FieldView<'_>) -> bool {
-    value.is(wanted) || (wanted.as_i64().is_some() && wanted.as_i64() == value.as_i64())
+    match value {
+        FieldView::LongString(octets) => octets_of(wanted).is_some_and(|wanted| wanted == *octets),
+        FieldView::Other(value) => {
+            value == wanted
+                || Number::of(value).is_some_and(|number| Some(number) == Number::of(wanted))
+                || octets_of(value).is_some_and(|octets| Some(octets) == octets_of(wanted))
+                || (is_empty(value) && is_empty(wanted))
+        }
+    }
+}
+
+fn octets_of(value: &FieldValue) -> Option<&[u8]> {
+    match value {
+        FieldValue::LongString(octets) | FieldValue::ByteArray(octets) => Some(octets),
+        _ => None,
+    }
+}
+
+fn is_empty(value: &FieldValue) -> bool {
+    value.as_array().is_some_and(<[_]>::is_empty) || value.as_table().is_some_and(FieldTable::is_empty)
+}
+
+/// In one form, however it was written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Number {
+    Whole(i128),
+    Other(f64),
+}
+
+impl Number {
+    fn of(value: &FieldValue) -> Option<Number> {
+        let float = match *value {
+            FieldValue::F32(number) => f64::from(number),
+            FieldValue::F64(number) => number,
+            FieldValue::Timestamp(seconds) => return Some(Number::Whole(seconds.into())),
+            _ => return value.as_i64().map(|number| Number::Whole(number.into())),
+        };
+        // Beyond that the cast would not give the number back.
+        let is_whole = float.fract() == 0.0 && float.abs() < 1e38;
+        Some(if is_whole { Number::Whole(float as i128) } else { Number::Other(float) })
+    }
+}
+
+impl Hash for Number {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        match self {
+            Number::Whole(number) => number.hash(hasher),
+            Number::Other(number) => number.to_bits().hash(hasher),
+        }
+    }
 }
 
 /// Bindings by a header that a message must have for them, so that a message is compared with few of many.
@@ -145,8 +195,9 @@ impl<D: Clone + Eq> Headers<D> {
         name.hash(&mut hasher);
         match value {
             FieldView::LongString(octets) => octets.hash(&mut hasher),
+            FieldView::Other(FieldValue::ByteArray(octets)) => octets.hash(&mut hasher),
             // The others have their name alone in common: few bindings are by them.
-            FieldView::Other(value) => value.as_i64().hash(&mut hasher),
+            FieldView::Other(value) => Number::of(value).hash(&mut hasher),
         }
         hasher.finish()
     }
@@ -192,6 +243,49 @@ mod tests {
         }
     }
 
+    #[test]
+    fn values_of_different_types_are_the_same_as_in_rabbitmq() {
+        let ones = [
+            FieldValue::I8(1),
+            FieldValue::U8(1),
+            FieldValue::I16(1),
+            FieldValue::U16(1),
+            FieldValue::I32(1),
+            FieldValue::U32(1),
+            FieldValue::I64(1),
+            FieldValue::F32(1.0),
+            FieldValue::F64(1.0),
+            FieldValue::Timestamp(1),
+        ];
+        let texts = [text("1"), FieldValue::ByteArray((*b"1").into())];
+        let empty = [FieldValue::Array(Vec::new()), FieldValue::Table(FieldTable::default())];
+        let alone = [
+            FieldValue::Boolean(true),
+            FieldValue::Decimal { scale: 0, value: 1 },
+            FieldValue::I64(i64::MAX),
+            FieldValue::F64(i64::MAX as f64),
+            FieldValue::Timestamp(u64::MAX),
+            FieldValue::F64(0.1),
+            FieldValue::F32(0.1),
+            FieldValue::F64(f64::INFINITY),
+        ];
+        let mut kinds = vec![ones.to_vec(), texts.to_vec(), empty.to_vec()];
+        kinds.extend(alone.map(|value| vec![value]));
+        for (at, wanted) in kinds.iter().enumerate() {
+            for wanted in wanted {
+                let mut router = Headers::default();
+                router.bind(HeaderMatch::parse(&table(&[("h", wanted.clone())])).unwrap(), ());
+                for (other, values) in kinds.iter().enumerate() {
+                    for value in values {
+                        let headers = table(&[("h", value.clone())]);
+                        let found = router.route(&(&headers).into()).count();
+                        assert_eq!(found, usize::from(at == other), "{wanted:?} and {value:?}");
+                    }
+                }
+            }
+        }
+    }
+
     /// A few values that are the same in different forms, or nearly.
     fn value() -> impl Strategy<Value = FieldValue> {
         prop_oneof![
@@ -200,6 +294,13 @@ mod tests {
             "[a-c]".prop_map(|text| FieldValue::LongString(text.into_bytes().into())),
             Just(FieldValue::F64(0.0)),
             Just(FieldValue::F64(-0.0)),
+            Just(FieldValue::F32(1.0)),
+            Just(FieldValue::F32(0.5)),
+            Just(FieldValue::F64(0.5)),
+            Just(FieldValue::Timestamp(1)),
+            Just(FieldValue::ByteArray((*b"a").into())),
+            Just(FieldValue::Array(Vec::new())),
+            Just(FieldValue::Table(FieldTable::default())),
             Just(FieldValue::Boolean(true)),
             Just(FieldValue::Void),
         ]
