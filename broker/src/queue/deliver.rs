@@ -90,10 +90,11 @@ impl Queue {
     ) {
         let counted = match self.spec.parsed.kind {
             QueueType::Classic => None,
-            // A count for which there is no room is left out.
-            QueueType::Quorum => {
+            // Consumers are told how often it came back once it did. A count for which there is no room is left out.
+            QueueType::Quorum if entry.redelivered => {
                 state.counted_properties(&entry).filter(|properties| out.fits(properties.len()))
             }
+            QueueType::Quorum => None,
         };
         if state.is_traced {
             let client = (consumer.outbox.connection_id, consumer.channel);

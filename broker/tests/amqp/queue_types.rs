@@ -68,6 +68,31 @@ fn a_quorum_queue_counts_deliveries() {
     assert_eq!(count(&delivery), Some(FieldValue::I64(3)));
     client.send(1, nack(delivery.tag(), true));
     assert_eq!(count(&client.delivery(1)), Some(FieldValue::I64(4)));
+    // A consumer is told once there is something to tell.
+    client.publish(1, "", "q", "y");
+    let first = client.delivery(1);
+    assert_eq!((first.text(), &first.properties.headers), ("y", &None));
+    client.send(1, nack(first.tag(), true));
+    assert_eq!(count(&client.delivery(1)), Some(FieldValue::I64(1)));
+}
+
+#[test]
+fn a_quorum_queue_with_a_single_active_consumer_is_for_that_one() {
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    let mut declare = quorum("q");
+    declare.arguments.insert("x-single-active-consumer", true);
+    client.call(1, declare, declare_ok("q", 0, 0));
+    client.publish(1, "", "q", "x");
+    client.refused(
+        1,
+        get("q"),
+        405,
+        "RESOURCE_LOCKED - cannot obtain access to locked queue 'q' in vhost '/'. basic.get operations are not \
+         supported by quorum queues with single active consumer",
+    );
+    client.call(1, consume("q", "c"), consume_ok("c"));
+    client.expect_deliveries(1, ["x"]);
 }
 
 #[test]

@@ -195,11 +195,26 @@ pub fn drop_unused(cx: &mut Context, queue: &Arc<Queue>) {
     }
 }
 
+/// A quorum queue with a single active consumer is for that one alone (as in RabbitMQ).
+fn check_may_get(cx: &Context, queue: &Queue) -> Result<(), AmqpError> {
+    let parsed = &queue.spec.parsed;
+    if parsed.kind != QueueType::Quorum || !parsed.single_active_consumer {
+        return Ok(());
+    }
+    Err(AmqpError::resource_locked(format!(
+        "cannot obtain access to locked queue '{}' in vhost '{}'. basic.get operations are not supported by quorum \
+         queues with single active consumer",
+        queue.name(),
+        cx.vhost.name
+    )))
+}
+
 /// `basic.get`
 pub fn get(cx: &mut Context, ch: &mut Channel, get: &amqp::basic::Get) -> Result<(), AmqpError> {
     let name = names::queue(ch, &get.queue)?.into_owned();
     cx.check(Access::Read, "queue", &name)?;
     let queue = cx.vhost.queue_for(&name, cx.asker())?;
+    check_may_get(cx, &queue)?;
     let (entry, left) = match queue.get(&cx.outbox, &mut cx.wakes) {
         Fetched::Message(entry, left) => (entry, left),
         Fetched::Empty => {
