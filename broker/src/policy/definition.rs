@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::PolicyError;
+use super::inert::Inert;
 use crate::queue::{DeadLetterStrategy, Limits, MILLISECONDS_MAX, Overflow};
 
 /// The keys of a policy.
@@ -20,7 +21,6 @@ const KEYS: &[&str] = &[
     "max-length-bytes",
     "message-ttl",
     "overflow",
-    "queue-mode",
 ];
 
 /// The keys of an operator policy: what can be bounded by a number.
@@ -53,7 +53,10 @@ impl Definition {
         let mut definition = Definition::default();
         for (key, value) in &object {
             check_key(key, known)?;
-            definition.set(key, value)?;
+            match Inert::find(key) {
+                Some(inert) => inert.check(value).map_err(|wanted| invalid(key, value, &wanted))?,
+                None => definition.set(key, value)?,
+            }
         }
         definition.object = object;
         Ok(definition)
@@ -83,11 +86,14 @@ impl Definition {
                 let overflow = Overflow::parse(text(key, value)?);
                 limits.overflow = Some(overflow.ok_or_else(|| invalid(key, value, wanted))?);
             }
-            // Both are what every queue does here.
-            "queue-mode" if matches!(text(key, value)?, "default" | "lazy") => {}
-            _ => return Err(invalid(key, value, "default or lazy")),
+            _ => debug_assert!(false, "{key} is known, and sets nothing"),
         }
         Ok(())
+    }
+
+    /// Keys that were set and change nothing.
+    pub fn inert(&self) -> impl Iterator<Item = &'static Inert> {
+        self.object.keys().filter_map(|key| Inert::find(key))
     }
 
     /// As it was set, or as it came out of two.
@@ -114,7 +120,7 @@ impl Definition {
 }
 
 fn check_key(key: &str, known: &[&str]) -> Result<(), PolicyError> {
-    if known.contains(&key) {
+    if known.contains(&key) || Inert::find(key).is_some() {
         return Ok(());
     }
     let known = known.join(", ");
@@ -155,7 +161,7 @@ mod tests {
         let definition = parsed(&json!({
             "message-ttl": 0, "expires": 1, "max-length": 2, "max-length-bytes": 3, "delivery-limit": 4,
             "consumer-timeout": 5, "overflow": "reject-publish", "dead-letter-exchange": "",
-            "dead-letter-routing-key": "k", "dead-letter-strategy": "at-least-once", "alternate-exchange": "a", "queue-mode": "lazy"
+            "dead-letter-routing-key": "k", "dead-letter-strategy": "at-least-once", "alternate-exchange": "a"
         }));
         let limits = Limits {
             message_ttl_ms: Some(0),
@@ -175,6 +181,18 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_what_is_not_here_change_nothing() {
+        let definition =
+            parsed(&json!({"ha-mode": "exactly", "ha-params": 2, "queue-version": 2, "max-length": 5}));
+        assert_eq!(definition.limits, parsed(&json!({"max-length": 5})).limits);
+        assert_eq!(
+            definition.inert().map(|inert| inert.key).collect::<Vec<_>>(),
+            ["ha-mode", "ha-params", "queue-version"]
+        );
+        assert_eq!(definition.object().len(), 4, "shown as they were set");
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (text, is_operator, why) in [
             ("[]", false, "is not a JSON object"),
@@ -187,6 +205,10 @@ mod tests {
             (r#"{"overflow": "x"}"#, false, "drop-head, reject-publish or reject-publish-dlx, not \"x\""),
             (r#"{"dead-letter-strategy": "x"}"#, false, "at-most-once or at-least-once, not \"x\""),
             (r#"{"queue-mode": "x"}"#, false, "default or lazy, not \"x\""),
+            (r#"{"ha-mode": "some"}"#, false, "'ha-mode' has to be all or exactly or nodes, not \"some\""),
+            (r#"{"ha-params": "x"}"#, false, "a number, or a list of nodes, not \"x\""),
+            (r#"{"ha-sync-batch-size": 0}"#, false, "a whole number of at least 1, not 0"),
+            (r#"{"max-age": 5}"#, false, "a text, not 5"),
             (r#"{"alternate-exchange": 1}"#, false, "has to be a text, not 1"),
             (
                 r#"{"alternate-exchange": "x"}"#,

@@ -4,6 +4,7 @@
 //! policies at most one, which bounds the other. As in RabbitMQ.
 
 mod definition;
+mod inert;
 
 use std::fmt;
 

@@ -157,6 +157,16 @@ fn a_policy_dead_letters_and_lets_queues_expire() {
 }
 
 #[test]
+fn a_policy_for_mirrors_is_kept_and_said_to_change_nothing() {
+    let broker = Broker::start();
+    let ran = broker.ctl(&["set_policy", "ha", "^", r#"{"ha-mode":"all","ha-sync-mode":"automatic"}"#]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.err.contains("ha-mode changes nothing here: there is one broker"), "{ran:?}");
+    let definition = broker.rows(&["list_policies", "definition"]);
+    assert_eq!(definition, [r#"{"ha-mode":"all","ha-sync-mode":"automatic"}"#]);
+}
+
+#[test]
 fn a_policy_that_cannot_be_meant_is_refused() {
     let broker = Broker::start();
     for (arguments, why) in [

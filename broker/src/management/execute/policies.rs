@@ -43,9 +43,8 @@ async fn set(
         definition: set.definition,
     };
     let policy = Policy::new(&row).map_err(Failure::new)?;
-    if policy.definition.object().contains_key("queue-mode") {
-        let note = "queue-mode changes nothing here: bodies leave memory by themselves when it gets short";
-        output.line(&Line::Note(note.to_owned())).await;
+    for inert in policy.definition.inert() {
+        output.line(&Line::Note(format!("{} changes nothing here: {}", inert.key, inert.why))).await;
     }
     tracing::info!("policy '{}' in vhost '{}' set by an operator", row.name, row.vhost);
     // There may be many queues to put it on.
