@@ -251,6 +251,25 @@ pub enum Act {
         #[arg(allow_hyphen_values = true)]
         explanation: String,
     },
+    /// Close all connections to a vhost
+    CloseAllConnections {
+        /// To all vhosts
+        #[arg(long)]
+        global: bool,
+        /// No more than so many; 0 is no limit
+        #[arg(long, default_value_t = 0)]
+        limit: usize,
+        /// Told to the clients
+        #[arg(allow_hyphen_values = true)]
+        explanation: String,
+    },
+    /// Close all connections of a user
+    CloseAllUserConnections {
+        user: String,
+        /// Told to the clients
+        #[arg(allow_hyphen_values = true)]
+        explanation: String,
+    },
     /// Delete a queue with its messages, whoever it belongs to
     DeleteQueue {
         #[arg(value_name = "QUEUE")]

@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
-use broker::amqp::{basic, queue};
+use broker::amqp::{Method, basic, queue};
 
 use crate::harness::*;
 use crate::http::ask;
@@ -42,6 +42,38 @@ fn a_connection_is_closed_and_told_why() {
     client.expect_connection_error(320, "CONNECTION_FORCED - connection closed by an operator: maintenance");
     other.sync(1);
     assert!(broker.refused(&["close_connection", "999", "x"]).contains("there is no connection 999"));
+}
+
+#[test]
+fn all_connections_of_a_vhost_or_a_user_are_closed() {
+    let broker = Broker::start();
+    broker.ok(&["add_vhost", "/shop"]);
+    broker.ok(&["-p", "/shop", "set_permissions", "guest", ".*", ".*", ".*"]);
+    broker.ok(&["add_user", "alice", "secret"]);
+    broker.ok(&["set_permissions", "alice", ".*", ".*", ".*"]);
+    let in_shop = Login { vhost: "/shop", ..Login::default() };
+    let as_alice = Login { user: "alice", password: "secret", ..Login::default() };
+    let [mut first, mut second] = [(); 2].map(|()| broker.connect_as(&in_shop));
+    let (mut alice, mut guest) = (broker.connect_as(&as_alice), broker.connect());
+    let closed = |why: &str| format!("CONNECTION_FORCED - connection closed by an operator: {why}");
+
+    broker.ok(&["-p", "/shop", "close_all_connections", "--limit", "1", "one"]);
+    broker.ok(&["-p", "/shop", "close_all_connections", "moving"]);
+    let mut told = [&mut first, &mut second].map(|client| {
+        let Method::ConnectionClose(close) = client.method(0) else { panic!("no close") };
+        close.reply_text.to_string()
+    });
+    told.sort();
+    assert_eq!(told, [closed("moving"), closed("one")]);
+    guest.sync(1);
+
+    broker.ok(&["close_all_user_connections", "alice", "bye"]);
+    alice.expect_connection_error(320, &closed("bye"));
+    guest.sync(1);
+    broker.ok(&["-p", "/shop", "close_all_connections", "--global", "all"]);
+    guest.expect_connection_error(320, &closed("all"));
+    assert!(broker.refused(&["-p", "/x", "close_all_connections", "x"]).contains("there is no vhost '/x'"));
+    assert!(broker.refused(&["close_all_user_connections", "x", "x"]).contains("there is no user 'x'"));
 }
 
 #[test]

@@ -94,6 +94,15 @@ pub fn announcement(request: &Request, vhost: &str) -> String {
             Act::CloseConnection { pid, explanation } => {
                 format!("Closing connection {pid}, reason: {explanation} ...")
             }
+            Act::CloseAllConnections { global: true, explanation, .. } => {
+                format!("Closing all connections, reason: {explanation} ...")
+            }
+            Act::CloseAllConnections { explanation, .. } => {
+                format!("Closing all connections in vhost {vhost}, reason: {explanation} ...")
+            }
+            Act::CloseAllUserConnections { user, explanation } => {
+                format!("Closing connections of user {user}, reason: {explanation} ...")
+            }
             Act::DeleteQueue { name, .. } => format!("Deleting queue '{name}' on vhost '{vhost}' ..."),
             Act::PurgeQueue { name } => format!("Purging queue '{name}' in vhost '{vhost}' ..."),
         },

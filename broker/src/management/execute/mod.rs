@@ -4,13 +4,14 @@ mod policies;
 mod users;
 mod vhosts;
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::amqp::ReplyCode;
-use crate::broker::Broker;
+use crate::broker::{Broker, ConnectionInfo};
 use crate::config::Listener;
 use crate::definitions::Ticket;
 use crate::error::AmqpError;
@@ -116,14 +117,32 @@ fn status(broker: &Broker) -> Vec<(String, Value)> {
 async fn act(broker: &Arc<Broker>, vhost: &str, act: Act, output: &Output) -> Result<(), Failure> {
     match act {
         Act::CloseConnection { pid, explanation } => {
-            let text = format!("connection closed by an operator: {explanation}");
-            let error = AmqpError::connection(ReplyCode::ConnectionForced, text);
-            match broker.close_connections(&error, |info| info.id == pid) {
+            match broker.close_connections(&closed(&explanation), |info| info.id == pid) {
                 0 => {
                     Err(Failure::new(format!("there is no connection {pid}; see list_connections pid name")))
                 }
                 _ => Ok(()),
             }
+        }
+        Act::CloseAllConnections { global, limit, explanation } => {
+            if !global {
+                find_vhost(broker, vhost)?;
+            }
+            let left = Cell::new(if limit == 0 { usize::MAX } else { limit });
+            let count = broker.close_connections(&closed(&explanation), |info| {
+                let is_picked = left.get() > 0 && (global || *info.vhost == *vhost);
+                left.set(left.get() - usize::from(is_picked));
+                is_picked
+            });
+            output.line(&Line::Note(format!("{count} connections closed"))).await;
+            Ok(())
+        }
+        Act::CloseAllUserConnections { user, explanation } => {
+            list::users::find(broker, &user)?;
+            let of_user = |info: &ConnectionInfo| info.user.name() == user;
+            let count = broker.close_connections(&closed(&explanation), of_user);
+            output.line(&Line::Note(format!("{count} connections closed"))).await;
+            Ok(())
         }
         Act::DeleteQueue { name, if_empty, if_unused } => {
             let vhost = find_vhost(broker, vhost)?;
@@ -149,6 +168,12 @@ async fn act(broker: &Arc<Broker>, vhost: &str, act: Act, output: &Output) -> Re
             Ok(())
         }
     }
+}
+
+/// What a client is told whose connection an operator closes.
+fn closed(explanation: &str) -> AmqpError {
+    let text = format!("connection closed by an operator: {explanation}");
+    AmqpError::connection(ReplyCode::ConnectionForced, text)
 }
 
 pub fn find_vhost(broker: &Broker, name: &str) -> Result<Arc<Vhost>, Failure> {
