@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
@@ -28,7 +28,7 @@ use crate::management::ControlSocketError;
 use crate::outbox::Wakes;
 use crate::pager::Pager;
 use crate::queue::{Entry, Host, Queue, QueueEnvironment};
-use crate::store::{self, DataDirLock, QueueId, Recovered, Store, StoreError, StoreOptions};
+use crate::store::{self, DataDirLock, QueueId, Recovered, RecoveredEntry, Store, StoreError, StoreOptions};
 use crate::timer::Timer;
 use crate::tls::{Tls, TlsError};
 use crate::vhost::recovery::BadDefinition;
@@ -302,34 +302,32 @@ fn recover_vhosts(
     for vhost in vhosts.values().filter(|vhost| !vhost.policies().is_empty()) {
         vhost.apply_policies();
     }
-    fill_queues(&queues, recovered, counts);
+    fill_queues(&queues, &recovered, counts);
     Ok(vhosts)
 }
 
-fn fill_queues(queues: &HashMap<QueueId, Arc<Queue>>, recovered: Recovered, counts: &DeliveryCounts) {
-    for (id, mut messages) in recovered.queues {
+fn fill_queues(queues: &HashMap<QueueId, Arc<Queue>>, recovered: &Recovered, counts: &DeliveryCounts) {
+    for (&id, &next_seq) in &recovered.next_seqs {
         let Some(queue) = queues.get(&id) else { continue };
+        let mut dead = HashSet::new();
         if let Some(known) = counts.get(&id) {
-            messages.entries.retain(|entry| {
+            for entry in recovered.entries(id) {
                 if let Some(&count) = known.returns.get(&entry.seq) {
                     queue.recover_delivery_count(entry.seq, count);
                 }
-                let reason = known.dead.get(&entry.seq);
-                let dead = || Entry::only_on_disk(entry.seq, entry.body_len, entry.redelivered);
-                !reason.is_some_and(|&reason| queue.recover_dead(dead(), reason))
-            });
+                let body = || Entry::only_on_disk(entry.seq, entry.body_len, entry.redelivered);
+                if known.dead.get(&entry.seq).is_some_and(|&reason| queue.recover_dead(body(), reason)) {
+                    dead.insert(entry.seq);
+                }
+            }
         }
         queue.recover(|backlog| {
-            for entry in messages.entries {
-                backlog.push_recovered(
-                    entry.seq,
-                    entry.body_len,
-                    entry.meta.expires_at_ms,
-                    entry.redelivered,
-                    entry.meta.priority,
-                );
-            }
-            backlog.set_next_seq(messages.next_seq);
+            recovered.each_entry(id, |RecoveredEntry { seq, body_len, redelivered, meta }| {
+                if dead.is_empty() || !dead.contains(&seq) {
+                    backlog.push_recovered(seq, body_len, meta.expires_at_ms, redelivered, meta.priority);
+                }
+            });
+            backlog.set_next_seq(next_seq);
         });
     }
 }

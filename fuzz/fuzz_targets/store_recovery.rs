@@ -19,10 +19,8 @@ fn open(disk: &Disk) -> Result<(Store, Committer, Recovered), StoreError> {
 }
 
 fn entries(recovered: &Recovered) -> BTreeMap<(QueueId, u64), u32> {
-    let of = |(&id, queue): (&QueueId, &broker::store::RecoveredQueue)| {
-        queue.entries.iter().map(|entry| ((id, entry.seq), entry.body_len)).collect::<Vec<_>>()
-    };
-    recovered.queues.iter().flat_map(of).collect()
+    let of = |&id: &QueueId| recovered.entries(id).into_iter().map(move |entry| ((id, entry.seq), entry.body_len));
+    recovered.next_seqs.keys().flat_map(of).collect()
 }
 
 fuzz_target!(|input: &[u8]| {

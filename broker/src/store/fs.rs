@@ -30,6 +30,16 @@ pub enum Access {
     CreateNew,
 }
 
+/// What the system may read ahead by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadOrder {
+    /// What it thinks best.
+    Any,
+    FrontToBack,
+    /// Nothing: all that is to be read ahead is asked for by [`FsFile::will_read`].
+    AsAsked,
+}
+
 /// An open file. Positions are bytes from the start.
 pub trait FsFile: Send + Sync + 'static {
     /// May read less than asked for; 0 at the end of the file.
@@ -44,9 +54,10 @@ pub trait FsFile: Send + Sync + 'static {
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// Reserves space up to `len` and makes the file that long; new bytes read as zeros.
     fn allocate(&self, len: u64) -> io::Result<()>;
-    /// The file will be read from front to back.
-    fn will_read_sequentially(&self) {}
-    /// These bytes will be read soon: the disk may begin with them.
+    /// How the file will be read from now on.
+    fn will_be_read(&self, _order: ReadOrder) {}
+    /// These bytes will be read soon: the disk may begin with them. Does not wait for it, but for what the kernel has to
+    /// do for each page.
     fn will_read(&self, _offset: u64, _len: u64) {}
 }
 
@@ -166,8 +177,8 @@ impl FsFile for RealFile {
         allocate(&self.0, len)
     }
 
-    fn will_read_sequentially(&self) {
-        advise_sequential(&self.0);
+    fn will_be_read(&self, order: ReadOrder) {
+        advise_order(&self.0, order);
     }
 
     fn will_read(&self, offset: u64, len: u64) {
@@ -202,17 +213,28 @@ fn allocate_by_writing(file: &File, len: u64) -> io::Result<()> {
 
 // Only hints: reading works without them, so that they fail does not matter.
 #[cfg(target_os = "linux")]
-fn advise_sequential(file: &File) {
-    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::Sequential);
+fn advise_order(file: &File, order: ReadOrder) {
+    use rustix::fs::Advice;
+    let advice = match order {
+        ReadOrder::Any => Advice::Normal,
+        ReadOrder::FrontToBack => Advice::Sequential,
+        ReadOrder::AsAsked => Advice::Random,
+    };
+    let _ = rustix::fs::fadvise(file, 0, None, advice);
 }
 
 #[cfg(target_os = "linux")]
 fn advise_needed(file: &File, offset: u64, len: u64) {
-    let _ = rustix::fs::fadvise(file, offset, std::num::NonZeroU64::new(len), rustix::fs::Advice::WillNeed);
+    // One call makes Linux read no more than it would ahead by itself, often as little as 128 KiB.
+    const PIECE: u64 = 128 << 10;
+    for at in (offset..offset + len).step_by(PIECE as usize) {
+        let piece = std::num::NonZeroU64::new(PIECE.min(offset + len - at));
+        let _ = rustix::fs::fadvise(file, at, piece, rustix::fs::Advice::WillNeed);
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn advise_sequential(_file: &File) {}
+fn advise_order(_file: &File, _order: ReadOrder) {}
 
 #[cfg(not(target_os = "linux"))]
 fn advise_needed(_file: &File, _offset: u64, _len: u64) {}

@@ -36,7 +36,9 @@
 //! only hold what was never confirmed; anything else that does not verify is corruption, and is reported and
 //! set aside, never skipped in silence (see [`recovery`]).
 
+mod ahead;
 mod append;
+mod applier;
 mod batch;
 mod clean;
 mod commit;
@@ -74,7 +76,7 @@ use tokio::sync::watch;
 
 pub use commit::{Committer, Progress};
 pub use lock::{DataDirLock, lock_data_dir};
-pub use recovery::{Cut, Damage, Recovered, RecoveredEntry, RecoveredQueue, Report};
+pub use recovery::{Cut, Damage, Recovered, RecoveredEntry, Report};
 
 use crate::message::Message;
 use fs::Fs;

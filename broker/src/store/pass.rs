@@ -1,17 +1,20 @@
 //! The pass over the log that recovery makes: which bytes count, where the log ends, what is damaged.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::ahead::Ahead;
+use super::applier::Applier;
 use super::clean::{self, CleanShutdown};
 use super::commit::Active;
-use super::fs::{Access, Fs, write_full};
+use super::fs::{Access, Fs, ReadOrder, write_full};
 use super::index::Index;
 use super::key::{self, LogKey};
 use super::record::{self, BATCH_HEADER_BYTES, FORMAT_VERSION, Location, SEGMENT_HEADER_BYTES};
-use super::recovery::{Cut, Damage, Leftovers, Recovered, Report, io_error};
-use super::replay::Replay;
+use super::recovery::{Cut, Damage, Leftovers, Report, io_error};
+use super::replay::{Details, Replayed};
 use super::scan::{Found, SegmentReader, skip_bad_record};
 use super::segment::{Segment, file_name, parse_file_name};
 use super::{OnProgress, QueueId, Recovering, StoreError};
@@ -27,7 +30,12 @@ pub struct Pass {
     pub key: LogKey,
     ids: Vec<u32>,
     note: Option<CleanShutdown>,
-    pub replay: Replay,
+    /// Where the records go.
+    pub applier: Applier,
+    /// Reads ahead of the pass, if it is in a hurry.
+    pub ahead: Option<Ahead>,
+    /// The next segment, if it was opened already.
+    next: Option<SegmentReader>,
     /// The next batch's number, if known.
     expected: Option<u64>,
     /// Larger than every batch number seen.
@@ -45,7 +53,9 @@ pub struct Pass {
 pub struct Outcome {
     pub key: LogKey,
     pub index: Index,
-    pub recovered: Recovered,
+    pub next_seqs: HashMap<QueueId, u64>,
+    pub details: Details,
+    pub report: Report,
     /// The last segment, if it may be written on.
     pub active: Option<Active>,
     /// Where the log ends.
@@ -78,7 +88,9 @@ impl Pass {
             key,
             ids,
             note,
-            replay: Replay::default(),
+            applier: Applier::here(),
+            ahead: None,
+            next: None,
             expected: None,
             next_sequence: 1,
             durable: Location::default(),
@@ -102,8 +114,15 @@ impl Pass {
             self.progress.bytes_total += self.io(id, len)?;
         }
         for at in 0..self.ids.len() {
-            let mut reader = self.reader(self.ids[at])?;
-            if let Next::End = self.segment(at, &mut reader)? {
+            let id = self.ids[at];
+            let mut reader = match self.next.take().filter(|next| next.id == id) {
+                Some(next) => next,
+                None => self.next_reader(id)?,
+            };
+            let next = self.segment(at, &mut reader)?;
+            // The queues' readers have the same file.
+            reader.file.will_be_read(ReadOrder::Any);
+            if let Next::End = next {
                 break;
             }
         }
@@ -123,6 +142,15 @@ impl Pass {
         let access = if self.repairing { Access::ReadWrite } else { Access::Read };
         let file = self.fs.open(&path, access).map_err(|e| io_error("open", &path, e))?;
         SegmentReader::new(id, self.key.seed(id), file).map_err(|e| io_error("read", &path, e))
+    }
+
+    /// For a segment that will be read as a whole.
+    fn next_reader(&self, id: u32) -> Result<SegmentReader, StoreError> {
+        let reader = self.reader(id)?;
+        if self.ahead.is_some() {
+            reader.file.will_be_read(ReadOrder::AsAsked);
+        }
+        Ok(reader)
     }
 
     fn segment(&mut self, at: usize, reader: &mut SegmentReader) -> Result<Next, StoreError> {
@@ -155,13 +183,17 @@ impl Pass {
         }
         self.push_segment(reader);
         let end = self.end_by_next(at, id)?;
-        self.batches(at, reader, end, header.is_ok_and(|h| h.recycled))
+        let next = self.batches(at, reader, end, header.is_ok_and(|h| h.recycled))?;
+        self.applier.end(self.last);
+        Ok(next)
     }
 
     /// Where the segment ends, if the one behind it says so.
-    fn end_by_next(&self, at: usize, id: u32) -> Result<Option<u32>, StoreError> {
+    fn end_by_next(&mut self, at: usize, id: u32) -> Result<Option<u32>, StoreError> {
         let Some(&next) = self.ids.get(at + 1).filter(|&&next| next == id + 1) else { return Ok(None) };
-        let header = self.io(next, self.reader(next)?.header())?;
+        let mut reader = self.next_reader(next)?;
+        let header = self.io(next, reader.header())?;
+        self.next = Some(reader);
         Ok(header.ok().map(|header| header.previous_end))
     }
 
@@ -173,7 +205,7 @@ impl Pass {
             for id in self.last.segment + 1..reader.id {
                 let file = reader.file.clone();
                 let segment = Segment::new(id, self.key, &self.dir, self.fs.clone(), file);
-                self.replay.push_missing_segment(segment);
+                self.applier.missing_segment(segment);
             }
         } else if ends_before {
             self.damage(self.last, 0, "the end of this segment is missing".into(), None);
@@ -186,7 +218,7 @@ impl Pass {
 
     fn push_segment(&mut self, reader: &SegmentReader) {
         let segment = self.as_segment(reader);
-        self.replay.push_segment(Arc::new(segment), reader.len);
+        self.applier.segment(Arc::new(segment), reader.len);
         self.report.segments += 1;
         self.last = Location::new(reader.id, SEGMENT_HEADER_BYTES as u32);
         self.last_is_open = true;
@@ -206,10 +238,11 @@ impl Pass {
                 return Ok(Next::Segment);
             }
             let found = self.io(id, reader.find(place.offset))?;
+            self.ask_ahead(reader);
             match found {
                 Found::Batch { header, bytes } if self.expected.is_none_or(|n| n == header.sequence) => {
-                    let batch = self.io(id, reader.bytes(place.offset, bytes as usize))?;
-                    self.replay.batch(&batch[BATCH_HEADER_BYTES..], place);
+                    let (window, batch) = self.io(id, reader.shared(place.offset, bytes as usize))?;
+                    self.applier.batch(window, batch.start + BATCH_HEADER_BYTES..batch.end, place);
                     self.expected = Some(header.sequence.saturating_add(1));
                     self.next_sequence = self.next_sequence.max(header.sequence.saturating_add(1));
                     self.durable = self.durable.max(header.durable);
@@ -247,13 +280,24 @@ impl Pass {
         }
     }
 
+    /// Has what comes soon read ahead, in the next segment too.
+    fn ask_ahead(&mut self, reader: &mut SegmentReader) {
+        let Some(ahead) = &self.ahead else { return };
+        let soon = match &mut self.next {
+            Some(next) if reader.is_announced() => next,
+            _ => reader,
+        };
+        if let Some(bytes) = soon.ahead() {
+            ahead.will_read(soon.file.clone(), bytes);
+        }
+    }
+
     fn advance(&mut self, offset: u32) {
         self.report.bytes_read += u64::from(offset - self.last.offset);
         self.last.offset = offset;
-        self.replay.set_end(self.last);
         if self.report.bytes_read >= self.progress.bytes + PROGRESS_BYTES {
             self.progress.bytes = self.report.bytes_read;
-            self.progress.messages = self.replay.messages();
+            self.progress.messages = self.applier.messages();
             (self.on_progress.0)(self.progress);
         }
     }
@@ -267,7 +311,7 @@ impl Pass {
             let offset = place.offset + at as u32;
             match record::decode(&batch[at..], seed) {
                 Ok((_, size)) => {
-                    self.replay.record(&batch[at..at + size], Location::new(id, offset));
+                    self.applier.record(batch[at..at + size].to_vec(), Location::new(id, offset));
                     at += size;
                 }
                 Err(invalid) => {
@@ -328,7 +372,7 @@ impl Pass {
         self.leave_out(at + 1, self.last, reader.len, noteworthy);
         let segment = self.as_segment(reader);
         self.leftovers.truncate = Some((Arc::new(segment), self.last.offset));
-        self.replay.set_file_bytes(self.last);
+        self.applier.file_bytes(self.last);
         self.last_is_open = false;
     }
 
@@ -384,14 +428,13 @@ impl Pass {
     }
 
     pub fn finish(mut self, known: &dyn Fn(QueueId) -> bool) -> Outcome {
-        let note = self.note.take().filter(|_| self.report.clean);
-        let redelivered =
-            |queue, seq| note.as_ref().is_none_or(|note: &CleanShutdown| note.was_delivered(queue, seq));
-        let (mut index, queues, unknown) = self.replay.finish(known, &redelivered);
+        let Replayed { mut index, next_seqs, mut details, entries_of_unknown_queues } =
+            self.applier.finish().finish(known);
+        details.note = self.note.take().filter(|_| self.report.clean);
         index.written = self.last;
         self.report.messages = index.messages();
         self.report.entries = index.entries();
-        self.report.entries_of_unknown_queues = unknown;
+        self.report.entries_of_unknown_queues = entries_of_unknown_queues;
         let open = self.last_is_open && index.segments().back().is_some();
         let active = index.segments().back().filter(|_| open).and_then(|last| {
             Some(Active {
@@ -405,7 +448,9 @@ impl Pass {
         Outcome {
             key: self.key,
             index,
-            recovered: Recovered { queues, report: self.report },
+            next_seqs,
+            details,
+            report: self.report,
             active,
             last: self.last,
             next_sequence: self.next_sequence,

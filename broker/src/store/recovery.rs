@@ -17,6 +17,8 @@ use std::sync::Arc;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
+use super::ahead::Ahead;
+use super::applier::Applier;
 use super::batch::BATCH_BYTES;
 use super::commit::{Committer, Start};
 use super::fs::{Access, Fs, FsFile, read_full, write_full};
@@ -24,23 +26,31 @@ use super::intake::Intake;
 use super::key::LogKey;
 use super::pass::{Outcome, Pass};
 use super::record::Location;
+use super::replay::Details;
 use super::segment::{Prepared, Segment, Supply, file_name};
 use super::{Counters, EntryMeta, QueueId, Shared, StoreError, StoreOptions, clean};
 
 /// What a log held.
-#[derive(Debug, Default)]
 pub struct Recovered {
-    /// Every known queue that the log mentions, also those without messages.
-    pub queues: HashMap<QueueId, RecoveredQueue>,
+    /// Every known queue that the log mentions, also those without messages, with a number larger than every sequence
+    /// number of the queue in the log.
+    pub next_seqs: HashMap<QueueId, u64>,
     pub report: Report,
+    details: Details,
+    shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
-pub struct RecoveredQueue {
-    /// Larger than every sequence number of the queue in the log.
-    pub next_seq: u64,
-    /// Ordered by `seq`.
-    pub entries: Vec<RecoveredEntry>,
+impl Recovered {
+    /// The queue's entries, ordered by `seq`. To be asked before anything is changed. `visit` may not use the store.
+    pub fn each_entry(&self, queue: QueueId, visit: impl FnMut(RecoveredEntry)) {
+        self.details.each_entry(&self.shared.index.lock(), queue, visit);
+    }
+
+    pub fn entries(&self, queue: QueueId) -> Vec<RecoveredEntry> {
+        let mut entries = Vec::new();
+        self.each_entry(queue, |entry| entries.push(entry));
+        entries
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +114,11 @@ pub(super) fn open(
     fs.create_dir_all(dir).map_err(|e| io_error("create", dir, e))?;
     let mut pass = Pass::new(fs.clone(), dir, true)?;
     pass.on_progress = options.on_progress.clone();
+    if threaded {
+        pass.applier = Applier::beside().map_err(|e| io_error("start the replay thread for", dir, e))?;
+        pass.ahead =
+            Some(Ahead::start().map_err(|e| io_error("start the thread that reads ahead in", dir, e))?);
+    }
     pass.run()?;
     let found = pass.finish(known);
     let next = found.leftovers.tidy(&fs, dir, found.key, found.last, options.segment_bytes)?;
@@ -127,8 +142,14 @@ pub(super) fn open(
         key: found.key,
         supply,
     };
-    log_report(dir, &found.recovered.report);
-    Ok((shared.clone(), Committer::new(shared, options, start), found.recovered))
+    log_report(dir, &found.report);
+    let recovered = Recovered {
+        next_seqs: found.next_seqs,
+        report: found.report,
+        details: found.details,
+        shared: shared.clone(),
+    };
+    Ok((shared.clone(), Committer::new(shared, options, start), recovered))
 }
 
 fn check_options(options: &StoreOptions) -> Result<(), StoreError> {
@@ -252,7 +273,7 @@ impl Outcome {
     /// that failed in the process before us the lost pages count as clean. So everything not known to be
     /// durable is written again, in place, and then synced.
     fn secure_tail(&self) -> Result<(), StoreError> {
-        if self.recovered.report.clean {
+        if self.report.clean {
             return Ok(());
         }
         let mut buffer = Vec::new();

@@ -1,11 +1,12 @@
-//! Applies the log's records in order to an index, and gives the queues' contents at the end.
+//! Applies the log's records in order to an index; at the end it knows what the queues hold.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::clean::CleanShutdown;
 use super::index::Index;
 use super::record::{self, AckRun, Entries, Location, Record};
-use super::recovery::{RecoveredEntry, RecoveredQueue};
+use super::recovery::RecoveredEntry;
 use super::segment::Segment;
 use super::slab::Slot;
 use super::{Entry, EntryMeta, QueueId};
@@ -23,8 +24,6 @@ pub struct Replay {
     /// Per segment, the message records by offset: what ref records point to.
     placed: Vec<Vec<(u32, Slot)>>,
 }
-
-type Finished = (Index, HashMap<QueueId, RecoveredQueue>, u64);
 
 impl Replay {
     pub fn push_segment(&mut self, segment: Arc<Segment>, file_bytes: u32) {
@@ -57,16 +56,23 @@ impl Replay {
         let mut at = 0;
         let first = place.offset + record::BATCH_HEADER_BYTES as u32;
         while at < records.len() {
-            let Ok((_, size)) = record::decode_verified(&records[at..]) else { return };
-            self.record(&records[at..at + size], Location::new(place.segment, first + at as u32));
+            let Ok((record, size)) = record::decode_verified(&records[at..]) else { return };
+            self.apply(record, size, Location::new(place.segment, first + at as u32));
             at += size;
         }
     }
 
     /// One verified record.
     pub fn record(&mut self, bytes: &[u8], location: Location) {
-        match record::decode_verified(bytes) {
-            Ok((Record::Message(message), size)) => {
+        if let Ok((record, size)) = record::decode_verified(bytes) {
+            self.apply(record, size, location);
+        }
+    }
+
+    /// `size` counts the padding.
+    fn apply(&mut self, record: Record<'_>, size: usize, location: Location) {
+        match record {
+            Record::Message(message) => {
                 let slot = self.index.insert_message(location, size as u32);
                 if self.body_lens.len() <= slot as usize {
                     self.body_lens.resize(slot as usize + 1, 0);
@@ -79,19 +85,17 @@ impl Replay {
                 }
             }
             // Without its target the message was gone when compaction removed that: nothing to do.
-            Ok((Record::Ref { target, entries }, _)) => {
+            Record::Ref { target, entries } => {
                 if let Some(slot) = self.find(target) {
                     self.each(entries, |index, entry| index.add_ref_entry(entry, slot));
                 }
             }
-            Ok((Record::Acks(runs), _)) => {
-                runs.iter().for_each(|run| self.acked(run));
-            }
-            Ok((Record::Purge { queue, up_to }, _)) => {
+            Record::Acks(runs) => runs.iter().for_each(|run| self.acked(run)),
+            Record::Purge { queue, up_to } => {
                 self.index.purge(queue, up_to);
                 self.metas.retain(|&(q, seq), _| q != queue || seq > up_to);
             }
-            Ok((Record::Batch(_) | Record::Segment(_), _)) | Err(_) => {}
+            Record::Batch(_) | Record::Segment(_) => {}
         }
     }
 
@@ -148,31 +152,52 @@ impl Replay {
 
     /// Drops the queues that nobody knows. Only now: a message may have come into the log through one of
     /// them and be held by others.
-    pub fn finish(
-        mut self,
-        known: &dyn Fn(QueueId) -> bool,
-        redelivered: &dyn Fn(QueueId, u64) -> bool,
-    ) -> Finished {
-        // Memory for what follows.
-        self.placed = Vec::new();
-        let mut unknown = 0;
-        let mut queues = HashMap::new();
+    pub fn finish(mut self, known: &dyn Fn(QueueId) -> bool) -> Replayed {
+        let mut entries_of_unknown_queues = 0;
+        let mut next_seqs = HashMap::new();
         for (&queue, &next_seq) in &self.next_seqs {
-            if !known(queue) {
-                unknown += self.index.purge(queue, u64::MAX);
-                continue;
+            if known(queue) {
+                next_seqs.insert(queue, next_seq);
+            } else {
+                entries_of_unknown_queues += self.index.purge(queue, u64::MAX);
             }
-            let mut entries = Vec::with_capacity(self.index.queue_len(queue));
-            self.index.each_entry(queue, |seq, slot| {
-                entries.push(RecoveredEntry {
-                    seq,
-                    body_len: self.body_lens[slot as usize],
-                    redelivered: redelivered(queue, seq),
-                    meta: self.metas.get(&(queue, seq)).copied().unwrap_or_default(),
-                });
-            });
-            queues.insert(queue, RecoveredQueue { next_seq, entries });
         }
-        (self.index, queues, unknown)
+        let details = Details { body_lens: self.body_lens, metas: self.metas, note: None };
+        Replayed { index: self.index, next_seqs, details, entries_of_unknown_queues }
+    }
+}
+
+/// What the log's records came to.
+pub struct Replayed {
+    pub index: Index,
+    /// Of the known queues.
+    pub next_seqs: HashMap<QueueId, u64>,
+    pub details: Details,
+    pub entries_of_unknown_queues: u64,
+}
+
+/// What the queues need to know of their entries beside the index.
+pub struct Details {
+    body_lens: Vec<u32>,
+    metas: HashMap<(QueueId, u64), EntryMeta>,
+    /// Of a clean shutdown: without it every entry may have been delivered.
+    pub note: Option<CleanShutdown>,
+}
+
+impl Details {
+    /// The queue's entries in order. One by one: all at once would take several times the memory of the index.
+    pub fn each_entry(&self, index: &Index, queue: QueueId, mut visit: impl FnMut(RecoveredEntry)) {
+        index.each_entry(queue, |seq, slot| {
+            let meta = match self.metas.is_empty() {
+                true => EntryMeta::default(),
+                false => self.metas.get(&(queue, seq)).copied().unwrap_or_default(),
+            };
+            visit(RecoveredEntry {
+                seq,
+                body_len: self.body_lens[slot as usize],
+                redelivered: self.note.as_ref().is_none_or(|note| note.was_delivered(queue, seq)),
+                meta,
+            });
+        });
     }
 }

@@ -1,8 +1,10 @@
 //! Reading a segment from front to back, a batch at a time, and finding the way again where bytes are bad.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
+use super::applier::Window;
 use super::fs::{FsFile, read_full};
 use super::key::Seed;
 use super::record::{
@@ -11,9 +13,10 @@ use super::record::{
 
 /// Bytes read at once.
 const WINDOW_BYTES: usize = 1 << 20;
-/// So many bytes behind those being read are on their way from the disk, so that it works while records are verified
-/// and applied.
-const AHEAD_BYTES: u32 = 8 << 20;
+/// One to read into, and those that may be with the [`Applier`](super::applier::Applier).
+const WINDOWS: usize = 5;
+/// So many bytes behind those being read are asked for, so that the disk works while records are verified and applied.
+const AHEAD_BYTES: u32 = 16 << 20;
 
 /// The next valid batch header in `bytes` at or behind `from`; both count from an 8-byte boundary.
 pub fn next_batch_header(bytes: &[u8], from: usize, seed: Seed) -> Option<(usize, BatchHeader)> {
@@ -52,7 +55,9 @@ pub struct SegmentReader {
     pub seed: Seed,
     pub file: Arc<dyn FsFile>,
     pub len: u32,
-    window: Vec<u8>,
+    /// In turn: somebody may still be at work on the one before.
+    windows: [Window; WINDOWS],
+    current: usize,
     window_at: u32,
     /// Up to here the file was asked for ahead.
     announced: u32,
@@ -61,8 +66,8 @@ pub struct SegmentReader {
 impl SegmentReader {
     pub fn new(id: u32, seed: Seed, file: Arc<dyn FsFile>) -> io::Result<SegmentReader> {
         let len = file.len()?.min(u64::from(u32::MAX)) as u32;
-        file.will_read_sequentially();
-        Ok(SegmentReader { id, seed, file, len, window: Vec::new(), window_at: 0, announced: 0 })
+        let windows = Default::default();
+        Ok(SegmentReader { id, seed, file, len, windows, current: 0, window_at: 0, announced: 0 })
     }
 
     /// The segment header, or why there is none.
@@ -111,31 +116,54 @@ impl SegmentReader {
 
     /// Up to `want` bytes from `offset` on; fewer at the end of the file.
     pub fn bytes(&mut self, offset: u32, want: usize) -> io::Result<&[u8]> {
-        let want = want.min(self.len.saturating_sub(offset) as usize);
-        let start = offset.wrapping_sub(self.window_at) as usize;
-        if offset < self.window_at || start + want > self.window.len() {
-            let read = want.max(WINDOW_BYTES).min((self.len - offset.min(self.len)) as usize);
-            self.announce(offset.saturating_add(read as u32));
-            self.window.resize(read, 0);
-            // A window that one huge batch needed is not kept.
-            self.window.shrink_to(WINDOW_BYTES);
-            let got = read_full(&*self.file, &mut self.window, u64::from(offset))?;
-            self.window.truncate(got);
-            self.window_at = offset;
-        }
-        let start = (offset - self.window_at) as usize;
-        let end = (start + want).min(self.window.len());
-        Ok(&self.window[start..end])
+        let (window, range) = self.shared(offset, want)?;
+        Ok(&window[range])
     }
 
-    /// Asks for what comes behind `end`, in pieces of at least half of what is to be ahead.
-    fn announce(&mut self, end: u32) {
+    /// Like [`SegmentReader::bytes`], as a part of a window that may be kept.
+    pub fn shared(&mut self, offset: u32, want: usize) -> io::Result<(&Window, Range<usize>)> {
+        let want = want.min(self.len.saturating_sub(offset) as usize);
+        let start = offset.wrapping_sub(self.window_at) as usize;
+        if offset < self.window_at || start + want > self.windows[self.current].len() {
+            self.read_window(offset, want)?;
+        }
+        let window = &self.windows[self.current];
+        let start = (offset - self.window_at) as usize;
+        Ok((window, start..(start + want).min(window.len())))
+    }
+
+    fn read_window(&mut self, offset: u32, want: usize) -> io::Result<()> {
+        let read = want.max(WINDOW_BYTES).min((self.len - offset.min(self.len)) as usize);
+        self.current = (self.current + 1) % WINDOWS;
+        let shared = &mut self.windows[self.current];
+        if Arc::get_mut(shared).is_none() {
+            *shared = Window::default();
+        }
+        let window = Arc::make_mut(shared);
+        window.resize(read, 0);
+        // A window that one huge batch needed is not kept.
+        window.shrink_to(WINDOW_BYTES);
+        let got = read_full(&*self.file, window, u64::from(offset))?;
+        window.truncate(got);
+        self.window_at = offset;
+        Ok(())
+    }
+
+    /// What comes behind the window and is to be asked for now, in pieces of at least half of what is to be ahead.
+    pub fn ahead(&mut self) -> Option<Range<u32>> {
+        let end = self.window_at.saturating_add(self.windows[self.current].len() as u32);
         let from = self.announced.max(end);
         let to = end.saturating_add(AHEAD_BYTES).min(self.len);
-        if to > from && (to - from >= AHEAD_BYTES / 2 || to == self.len) {
-            self.file.will_read(u64::from(from), u64::from(to - from));
+        let due = to > from && (to - from >= AHEAD_BYTES / 2 || to == self.len);
+        due.then(|| {
             self.announced = to;
-        }
+            from..to
+        })
+    }
+
+    /// Whether all of it was asked for.
+    pub fn is_announced(&self) -> bool {
+        self.announced >= self.len
     }
 
     pub fn is_zero_from(&mut self, offset: u32) -> io::Result<bool> {
@@ -170,23 +198,16 @@ fn count_valid(mut bytes: &[u8], seed: Seed) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use parking_lot::Mutex;
-
     use super::*;
     use crate::store::key::LogKey;
 
-    /// A file of zeros that notes what it was asked for, and that it was asked ahead.
-    struct Asked {
+    /// A file of zeros.
+    struct Zeros {
         len: u64,
-        announced: Mutex<Vec<(u64, u64)>>,
     }
 
-    impl FsFile for Asked {
-        fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-            let announced: u64 = self.announced.lock().iter().map(|(_, len)| len).sum();
-            let end = offset + buf.len() as u64;
-            let ahead = (announced + WINDOW_BYTES as u64).min(self.len);
-            assert!(end <= ahead && ahead <= end + u64::from(AHEAD_BYTES), "{end} {ahead}");
+    impl FsFile for Zeros {
+        fn read_at(&self, buf: &mut [u8], _: u64) -> io::Result<usize> {
             buf.fill(0);
             Ok(buf.len())
         }
@@ -205,21 +226,25 @@ mod tests {
         fn allocate(&self, _: u64) -> io::Result<()> {
             Err(io::ErrorKind::Unsupported.into())
         }
-        fn will_read(&self, offset: u64, len: u64) {
-            let mut announced = self.announced.lock();
-            let end = announced.last().map_or(WINDOW_BYTES as u64, |(offset, len)| offset + len);
-            assert_eq!(offset, end, "every byte once");
-            announced.push((offset, len));
-        }
     }
 
     #[test]
     fn what_will_be_read_is_asked_for_ahead_once() {
-        let file = Arc::new(Asked { len: (20 << 20) + 8, announced: Mutex::default() });
-        let mut reader = SegmentReader::new(1, LogKey(0).seed(1), file.clone()).unwrap();
-        assert!(reader.is_zero_from(0).unwrap());
-        let announced = file.announced.lock();
+        let len = (40 << 20) + 8;
+        let file = Arc::new(Zeros { len: u64::from(len) });
+        let mut reader = SegmentReader::new(1, LogKey(0).seed(1), file).unwrap();
+        let mut announced: Vec<Range<u32>> = Vec::new();
+        for offset in (0..len).step_by(1 << 18) {
+            let read = reader.bytes(offset, 1 << 18).unwrap().len() as u32;
+            announced.extend(reader.ahead());
+            let behind = announced.last().unwrap().end - (offset + read);
+            assert!(behind <= AHEAD_BYTES + WINDOW_BYTES as u32, "{behind} at {offset}");
+            assert!(behind >= AHEAD_BYTES / 2 || reader.is_announced(), "{behind} at {offset}");
+        }
+        assert!(reader.is_announced());
         assert!(announced.len() <= 5, "{announced:?}");
-        assert_eq!(announced.last().map(|(offset, len)| offset + len), Some(file.len));
+        assert_eq!(announced[0].start, WINDOW_BYTES as u32, "the first window was read already");
+        assert!(announced.windows(2).all(|pair| pair[0].end == pair[1].start), "{announced:?}");
+        assert_eq!(announced.last().unwrap().end, len);
     }
 }

@@ -52,7 +52,7 @@ fn run(committer: &mut Committer) {
 }
 
 fn seqs(recovered: &Recovered, queue: QueueId) -> Vec<u64> {
-    recovered.queues.get(&queue).map_or(Vec::new(), |q| q.entries.iter().map(|e| e.seq).collect())
+    recovered.entries(queue).iter().map(|e| e.seq).collect()
 }
 
 fn body(store: &Store, queue: QueueId, seq: u64) -> String {
@@ -65,7 +65,7 @@ fn body(store: &Store, queue: QueueId, seq: u64) -> String {
 fn a_confirmed_message_survives_and_an_acked_one_does_not() {
     let dir = tempfile::tempdir().expect("a folder");
     let (store, recovered) = open(dir.path());
-    assert!(recovered.queues.is_empty());
+    assert!(recovered.next_seqs.is_empty());
     store.enqueue(A, 1, &message("one"), EntryMeta { expires_at_ms: 77, priority: 3 });
     let two = message("two");
     let round = store.enqueue(A, 2, &two, EntryMeta::default());
@@ -76,14 +76,14 @@ fn a_confirmed_message_survives_and_an_acked_one_does_not() {
 
     let (store, recovered) = open(dir.path());
     assert!(!recovered.report.clean);
-    assert_eq!(recovered.queues[&A].next_seq, 3);
+    assert_eq!(recovered.next_seqs[&A], 3);
     let entry = RecoveredEntry {
         seq: 1,
         body_len: 3,
         redelivered: true,
         meta: EntryMeta { expires_at_ms: 77, priority: 3 },
     };
-    assert_eq!(recovered.queues[&A].entries, [entry]);
+    assert_eq!(recovered.entries(A), [entry]);
     assert_eq!(body(&store, A, 1), "one");
     assert!(store.read(A, &[2]).expect("no error").is_empty());
 }
@@ -96,9 +96,8 @@ fn a_clean_shutdown_remembers_exactly_what_was_delivered() {
         store.enqueue(A, seq, &message("m"), EntryMeta::default());
     }
     store.close([(A, 2), (A, 3)].into_iter()).expect("it closes");
-    let redelivered = |recovered: &Recovered| -> Vec<bool> {
-        recovered.queues[&A].entries.iter().map(|e| e.redelivered).collect()
-    };
+    let redelivered =
+        |recovered: &Recovered| -> Vec<bool> { recovered.entries(A).iter().map(|e| e.redelivered).collect() };
     let (store, recovered) = open(dir.path());
     assert!(recovered.report.clean);
     assert_eq!(redelivered(&recovered), [false, true, true, false, false]);
@@ -134,7 +133,7 @@ fn a_fanout_is_written_once_and_each_queue_gives_it_up_alone() {
     let (store, _committer, recovered) = open_manual(dir.path());
     assert!(seqs(&recovered, QueueId(1)).is_empty());
     assert_eq!(seqs(&recovered, QueueId(11)), [1, 2]);
-    assert_eq!(recovered.queues[&QueueId(12)].entries[0].meta.expires_at_ms, 5);
+    assert_eq!(recovered.entries(QueueId(12))[0].meta.expires_at_ms, 5);
     assert_eq!(body(&store, QueueId(12), 1).len(), 10_000);
 }
 
@@ -271,7 +270,7 @@ fn a_purge_and_an_unknown_queue_stay_gone() {
     let (store, _committer, recovered) =
         Store::open_manual(Arc::new(RealFs), dir.path(), options(), &known).expect("it opens");
     assert_eq!(seqs(&recovered, A), [4, 5, 6]);
-    assert!(!recovered.queues.contains_key(&B));
+    assert!(!recovered.next_seqs.contains_key(&B));
     assert_eq!(recovered.report.entries_of_unknown_queues, 1);
     assert_eq!(body(&store, A, 6), "shared");
     assert_eq!(store.stats().entries, 3);
@@ -399,7 +398,7 @@ fn a_store_without_batch_numbers_left_confirms_nothing() {
     assert!(store.failure().expect("it failed").reason.contains("batch numbers"));
     drop((store, committer));
     let (_store, _committer, recovered) = open_manual(dir.path());
-    assert!(recovered.queues.is_empty());
+    assert!(recovered.next_seqs.is_empty());
 }
 
 #[test]

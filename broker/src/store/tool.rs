@@ -17,13 +17,14 @@ use super::{Progress, QueueId, Report, Store, StoreError, StoreOptions, record};
 pub fn check(fs: Arc<dyn Fs>, dir: &Path, out: &mut dyn Write) -> Result<bool, StoreError> {
     let mut pass = Pass::new(fs, dir, false)?;
     pass.run()?;
-    let found = pass.finish(&|_| true).recovered;
-    let mut queues: Vec<_> = found.queues.iter().filter(|(_, queue)| !queue.entries.is_empty()).collect();
-    queues.sort_unstable_by_key(|(id, _)| **id);
+    let found = pass.finish(&|_| true);
+    let mut queues: Vec<_> = found.next_seqs.keys().filter(|&&id| found.index.queue_len(id) > 0).collect();
+    queues.sort_unstable();
     print(out, |out| {
-        for (id, queue) in &queues {
-            let bytes: u64 = queue.entries.iter().map(|entry| u64::from(entry.body_len)).sum();
-            writeln!(out, "queue {}: {} messages, {bytes} bytes", id.0, queue.entries.len())?;
+        for &&id in &queues {
+            let mut bytes = 0;
+            found.details.each_entry(&found.index, id, |entry| bytes += u64::from(entry.body_len));
+            writeln!(out, "queue {}: {} messages, {bytes} bytes", id.0, found.index.queue_len(id))?;
         }
         print_report(out, &found.report)
     })?;
@@ -68,13 +69,10 @@ pub fn repair(
     out: &mut dyn Write,
 ) -> Result<bool, StoreError> {
     let (store, mut committer, recovered) = Store::open_manual(fs, dir, options, &|_| true)?;
-    let delivered: Vec<(QueueId, u64)> = recovered
-        .queues
-        .iter()
-        .flat_map(|(&id, queue)| queue.entries.iter().map(move |entry| (id, entry)))
-        .filter(|(_, entry)| entry.redelivered)
-        .map(|(id, entry)| (id, entry.seq))
-        .collect();
+    let mut delivered: Vec<(QueueId, u64)> = Vec::new();
+    for &id in recovered.next_seqs.keys() {
+        recovered.each_entry(id, |entry| delivered.extend(entry.redelivered.then_some((id, entry.seq))));
+    }
     print(out, |out| print_report(out, &recovered.report))?;
     let last_damaged = recovered.report.damage.iter().map(|damage| damage.segment).max();
     if let Some(segment) = last_damaged {

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use super::rng::Rng;
 use crate::message::Message;
-use crate::store::{EntryMeta, QueueId, Recovered, Round};
+use crate::store::{EntryMeta, QueueId, Recovered, RecoveredEntry, Round};
+
+/// What the log held.
+type Found = BTreeMap<QueueId, Vec<RecoveredEntry>>;
 
 /// What the queues asked of the store since the log was created.
 #[derive(Default)]
@@ -131,10 +134,11 @@ impl Model {
         reached: Reached,
         delivered: &BTreeSet<(QueueId, u64)>,
     ) -> Result<(), String> {
-        let sorted: BTreeMap<_, _> = recovered.queues.iter().collect();
-        for (&id, found) in sorted {
+        let all: Found = recovered.next_seqs.keys().map(|&id| (id, recovered.entries(id))).collect();
+        for (&id, found) in &all {
             let queue = self.queues.get(&id).ok_or(format!("{id:?} came back"))?;
-            for entry in &found.entries {
+            let next_seq = recovered.next_seqs[&id];
+            for entry in found {
                 let seq = entry.seq;
                 let expected =
                     queue.entries.get(&seq).ok_or(format!("{id:?} {seq} was never there or was gone"))?;
@@ -152,24 +156,23 @@ impl Model {
                 if entry.redelivered != redelivered {
                     return Err(format!("{id:?} {seq}: redelivered should be {redelivered}"));
                 }
-                if found.next_seq <= seq {
-                    return Err(format!("{id:?}: next_seq {} with entry {seq}", found.next_seq));
+                if next_seq <= seq {
+                    return Err(format!("{id:?}: next_seq {next_seq} with entry {seq}"));
                 }
             }
-            if !found.entries.is_sorted_by(|a, b| a.seq < b.seq) {
+            if !found.is_sorted_by(|a, b| a.seq < b.seq) {
                 return Err(format!("{id:?} is not in order"));
             }
         }
-        self.check_missing(recovered, reached)?;
-        self.adopt(recovered);
+        self.check_missing(&all, reached)?;
+        self.adopt(recovered, &all);
         Ok(())
     }
 
     /// Nothing durable is missing, and of the rest no enqueue that came before one that is there.
-    fn check_missing(&self, recovered: &Recovered, reached: Reached) -> Result<(), String> {
+    fn check_missing(&self, recovered: &Found, reached: Reached) -> Result<(), String> {
         let is_there = |id: QueueId, seq: u64| {
-            let found = recovered.queues.get(&id);
-            found.is_some_and(|q| q.entries.binary_search_by_key(&seq, |e| e.seq).is_ok())
+            recovered.get(&id).is_some_and(|q| q.binary_search_by_key(&seq, |e| e.seq).is_ok())
         };
         let all = || self.queues.iter().flat_map(|(&id, q)| q.entries.iter().map(move |(&s, e)| (id, s, e)));
         let latest =
@@ -191,15 +194,15 @@ impl Model {
         Ok(())
     }
 
-    fn adopt(&mut self, recovered: &Recovered) {
+    fn adopt(&mut self, recovered: &Recovered, all: &Found) {
         for (id, queue) in &mut self.queues {
-            let found = recovered.queues.get(id);
-            queue.next_seq = found.map_or(1, |found| found.next_seq);
+            let found = all.get(id);
+            queue.next_seq = recovered.next_seqs.get(id).copied().unwrap_or(1);
             queue.entries.retain(|seq, entry| {
                 entry.message = None;
                 entry.round = 0;
                 entry.removed = None;
-                found.is_some_and(|q| q.entries.binary_search_by_key(seq, |e| e.seq).is_ok())
+                found.is_some_and(|q| q.binary_search_by_key(seq, |e| e.seq).is_ok())
             });
         }
     }
