@@ -4,9 +4,10 @@
 //! understand it); consumers keep draining. It ends by itself.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::message::resident_bytes;
 use crate::store::Store;
@@ -39,17 +40,39 @@ impl Alarm {
 /// The alarm as it changes.
 pub struct Alarms {
     raised: watch::Sender<Option<Alarm>>,
-    memory_bytes_max: u64,
+    memory_bytes_max: AtomicU64,
+    /// [`PAGE_OUT_PERCENT`] of it, which is asked for with every message.
+    page_out_bytes: AtomicU64,
+    moved: Notify,
 }
 
 impl Alarms {
     pub fn new(memory_bytes_max: u64) -> Alarms {
-        Alarms { raised: watch::Sender::new(None), memory_bytes_max }
+        let alarms = Alarms {
+            raised: watch::Sender::new(None),
+            memory_bytes_max: AtomicU64::default(),
+            page_out_bytes: AtomicU64::default(),
+            moved: Notify::new(),
+        };
+        alarms.set_memory_bytes_max(memory_bytes_max);
+        alarms
+    }
+
+    /// Moves the watermark, also while the alarm is looked after. With 0, publishers are held until it is moved again.
+    pub fn set_memory_bytes_max(&self, bytes: u64) {
+        self.memory_bytes_max.store(bytes, Ordering::Relaxed);
+        self.page_out_bytes.store(bytes / 100 * PAGE_OUT_PERCENT, Ordering::Relaxed);
+        self.moved.notify_one();
+    }
+
+    /// The watermark: bytes of messages in memory above which publishers are held.
+    pub fn memory_bytes_max(&self) -> u64 {
+        self.memory_bytes_max.load(Ordering::Relaxed)
     }
 
     /// Bytes of messages in memory above which bodies are let go.
     pub fn page_out_bytes(&self) -> u64 {
-        self.memory_bytes_max / 100 * PAGE_OUT_PERCENT
+        self.page_out_bytes.load(Ordering::Relaxed)
     }
 
     pub fn raised(&self) -> Option<Alarm> {
@@ -68,8 +91,9 @@ impl Alarms {
             tokio::select! {
                 _ = ticks.tick() => {}
                 Ok(()) = disk.changed() => {}
+                () = self.moved.notified() => {}
             }
-            let now = judge(self.raised(), store.blocked(), resident_bytes(), self.memory_bytes_max);
+            let now = judge(self.raised(), store.blocked(), resident_bytes(), self.memory_bytes_max());
             let changed = self.raised.send_if_modified(|raised| std::mem::replace(raised, now) != now);
             match now {
                 Some(alarm) if changed => tracing::warn!("publishers are held: {}", alarm.reason()),
@@ -92,7 +116,7 @@ fn judge(
     };
     if disk_is_low {
         Some(Alarm::Disk)
-    } else if memory_bytes > memory_limit {
+    } else if memory_bytes > memory_limit || memory_bytes_max == 0 {
         Some(Alarm::Memory)
     } else {
         None
@@ -110,5 +134,12 @@ mod tests {
         assert_eq!(judge(Some(Alarm::Memory), false, 950, 1000), Some(Alarm::Memory));
         assert_eq!(judge(Some(Alarm::Memory), false, 900, 1000), None);
         assert_eq!(judge(None, true, 0, 1000), Some(Alarm::Disk));
+    }
+
+    #[test]
+    fn a_watermark_of_zero_holds_publishers_though_there_is_no_message() {
+        assert_eq!(judge(None, false, 0, 0), Some(Alarm::Memory));
+        assert_eq!(judge(Some(Alarm::Memory), false, 0, 0), Some(Alarm::Memory));
+        assert_eq!(judge(Some(Alarm::Memory), false, 0, 1), None);
     }
 }

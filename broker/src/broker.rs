@@ -32,7 +32,7 @@ use crate::store::{self, DataDirLock, QueueId, Recovered, RecoveredEntry, Store,
 use crate::timer::Timer;
 use crate::tls::{Tls, TlsError};
 use crate::vhost::recovery::BadDefinition;
-use crate::vhost::{Vhost, VhostLimits, undo};
+use crate::vhost::{Metadata, Vhost, VhostLimits, undo};
 
 /// The message log's folder in the data folder.
 pub(crate) const MESSAGES_FOLDER: &str = "messages";
@@ -63,7 +63,7 @@ pub enum StartError {
 }
 
 pub use connections::{ConnectionInfo, Traffic};
-pub use start::Surroundings;
+pub use start::{Process, Surroundings};
 pub use users::deleted;
 pub use vhosts::{VhostError, vhost_deleted};
 
@@ -74,6 +74,7 @@ pub struct Broker {
     pub store: Arc<Store>,
     pub authority: Authority,
     pub alarms: Arc<Alarms>,
+    pub process: Option<Arc<dyn Process>>,
     /// Milliseconds since 1970.
     pub started_at_ms: u64,
     /// What is listened on, once it is.
@@ -116,7 +117,7 @@ impl Broker {
             Store::open(surroundings.fs, &dir.join(MESSAGES_FOLDER), options, &|id| known.contains(&id.0))?;
         let store = Arc::new(store);
         let alarms = Arc::new(Alarms::new(config.limits.memory_high_watermark()));
-        let pager = Pager::start(alarms.page_out_bytes()).map_err(StartError::Thread)?;
+        let pager = Pager::start(alarms.clone()).map_err(StartError::Thread)?;
         let timer = Timer::start().map_err(StartError::Thread)?;
         let environment = Arc::new(QueueEnvironment::new(store.clone(), pager, timer));
         let limits = VhostLimits {
@@ -140,6 +141,7 @@ impl Broker {
             store,
             authority,
             alarms,
+            process: surroundings.process,
             tls,
             started_at_ms: clock::now_ms(),
             listeners: OnceLock::new(),
@@ -271,7 +273,9 @@ fn recover_vhosts(
 ) -> Result<HashMap<Box<str>, Arc<Vhost>>, StartError> {
     let mut vhosts: HashMap<Box<str>, Arc<Vhost>> = HashMap::new();
     for row in &snapshot.vhosts {
-        vhosts.insert(row.name.as_str().into(), Arc::new(new_vhost(&row.name)));
+        let vhost = new_vhost(&row.name);
+        vhost.set_metadata(Metadata::of_row(row));
+        vhosts.insert(row.name.as_str().into(), Arc::new(vhost));
     }
     for row in &snapshot.policies {
         if let Some(vhost) = vhosts.get(row.vhost.as_str()) {

@@ -21,6 +21,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub use cli::{Cli, Command, Flags};
 pub use error::ConfigError;
 pub use listeners::{Listener, Protocol, WebSocketOptions};
+pub use machine::memory_bytes;
 pub use sources::{misspelt_variables, process_env};
 pub use tls::{ClientCertificates, LoginFrom, SanType, TlsOptions};
 

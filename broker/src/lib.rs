@@ -34,7 +34,7 @@ mod unacked;
 mod vhost;
 
 pub use alarm::Alarm;
-pub use broker::{Broker, StartError, Surroundings, VhostError};
+pub use broker::{Broker, Process, StartError, Surroundings, VhostError};
 pub use health::Ailment;
 pub use log_exchange::{LogLayer, LogLines, log_layer};
 pub use server::RunningBroker;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
+use crate::alarm::Alarms;
 use crate::queue::{Burial, ByPriority, Queue};
 
 /// A queue keeps this many messages in memory, whatever the watermark says.
@@ -17,7 +18,7 @@ const READ_BYTES_MAX: u64 = 1 << 20;
 #[derive(Clone)]
 pub struct Pager {
     requests: Sender<Request>,
-    resident_bytes_max: u64,
+    alarms: Arc<Alarms>,
 }
 
 enum Request {
@@ -28,7 +29,7 @@ enum Request {
 }
 
 impl Pager {
-    pub fn start(resident_bytes_max: u64) -> std::io::Result<Pager> {
+    pub fn start(alarms: Arc<Alarms>) -> std::io::Result<Pager> {
         let (requests, wanted) = channel::<Request>();
         std::thread::Builder::new().name("pager".to_owned()).spawn(move || {
             while let Ok(request) = wanted.recv() {
@@ -38,7 +39,7 @@ impl Pager {
                 }
             }
         })?;
-        Ok(Pager { requests, resident_bytes_max })
+        Ok(Pager { requests, alarms })
     }
 
     /// Bodies for the head of this queue are wanted; answered by `Queue::load_next_bodies`.
@@ -59,7 +60,7 @@ impl Pager {
 
     /// Called as a queue grows: lets go of bodies while too many bytes are in memory.
     pub fn consider(&self, backlog: &mut ByPriority) {
-        if crate::message::resident_bytes() > self.resident_bytes_max {
+        if crate::message::resident_bytes() > self.alarms.page_out_bytes() {
             backlog.page_out(RESIDENT_AT_LEAST, 4);
         }
     }

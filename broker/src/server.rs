@@ -14,10 +14,10 @@ use crate::connection;
 use crate::log_exchange::{self, LogLines};
 use crate::management::{self, ControlSocket, ControlSocketError};
 
-/// How long connections get to end by themselves at shutdown.
 /// How much of the delivery counts a crash may cost.
 const DELIVERY_COUNTS_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How long connections get to end by themselves at shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A broker that accepts connections. Dropping it ends the process's part abruptly, as a crash would;
@@ -29,6 +29,7 @@ pub struct RunningBroker {
     acceptors: JoinSet<JoinSet<()>>,
     /// The alarm, the log exchange and the like.
     helpers: JoinSet<()>,
+    control_socket: Option<Arc<ControlSocket>>,
 }
 
 impl Broker {
@@ -51,7 +52,7 @@ impl Broker {
         for &address in &broker.config.management.listen {
             management.push(bind(address).await?);
         }
-        let control_socket = control_socket(&broker)?;
+        let control_socket = control_socket(&broker)?.map(Arc::new);
         let listeners: Vec<_> = bound.iter().map(|(listener, _)| *listener).collect();
         broker.set_listeners(listeners.clone());
         let mut acceptors = JoinSet::new();
@@ -64,14 +65,14 @@ impl Broker {
         helpers.spawn(broker.clone().page_out_when_short());
         helpers.spawn(report_client_log(broker.clone()));
         helpers.spawn(save_delivery_counts(broker.clone()));
-        if let Some(socket) = control_socket {
-            helpers.spawn(management::serve(broker.clone(), socket));
+        if let Some(socket) = &control_socket {
+            helpers.spawn(management::serve(broker.clone(), socket.clone()));
         }
         let management_addresses = management.iter().map(|(address, _)| *address).collect();
         for (_, socket) in management {
             helpers.spawn(management::serve_http(broker.clone(), socket));
         }
-        Ok(RunningBroker { broker, listeners, management_addresses, acceptors, helpers })
+        Ok(RunningBroker { broker, listeners, management_addresses, acceptors, helpers, control_socket })
     }
 }
 
@@ -115,9 +116,13 @@ impl RunningBroker {
         }
         self.helpers.shutdown().await;
         let broker = self.broker;
-        tokio::task::spawn_blocking(move || broker.close())
-            .await
-            .map_err(|error| StartError::Thread(std::io::Error::other(error)))?
+        let closed = tokio::task::spawn_blocking(move || broker.close()).await;
+        let closed = closed.map_err(|error| StartError::Thread(std::io::Error::other(error))).flatten();
+        if let (Err(_), Some(socket)) = (&closed, &self.control_socket) {
+            // As after a crash, so that `broker ctl stop` knows.
+            socket.leave();
+        }
+        closed
     }
 }
 

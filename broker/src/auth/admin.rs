@@ -53,6 +53,11 @@ impl Authority {
         self.replace_user(name, |row| row.password_hash = password_hash)
     }
 
+    /// From now on no password is right.
+    pub fn clear_password(&self, name: &str) -> Result<Ticket, UserError> {
+        self.replace_user(name, |row| row.password_hash.clear())
+    }
+
     pub fn set_tags(&self, name: &str, tags: Vec<String>) -> Result<Ticket, UserError> {
         self.replace_user(name, |row| row.tags = tags)
     }

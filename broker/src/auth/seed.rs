@@ -17,7 +17,7 @@ pub fn seed(
     definitions: &Definitions,
     passwords: &Passwords,
 ) -> Result<(), PasswordError> {
-    let vhost = VhostRow { name: DEFAULT_VHOST.to_owned() };
+    let vhost = VhostRow { description: "Default virtual host".to_owned(), ..VhostRow::named(DEFAULT_VHOST) };
     let user = UserRow {
         name: GUEST.to_owned(),
         password_hash: passwords.hash_blocking(GUEST.as_bytes())?,

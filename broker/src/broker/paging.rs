@@ -17,9 +17,9 @@ const RETRY: Duration = Duration::from_secs(5);
 impl Broker {
     /// Looks after memory until the task is dropped.
     pub async fn page_out_when_short(self: Arc<Self>) {
-        let mark = self.alarms.page_out_bytes();
         loop {
             tokio::time::sleep(INTERVAL).await;
+            let mark = self.alarms.page_out_bytes();
             if resident_bytes() <= mark {
                 continue;
             }

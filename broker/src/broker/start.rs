@@ -18,11 +18,22 @@ pub struct Surroundings {
     pub fs: Arc<dyn Fs>,
     /// Told how far the recovery of messages has got.
     pub on_progress: OnProgress,
+    /// For operators; `None` where the broker is a part of another program.
+    pub process: Option<Arc<dyn Process>>,
+}
+
+/// The process that is the broker, as far as an operator may change it.
+pub trait Process: Send + Sync {
+    /// Ends the broker in good order, and the process with it; returns before that.
+    fn stop(&self);
+
+    /// Logs what these directives say (`info`, `warn,broker::auth=debug`), until the end.
+    fn set_log(&self, directives: &str) -> Result<(), String>;
 }
 
 impl Default for Surroundings {
     fn default() -> Surroundings {
-        Surroundings { fs: Arc::new(RealFs), on_progress: OnProgress::default() }
+        Surroundings { fs: Arc::new(RealFs), on_progress: OnProgress::default(), process: None }
     }
 }
 

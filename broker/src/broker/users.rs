@@ -69,6 +69,20 @@ impl Broker {
         Ok(ticket)
     }
 
+    /// Takes a password away, so that none is right any more. Connections of the user are closed with 320.
+    pub fn clear_password(&self, name: &str) -> Result<Ticket, UserError> {
+        let Some(user) = self.authority.user(name) else {
+            return Err(UserError::NoSuchUser(name.to_owned()));
+        };
+        let ticket = self.authority.clear_password(name)?;
+        let error = AmqpError::connection(
+            ReplyCode::ConnectionForced,
+            format!("user '{name}' has no password any more"),
+        );
+        self.close_connections(&error, |info| info.user.is_same_account(&user));
+        Ok(ticket)
+    }
+
     fn drop_queues_of(&self, user: &str) {
         for vhost in self.vhosts() {
             vhost.drop_queues_of_user(user);

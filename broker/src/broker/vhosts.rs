@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::amqp::ReplyCode;
-use crate::definitions::{Change, DefinitionsError, VhostRow};
+use crate::definitions::{Change, DefinitionsError, Ticket};
 use crate::error::AmqpError;
-use crate::vhost::Vhost;
+use crate::vhost::{Metadata, Vhost};
 
 use super::{Broker, ConnectionInfo};
 
@@ -29,7 +29,7 @@ pub enum VhostError {
 
 impl Broker {
     /// A vhost with the predeclared exchanges, which nobody may open yet. Returns when it is durable.
-    pub async fn add_vhost(&self, name: &str) -> Result<(), VhostError> {
+    pub async fn add_vhost(&self, name: &str, metadata: Metadata) -> Result<(), VhostError> {
         if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains(char::is_control) {
             return Err(VhostError::BadName);
         }
@@ -41,14 +41,31 @@ impl Broker {
             if self.vhosts_being_deleted.lock().iter().any(|deleted| deleted == name) {
                 return Err(VhostError::BeingDeleted(name.to_owned()));
             }
-            vhosts.insert(name.into(), Arc::new(self.new_vhost(name)));
-            self.definitions.submit(Change::PutVhost(VhostRow { name: name.to_owned() }))
+            let row = metadata.row(name);
+            let vhost = self.new_vhost(name);
+            vhost.set_metadata(metadata);
+            vhosts.insert(name.into(), Arc::new(vhost));
+            self.definitions.submit(Change::PutVhost(row))
         };
         let stored = self.definitions.wait(ticket).await;
         if stored.is_err() {
             self.vhosts.write().remove(name);
         }
         Ok(stored?)
+    }
+
+    /// Changes what is said about a vhost. Returns what to wait for.
+    pub fn change_vhost(&self, name: &str, change: impl FnOnce(&mut Metadata)) -> Result<Ticket, VhostError> {
+        // So that the row changes in the order memory does, and never after that of a vhost that is deleted.
+        let vhosts = self.vhosts.write();
+        let Some(vhost) = vhosts.get(name) else {
+            return Err(VhostError::NoSuchVhost(name.to_owned()));
+        };
+        let mut metadata = vhost.metadata();
+        change(&mut metadata);
+        let row = metadata.row(name);
+        vhost.set_metadata(metadata);
+        Ok(self.definitions.submit(Change::PutVhost(row)))
     }
 
     /// Deletes a vhost with all that is in it; its connections are closed with 320. Returns when that is durable and

@@ -44,7 +44,13 @@ fn execute(connection: &Connection, sql: &str, params: impl rusqlite::Params) ->
 }
 
 fn put_vhost(connection: &Connection, row: &VhostRow) -> rusqlite::Result<()> {
-    execute(connection, "INSERT INTO vhosts (name) VALUES (?1) ON CONFLICT DO NOTHING", [&row.name])
+    execute(
+        connection,
+        "INSERT INTO vhosts (name, description, tags, default_queue_type) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (name) DO UPDATE SET description = excluded.description, tags = excluded.tags,
+         default_queue_type = excluded.default_queue_type",
+        params![row.name, row.description, serde_json::json!(row.tags).to_string(), row.default_queue_type],
+    )
 }
 
 // Never INSERT OR REPLACE where rows hang on the row: it deletes the old one first, and they go with it.

@@ -1,9 +1,20 @@
 //! What the definitions hold: one plain row for each durable thing, and the changes to them.
 
 /// A virtual host: a namespace of exchanges, queues and bindings.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VhostRow {
     pub name: String,
+    pub description: String,
+    pub tags: Vec<String>,
+    /// The type of queues whose client does not say; `None`: classic.
+    pub default_queue_type: Option<String>,
+}
+
+impl VhostRow {
+    /// One of which nothing else is said.
+    pub fn named(name: &str) -> VhostRow {
+        VhostRow { name: name.to_owned(), ..VhostRow::default() }
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -189,7 +200,7 @@ pub enum Change {
 impl std::fmt::Display for Change {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Change::PutVhost(VhostRow { name }) => write!(f, "put vhost '{name}'"),
+            Change::PutVhost(VhostRow { name, .. }) => write!(f, "put vhost '{name}'"),
             Change::DeleteVhost { name } => write!(f, "delete vhost '{name}'"),
             Change::PutUser(row) => write!(f, "put user '{}'", row.name),
             Change::DeleteUser { name } => write!(f, "delete user '{name}'"),

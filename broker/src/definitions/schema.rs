@@ -16,7 +16,7 @@ const APPLICATION_ID: i32 = 0x5752_524e;
 pub(super) const VERSION: i32 = STEPS.len() as i32;
 
 /// What each version added to the one before it. Never changed, only added to.
-const STEPS: [&str; 2] = [TABLES, OPERATORS_TABLES];
+const STEPS: [&str; 3] = [TABLES, OPERATORS_TABLES, VHOST_METADATA];
 
 /// Foreign keys carry the rules for deletion, so that they hold whichever way a row disappears. The exchanges of
 /// a binding have none: the predeclared ones are not rows.
@@ -109,6 +109,13 @@ CREATE TABLE policies (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Version 3: what operators say about vhosts.
+const VHOST_METADATA: &str = "
+ALTER TABLE vhosts ADD COLUMN description TEXT NOT NULL DEFAULT '';
+ALTER TABLE vhosts ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE vhosts ADD COLUMN default_queue_type TEXT;
+";
+
 /// Opens the database at `path`, creates it where there is none, and keeps it to this process alone.
 pub(super) fn open(path: &Path) -> Result<Connection, DefinitionsError> {
     create_private(path).map_err(|e| DefinitionsError::open(path, e))?;
@@ -199,7 +206,7 @@ pub(super) fn make_version_1(connection: &Connection) {
 
 pub(super) fn load(connection: &Connection) -> rusqlite::Result<Snapshot> {
     Ok(Snapshot {
-        vhosts: all(connection, "SELECT name FROM vhosts", |row| Ok(VhostRow { name: row.get(0)? }))?,
+        vhosts: all(connection, "SELECT name, description, tags, default_queue_type FROM vhosts", vhost)?,
         users: all(connection, "SELECT name, password_hash, tags FROM users", user)?,
         permissions: all(
             connection,
@@ -252,11 +259,24 @@ fn all<T>(
     connection.prepare(sql)?.query_map([], read)?.collect()
 }
 
+fn vhost(row: &Row<'_>) -> rusqlite::Result<VhostRow> {
+    Ok(VhostRow {
+        name: row.get(0)?,
+        description: row.get(1)?,
+        tags: tags(row, 2)?,
+        default_queue_type: row.get(3)?,
+    })
+}
+
 fn user(row: &Row<'_>) -> rusqlite::Result<UserRow> {
-    let tags: String = row.get(2)?;
-    let tags = serde_json::from_str(&tags)
-        .map_err(|e| rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Text, e.into()))?;
-    Ok(UserRow { name: row.get(0)?, password_hash: row.get(1)?, tags })
+    Ok(UserRow { name: row.get(0)?, password_hash: row.get(1)?, tags: tags(row, 2)? })
+}
+
+/// A JSON array of texts.
+fn tags(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<String>> {
+    let tags: String = row.get(column)?;
+    serde_json::from_str(&tags)
+        .map_err(|e| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, e.into()))
 }
 
 fn permission(row: &Row<'_>) -> rusqlite::Result<PermissionRow> {

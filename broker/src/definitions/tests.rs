@@ -33,7 +33,7 @@ impl Folder {
 }
 
 fn vhost(name: &str) -> VhostRow {
-    VhostRow { name: name.into() }
+    VhostRow::named(name)
 }
 
 fn user(name: &str) -> UserRow {
@@ -176,6 +176,9 @@ async fn a_put_replaces_the_row_and_keeps_what_hangs_on_it() {
     let folder = Folder::new();
     let (definitions, _) = folder.open();
     let (mut rows, _) = one_of_each(&definitions);
+    rows.vhosts[0].description = "the shop".into();
+    rows.vhosts[0].tags = vec!["production".into()];
+    rows.vhosts[0].default_queue_type = Some("quorum".into());
     rows.users[0].password_hash = "new".into();
     rows.permissions[0].read = ".*".into();
     rows.permissions[0].publish_keys = None;
@@ -499,7 +502,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     folder.raw().pragma_update(None, "user_version", schema::VERSION + 1).unwrap();
     let before = std::fs::read(folder.path()).unwrap();
     let Err(error) = Definitions::open(&folder.path()) else { panic!("opened") };
-    assert!(matches!(error, DefinitionsError::Newer { found: 3, known: 2, .. }), "{error}");
+    assert!(matches!(error, DefinitionsError::Newer { found: 4, known: 3, .. }), "{error}");
     assert!(error.to_string().contains("run that version or a later one"), "{error}");
     assert_eq!(std::fs::read(folder.path()).unwrap(), before);
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -57,12 +58,15 @@ pub fn path(data_dir: &Path) -> Result<PathBuf, ControlSocketError> {
 pub(crate) struct ControlSocket {
     listener: UnixListener,
     path: PathBuf,
+    is_left: AtomicBool,
 }
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
-        // Whoever finds it there later finds nobody listening, and the next broker replaces it.
-        let _ = std::fs::remove_file(&self.path);
+        if !self.is_left.load(Ordering::Relaxed) {
+            // Whoever finds it there later finds nobody listening, and the next broker replaces it.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -83,14 +87,19 @@ impl ControlSocket {
             Ok(listener)
         };
         match made() {
-            Ok(listener) => Ok(ControlSocket { listener, path }),
+            Ok(listener) => Ok(ControlSocket { listener, path, is_left: AtomicBool::new(false) }),
             Err(source) => Err(ControlSocketError::Make { path, source }),
         }
+    }
+
+    /// The file stays when this is dropped, as a crash would leave it.
+    pub(crate) fn leave(&self) {
+        self.is_left.store(true, Ordering::Relaxed);
     }
 }
 
 /// Serves operators until the task is dropped.
-pub(crate) async fn serve(broker: Arc<Broker>, socket: ControlSocket) {
+pub(crate) async fn serve(broker: Arc<Broker>, socket: Arc<ControlSocket>) {
     let places = Arc::new(Semaphore::new(CLIENTS_MAX));
     loop {
         // Never closed.

@@ -10,6 +10,7 @@
 //! Listings take a snapshot of references under a brief lock and then look at one thing at a time, so a listing of
 //! a hundred thousand queues never holds anybody up.
 
+mod amount;
 mod control_socket;
 pub mod ctl;
 mod execute;

@@ -27,6 +27,8 @@ pub enum Request {
     Policy(PolicyCommand),
     #[command(flatten)]
     Act(Act),
+    #[command(flatten)]
+    Run(Run),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
@@ -36,6 +38,8 @@ pub enum Look {
     Status,
     /// Exit code 0 if the broker keeps its promises; 1 and the reason if it cannot any more
     Health,
+    /// Exit code 0 if the broker answers
+    Ping,
 }
 
 /// Which columns a listing has; without any, the usual ones.
@@ -121,6 +125,8 @@ pub enum UserCommand {
         #[arg(allow_hyphen_values = true)]
         password: Option<String>,
     },
+    /// Take a user's password away, and close his connections: he can log in with a certificate only
+    ClearPassword { user: String },
     /// Delete a user with his permissions and his queues, and close his connections
     DeleteUser { user: String },
     /// Replace the tags of a user, such as administrator or monitoring; none takes all away
@@ -151,6 +157,19 @@ pub enum UserCommand {
         /// Routing keys, which are queue names, that may be published with on the default exchange [default: any]
         #[arg(long = "publish-keys", value_name = "REGEX", allow_hyphen_values = true)]
         publish_keys: Option<String>,
+    },
+    /// The same in every vhost that there is now
+    SetPermissionsGlobally {
+        user: String,
+        /// Declare and delete
+        #[arg(allow_hyphen_values = true)]
+        configure: String,
+        /// Publish, bind queues
+        #[arg(allow_hyphen_values = true)]
+        write: String,
+        /// Consume, get, purge, bind to exchanges
+        #[arg(allow_hyphen_values = true)]
+        read: String,
     },
     /// Take a vhost away from a user, and close his connections to it
     ClearPermissions { user: String },
@@ -189,6 +208,22 @@ pub enum VhostCommand {
     AddVhost {
         #[arg(value_name = "VHOST")]
         name: String,
+        #[command(flatten)]
+        metadata: VhostMetadata,
+    },
+    /// Change what add_vhost says about a vhost; what is not mentioned stays
+    UpdateVhostMetadata {
+        #[arg(value_name = "VHOST")]
+        name: String,
+        #[command(flatten)]
+        metadata: VhostMetadata,
+    },
+    /// Replace the tags of a vhost; none takes all away
+    SetVhostTags {
+        #[arg(value_name = "VHOST")]
+        name: String,
+        #[arg(value_name = "TAG")]
+        tags: Vec<String>,
     },
     /// Delete a vhost with all queues and messages in it, and close the connections to it
     DeleteVhost {
@@ -208,6 +243,20 @@ pub enum VhostCommand {
     TraceOn,
     /// End what trace_on began
     TraceOff,
+}
+
+/// What is not given is not mentioned.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
+pub struct VhostMetadata {
+    /// What it is for
+    #[arg(long, value_name = "TEXT")]
+    pub description: Option<String>,
+    /// Words of yours, separated by commas
+    #[arg(long, value_name = "TAGS", value_delimiter = ',')]
+    pub tags: Option<Vec<String>>,
+    /// classic or quorum: of durable queues whose client does not say; undefined is neither, which is classic
+    #[arg(long = "default-queue-type", value_name = "TYPE")]
+    pub default_queue_type: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
@@ -285,6 +334,32 @@ pub enum Act {
     PurgeQueue {
         #[arg(value_name = "QUEUE")]
         name: String,
+    },
+}
+
+/// How the broker itself runs.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
+#[command(rename_all = "snake_case")]
+pub enum Run {
+    /// End the broker in good order, and wait for it
+    #[command(visible_alias = "shutdown")]
+    Stop,
+    /// Hold publishers from so much memory in messages on, until the broker ends
+    SetVmMemoryHighWatermark {
+        /// A share of the machine's memory, such as 0.4, or `absolute 2GB`; 0 holds them at once
+        #[arg(required = true, num_args = 1..=2, allow_hyphen_values = true)]
+        watermark: Vec<String>,
+    },
+    /// Hold publishers while less of the disk is free, until the broker ends
+    SetDiskFreeLimit {
+        /// A size, such as 2GB, or `mem_relative 1.5` for a multiple of the machine's memory
+        #[arg(required = true, num_args = 1..=2, allow_hyphen_values = true)]
+        limit: Vec<String>,
+    },
+    /// Log more or less, until the broker ends
+    SetLogLevel {
+        /// debug, info, warning, error or none; or directives such as info,broker::auth=debug
+        level: String,
     },
 }
 

@@ -44,6 +44,18 @@ pub enum QueueType {
 }
 
 impl QueueType {
+    /// By the value of `x-queue-type`.
+    pub fn parse(name: &str) -> Option<QueueType> {
+        [QueueType::Classic, QueueType::Quorum].into_iter().find(|kind| kind.name() == name)
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            QueueType::Classic => "classic",
+            QueueType::Quorum => "quorum",
+        }
+    }
+
     /// What RabbitMQ's errors call it.
     pub fn module(self) -> &'static str {
         match self {
@@ -165,14 +177,14 @@ impl Context<'_> {
     }
 
     fn queue_type(&self, name: &str, value: &FieldValue) -> Result<QueueType, AmqpError> {
-        match self.text(name, value)? {
-            "classic" => Ok(QueueType::Classic),
-            "quorum" => Ok(QueueType::Quorum),
-            "stream" => Err(self.invalid(
+        let text = self.text(name, value)?;
+        match QueueType::parse(text) {
+            Some(kind) => Ok(kind),
+            None if text == "stream" => Err(self.invalid(
                 name,
                 "\"unsupported queue type 'stream'\": there are no streams here, declare a classic or quorum queue",
             )),
-            other => Err(self.invalid(name, format_args!("\"unsupported queue type '{other}'\""))),
+            None => Err(self.invalid(name, format_args!("\"unsupported queue type '{text}'\""))),
         }
     }
 

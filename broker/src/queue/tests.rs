@@ -3,6 +3,7 @@
 use tempfile::TempDir;
 
 use super::*;
+use crate::alarm::Alarms;
 use crate::message::Message;
 use crate::outbox::Wakes;
 use crate::store::StoreOptions;
@@ -16,8 +17,8 @@ fn queue() -> (Arc<Queue>, TempDir) {
 fn queue_with(arguments: FieldTable) -> (Arc<Queue>, TempDir) {
     let dir = TempDir::new().unwrap();
     let (store, _) = Store::open(Arc::new(RealFs), dir.path(), StoreOptions::default(), &|_| true).unwrap();
-    let environment =
-        Arc::new(QueueEnvironment::new(Arc::new(store), Pager::start(0).unwrap(), Timer::start().unwrap()));
+    let pager = Pager::start(Arc::new(Alarms::new(0))).unwrap();
+    let environment = Arc::new(QueueEnvironment::new(Arc::new(store), pager, Timer::start().unwrap()));
     let spec = QueueSpec {
         id: QueueId(1),
         name: "q".into(),

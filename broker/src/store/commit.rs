@@ -209,7 +209,7 @@ impl Committer {
         }
         Ok(match had_round || retried || compacted || finished {
             true => Progress::Worked,
-            false if self.is_blocked() => Progress::Blocked,
+            false if *shared.blocked.borrow() => Progress::Blocked,
             false => Progress::Idle,
         })
     }

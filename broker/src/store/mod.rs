@@ -258,6 +258,7 @@ pub(super) struct Shared {
     /// Signalled when `Index::written` advances or the store failed.
     written: Condvar,
     blocked: watch::Sender<bool>,
+    disk_free_min_bytes: AtomicU64,
     counters: Counters,
     fs: Arc<dyn Fs>,
     dir: PathBuf,
@@ -383,6 +384,17 @@ impl Store {
     /// Whether publishers should be held because the disk is nearly full. Ends by itself.
     pub fn blocked(&self) -> bool {
         *self.shared.blocked.borrow()
+    }
+
+    /// With less free space than this, [`Store::blocked`] asks to hold publishers.
+    pub fn disk_free_min_bytes(&self) -> u64 {
+        self.shared.disk_free_min_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Changes that, and has the disk looked at anew.
+    pub fn set_disk_free_min_bytes(&self, bytes: u64) {
+        self.shared.disk_free_min_bytes.store(bytes, Ordering::Relaxed);
+        self.barrier();
     }
 
     /// [`Store::blocked`] as it changes.

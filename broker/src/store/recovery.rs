@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
@@ -131,6 +132,7 @@ pub(super) fn open(
         index: Mutex::new(found.index),
         written: Condvar::new(),
         blocked: watch::Sender::new(false),
+        disk_free_min_bytes: AtomicU64::new(options.disk_free_min_bytes),
         counters: Counters::default(),
         fs,
         dir: dir.to_path_buf(),

@@ -72,7 +72,8 @@ impl Committer {
             self.supply.request(id);
         }
         self.shared.counters.prepared_bytes.store(self.supply.next_bytes(), Ordering::Relaxed);
-        let low = free.as_ref().is_ok_and(|&free| free < self.options.disk_free_min_bytes);
+        let low_mark = self.shared.disk_free_min_bytes.load(Ordering::Relaxed);
+        let low = free.as_ref().is_ok_and(|&free| free < low_mark);
         let blocked = low || self.is_blocked();
         self.shared.blocked.send_if_modified(|now| {
             if *now != blocked {
@@ -97,7 +98,7 @@ impl Committer {
             None => format!(
                 "{} MiB free, the limit is {} MiB",
                 free.unwrap_or(0) >> 20,
-                self.options.disk_free_min_bytes >> 20
+                self.shared.disk_free_min_bytes.load(Ordering::Relaxed) >> 20
             ),
         };
         tracing::error!("disk space is low in {dir} ({why}): publishers are held. Free some space");

@@ -247,6 +247,31 @@ fn on_a_full_disk_there_is_room_for_what_makes_space() {
     assert_eq!(store.stats().entries, seq / 4 + 1);
 }
 
+/// Also while nobody hands anything in: publishers, who would, are held.
+#[test]
+fn space_that_comes_back_and_a_limit_that_is_lowered_are_noticed() {
+    let disk = sim::Disk::new(7, 1 << 20);
+    let options = StoreOptions { disk_free_min_bytes: 8 << 20, ..options() };
+    let (store, _) =
+        Store::open(Arc::new(disk.clone()), Path::new("/log"), options, &|_| true).expect("opens");
+    let mut blocked = store.watch_blocked();
+    let mut wait_for = |wanted: bool| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let changed = blocked.wait_for(|&blocked| blocked == wanted);
+        let waited =
+            async { tokio::time::timeout(std::time::Duration::from_secs(20), changed).await.is_ok() };
+        assert!(runtime.block_on(waited), "blocked is never {wanted}");
+    };
+    store.enqueue(A, 1, &message("m"), EntryMeta::default());
+    wait_for(true);
+    disk.set_capacity(64 << 20);
+    wait_for(false);
+    store.set_disk_free_min_bytes(65 << 20);
+    wait_for(true);
+    store.set_disk_free_min_bytes(0);
+    wait_for(false);
+}
+
 #[test]
 fn a_purge_and_an_unknown_queue_stay_gone() {
     let dir = tempfile::tempdir().expect("a folder");

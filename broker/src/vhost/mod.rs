@@ -22,6 +22,7 @@ pub mod delay;
 mod exchange;
 mod exchanges;
 mod firehose;
+mod metadata;
 mod policies;
 mod queues;
 pub mod recovery;
@@ -33,6 +34,7 @@ pub mod undo;
 pub use bindings::BindRequest;
 pub use exchange::{Binding, DestinationName, ExchangeSpec};
 pub use exchanges::{DeclareExchange, check_not_default};
+pub use metadata::Metadata;
 pub use queues::{DeclareQueue, DeleteQueue};
 pub use replies::{
     PSEUDO_QUEUE, Replies, ReplyConsumer, address as reply_address, is_address as is_reply_address,
@@ -63,6 +65,8 @@ pub struct Vhost {
     definitions: Definitions,
     environment: Arc<QueueEnvironment>,
     limits: VhostLimits,
+    /// Leaf data.
+    metadata: RwLock<Metadata>,
     policies: policies::Policies,
     firehose: firehose::Switch,
     /// Open connections to it.
@@ -102,6 +106,7 @@ impl Vhost {
             definitions,
             environment,
             limits,
+            metadata: RwLock::default(),
             policies: policies::Policies::default(),
             firehose: firehose::Switch::default(),
             connections: Arc::default(),

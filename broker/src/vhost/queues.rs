@@ -50,6 +50,19 @@ impl Vhost {
         declare: &DeclareQueue<'_>,
         asker: Asker<'_>,
     ) -> Result<Done<Arc<Queue>>, AmqpError> {
+        match self.with_default_type(declare) {
+            Some(arguments) => {
+                self.declare_typed_queue(&DeclareQueue { arguments: &arguments, ..*declare }, asker)
+            }
+            None => self.declare_typed_queue(declare, asker),
+        }
+    }
+
+    fn declare_typed_queue(
+        &self,
+        declare: &DeclareQueue<'_>,
+        asker: Asker<'_>,
+    ) -> Result<Done<Arc<Queue>>, AmqpError> {
         if let Some(queue) = self.topology.read().queues.get(declare.name).cloned() {
             return self.redeclare(queue, declare, asker);
         }

@@ -8,6 +8,7 @@ mod listings;
 mod operator;
 mod policies;
 mod process;
+mod running;
 mod tracing;
 mod users;
 mod vhosts;

@@ -84,6 +84,16 @@ impl Broker {
         Broker { process, address, stdout, folder }
     }
 
+    /// Waits until it has ended by itself; whether it did in good order.
+    pub fn ended_well(&mut self) -> bool {
+        self.process.wait().unwrap().success()
+    }
+
+    /// After its end.
+    pub fn start_again(&mut self) {
+        (self.process, self.address, self.stdout) = launch(Command::new(BROKER), self.folder.path());
+    }
+
     pub fn kill9(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
@@ -92,7 +102,7 @@ impl Broker {
     /// As after a crash.
     pub fn kill9_and_start_again(&mut self) {
         self.kill9();
-        (self.process, self.address, self.stdout) = launch(Command::new(BROKER), self.folder.path());
+        self.start_again();
     }
 
     /// `broker ctl` with these arguments.

@@ -44,6 +44,39 @@ fn a_changed_password_ends_what_was_opened_with_the_old_one() {
 }
 
 #[test]
+fn without_a_password_nobody_logs_in_with_one() {
+    let mut broker = Broker::start();
+    broker.ok(&["add_user", "alice", "secret"]);
+    broker.ok(&["set_permissions", "alice", ".*", ".*", ".*"]);
+    let mut before = broker.connect_as(&alice());
+    broker.ok(&["clear_password", "alice"]);
+    before.expect_connection_error(320, "CONNECTION_FORCED - user 'alice' has no password any more");
+    broker.kill9_and_start_again();
+    for password in ["secret", ""] {
+        let mut refused = Client::dial(broker.address());
+        assert!(!refused.try_log_in(&Login { password, ..alice() }), "{password:?}");
+    }
+    broker.ok(&["change_password", "alice", "other"]);
+    broker.connect_as(&Login { password: "other", ..alice() });
+    assert!(broker.refused(&["clear_password", "bob"]).contains("no user 'bob'"));
+}
+
+#[test]
+fn permissions_are_set_in_all_vhosts_that_there_are() {
+    let broker = Broker::start();
+    broker.ok(&["add_user", "alice", "secret"]);
+    broker.ok(&["add_vhost", "/shop"]);
+    broker.ok(&["set_permissions", "alice", "", "", ""]);
+    broker.ok(&["set_permissions_globally", "alice", "^a", "^b", "-.*"]);
+    broker.ok(&["add_vhost", "/later"]);
+    let everywhere = ["/\t^a\t^b\t-.*\t", "/shop\t^a\t^b\t-.*\t"];
+    assert_eq!(broker.rows(&["list_user_permissions", "alice"]), everywhere);
+    assert!(broker.refused(&["set_permissions_globally", "bob", "", "", ""]).contains("no user 'bob'"));
+    assert!(broker.refused(&["set_permissions_globally", "alice", "(", "", ""]).contains("unclosed group"));
+    assert_eq!(broker.rows(&["list_user_permissions", "alice"]), everywhere);
+}
+
+#[test]
 fn permissions_are_read_again_by_open_connections() {
     let broker = Broker::start();
     broker.ok(&["add_user", "alice", "secret"]);

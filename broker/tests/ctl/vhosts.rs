@@ -1,5 +1,7 @@
 //! Vhosts come and go while the broker runs.
 
+use broker::amqp::queue;
+
 use crate::harness::*;
 use crate::process::Broker;
 
@@ -47,4 +49,65 @@ fn a_deleted_vhost_takes_everything_along() {
         assert!(broker.rows(&["-p", "/shop", "list_permissions"]).is_empty());
         broker.kill9_and_start_again();
     }
+}
+
+fn declare_typed(name: &str, kind: &str) -> queue::Declare {
+    queue::Declare { durable: true, ..declare_with(name, [("x-queue-type", kind.into())]) }
+}
+
+#[test]
+fn a_vhost_has_a_description_tags_and_a_queue_type_for_those_who_do_not_say() {
+    let mut broker = Broker::start();
+    let listing = ["list_vhosts", "name", "description", "tags", "default_queue_type"];
+    broker.ok(&[
+        "add_vhost",
+        "/shop",
+        "--description",
+        "the shop",
+        "--tags",
+        "blue,green",
+        "--default-queue-type",
+        "quorum",
+    ]);
+    let ran = broker.ctl(&["add_vhost", "/shop", "--description", "another"]);
+    assert!(
+        ran.code == 0 && ran.err.contains("vhost '/shop' is there already and stays as it is"),
+        "{ran:?}"
+    );
+    broker.ok(&["-p", "/shop", "set_permissions", "guest", ".*", ".*", ".*"]);
+    broker.kill9_and_start_again();
+    let shop = "/shop\tthe shop\t[blue, green]\tquorum";
+    assert_eq!(broker.rows(&listing), ["/\tDefault virtual host\t[]\t", shop]);
+
+    let mut client = broker.connect_as(&in_shop());
+    client.call(1, declare_durable("plain"), declare_ok("plain", 0, 0));
+    client.call(1, declare_durable("plain"), declare_ok("plain", 0, 0));
+    client.call(1, declare_typed("same", "quorum"), declare_ok("same", 0, 0));
+    client.call(1, declare_durable("same"), declare_ok("same", 0, 0));
+    client.call(1, declare_typed("own", "classic"), declare_ok("own", 0, 0));
+    client.call(1, declare("transient"), declare_ok("transient", 0, 0));
+    let types = ["-p", "/shop", "list_queues", "name", "type"];
+    assert_eq!(broker.rows(&types), ["own\tclassic", "plain\tquorum", "same\tquorum", "transient\tclassic"]);
+    client.send(1, declare_durable("own"));
+    client.expect_channel_error(
+        1,
+        406,
+        "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'own' in vhost '/shop': \
+         received 'quorum' but current is 'classic'",
+    );
+
+    broker.ok(&["update_vhost_metadata", "/shop", "--default-queue-type", "undefined"]);
+    broker.ok(&["set_vhost_tags", "/shop", "red"]);
+    assert_eq!(broker.rows(&listing)[1], "/shop\tthe shop\t[red]\t");
+    client.open_channel(2);
+    client.call(2, declare_durable("later"), declare_ok("later", 0, 0));
+    assert_eq!(broker.rows(&types)[0], "later\tclassic");
+    for refused in [
+        &["add_vhost", "/x", "--default-queue-type", "stream"][..],
+        &["update_vhost_metadata", "/shop", "--default-queue-type", "stream"],
+    ] {
+        assert!(broker.refused(refused).contains("no queue type 'stream'; there are classic and quorum"));
+    }
+    assert!(broker.refused(&["set_vhost_tags", "/x", "a"]).contains("there is no vhost '/x'"));
+    assert_eq!(broker.rows(&listing)[1], "/shop\tthe shop\t[red]\t");
 }

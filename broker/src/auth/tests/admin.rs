@@ -131,7 +131,7 @@ async fn the_revision_changes_with_each_change_and_with_no_login() {
 #[tokio::test]
 async fn a_deleted_vhost_takes_its_permissions_along() {
     let broker = Broker::new();
-    broker.definitions.submit(Change::PutVhost(crate::definitions::VhostRow { name: "other".into() }));
+    broker.definitions.submit(Change::PutVhost(crate::definitions::VhostRow::named("other")));
     broker.authority.set_permissions("guest", "other", permission("^a")).unwrap();
     broker.authority.forget_vhost("other");
     broker.definitions.submit(Change::DeleteVhost { name: "other".into() });

@@ -1,7 +1,7 @@
 //! What a command says before it asks the broker. Pure.
 
 use crate::management::request::{
-    Act, List, Look, PolicyCommand, Request, SetPolicy, UserCommand, VhostCommand,
+    Act, List, Look, PolicyCommand, Request, Run, SetPolicy, UserCommand, VhostCommand,
 };
 
 /// What is about to be done, as `rabbitmqctl` says it.
@@ -9,6 +9,7 @@ pub fn announcement(request: &Request, vhost: &str) -> String {
     match request {
         Request::Look(Look::Status) => "Status of the broker ...".to_owned(),
         Request::Look(Look::Health) => "Asking the broker for its health ...".to_owned(),
+        Request::Look(Look::Ping) => "Asking the broker whether it is there ...".to_owned(),
         Request::List(list) => match list {
             List::ListQueues(_) => format!("Listing queues for vhost {vhost} ..."),
             List::ListExchanges(_) => format!("Listing exchanges for vhost {vhost} ..."),
@@ -38,6 +39,7 @@ pub fn announcement(request: &Request, vhost: &str) -> String {
         Request::User(command) => match command {
             UserCommand::AddUser { user, .. } => format!("Adding user \"{user}\" ..."),
             UserCommand::ChangePassword { user, .. } => format!("Changing password for user \"{user}\" ..."),
+            UserCommand::ClearPassword { user } => format!("Clearing password for user \"{user}\" ..."),
             UserCommand::DeleteUser { user } => format!("Deleting user \"{user}\" ..."),
             UserCommand::SetUserTags { user, tags } => {
                 format!("Setting tags for user \"{user}\" to [{}] ...", tags.join(", "))
@@ -45,6 +47,9 @@ pub fn announcement(request: &Request, vhost: &str) -> String {
             UserCommand::AuthenticateUser { user, .. } => format!("Authenticating user \"{user}\" ..."),
             UserCommand::SetPermissions { user, .. } => {
                 format!("Setting permissions for user \"{user}\" in vhost \"{vhost}\" ...")
+            }
+            UserCommand::SetPermissionsGlobally { user, .. } => {
+                format!("Setting permissions for user \"{user}\" in all virtual hosts ...")
             }
             UserCommand::ClearPermissions { user } => {
                 format!("Clearing permissions for user \"{user}\" in vhost \"{vhost}\" ...")
@@ -63,7 +68,13 @@ pub fn announcement(request: &Request, vhost: &str) -> String {
             }
         },
         Request::Vhost(command) => match command {
-            VhostCommand::AddVhost { name } => format!("Adding vhost \"{name}\" ..."),
+            VhostCommand::AddVhost { name, .. } => format!("Adding vhost \"{name}\" ..."),
+            VhostCommand::UpdateVhostMetadata { name, .. } => {
+                format!("Updating metadata of vhost \"{name}\" ...")
+            }
+            VhostCommand::SetVhostTags { name, tags } => {
+                format!("Setting tags for virtual host \"{name}\" to [{}] ...", tags.join(", "))
+            }
             VhostCommand::DeleteVhost { name } => format!("Deleting vhost \"{name}\" ..."),
             VhostCommand::SetVhostLimits { definition } => {
                 format!("Setting vhost limits to \"{definition}\" for vhost \"{vhost}\" ...")
@@ -105,6 +116,16 @@ pub fn announcement(request: &Request, vhost: &str) -> String {
             }
             Act::DeleteQueue { name, .. } => format!("Deleting queue '{name}' on vhost '{vhost}' ..."),
             Act::PurgeQueue { name } => format!("Purging queue '{name}' in vhost '{vhost}' ..."),
+        },
+        Request::Run(run) => match run {
+            Run::Stop => "Stopping and halting the broker ...".to_owned(),
+            Run::SetVmMemoryHighWatermark { watermark } => {
+                format!("Setting memory threshold of the broker to {} ...", watermark.join(" "))
+            }
+            Run::SetDiskFreeLimit { limit } => {
+                format!("Setting disk free limit of the broker to {} ...", limit.join(" "))
+            }
+            Run::SetLogLevel { level } => format!("Setting log level to \"{level}\" ..."),
         },
     }
 }

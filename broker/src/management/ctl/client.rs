@@ -1,6 +1,7 @@
 //! The asking end of the control socket.
 
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +13,12 @@ use crate::management::request::Envelope;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     #[error("{}{why}", unavailable(path))]
-    Unavailable { path: PathBuf, why: String },
+    Unavailable {
+        path: PathBuf,
+        why: String,
+        /// Nobody listens; elsewise somebody does who is not for us.
+        is_nobody_there: bool,
+    },
     #[error(transparent)]
     Path(#[from] ControlSocketError),
     #[error("{0}")]
@@ -21,6 +27,13 @@ pub enum ClientError {
     Refused(#[from] Failure),
     #[error("the broker's answer cannot be read: {0}")]
     Answer(String),
+}
+
+impl ClientError {
+    /// Whether waiting may help.
+    pub fn is_no_broker_yet(&self) -> bool {
+        matches!(self, ClientError::Unavailable { is_nobody_there: true, .. })
+    }
 }
 
 fn unavailable(path: &Path) -> String {
@@ -64,7 +77,33 @@ fn why(path: &Path, data_dir: &Path, error: &io::Error) -> ClientError {
         }
         _ => error.to_string(),
     };
-    ClientError::Unavailable { path: path.to_owned(), why }
+    let is_nobody_there = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused);
+    ClientError::Unavailable { path: path.to_owned(), why, is_nobody_there }
+}
+
+/// Tells the broker to stop, and returns when it has ended: nobody holds the other end of the connection any more.
+pub fn stop(data_dir: &Path, envelope: &Envelope, timeout: Duration) -> Result<(), ClientError> {
+    let path = control_socket::path(data_dir)?;
+    let before = identity(&path);
+    for line in ask(data_dir, envelope, timeout)? {
+        match line? {
+            Line::Failed(failure) => return Err(ClientError::Refused(failure)),
+            Line::Columns(_) | Line::Row(_) | Line::Facts(_) | Line::Note(_) | Line::Done => {}
+        }
+    }
+    // It goes last, and only in good order. Another one may be the next broker's.
+    if before.is_some() && identity(&path) == before {
+        return Err(ClientError::Refused(Failure::new(
+            "the broker ended, but not in good order: its log says why",
+        )));
+    }
+    Ok(())
+}
+
+/// What tells a file from a later one of the same name.
+fn identity(path: &Path) -> Option<(u64, i64, i64)> {
+    let metadata = path.metadata().ok()?;
+    Some((metadata.ino(), metadata.ctime(), metadata.ctime_nsec()))
 }
 
 /// The lines of an answer as they come.

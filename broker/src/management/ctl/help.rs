@@ -4,7 +4,9 @@ use std::fmt::Write;
 
 use clap::{Command, Subcommand};
 
-use crate::management::request::{Act, List, Look, PolicyCommand, UserCommand, VhostCommand};
+use crate::management::request::{Act, List, Look, PolicyCommand, Run, UserCommand, VhostCommand};
+
+use super::local::Local;
 
 /// clap would list all commands in one go; [`commands`] does it by group.
 pub const TEMPLATE: &str = "{about-with-newline}\n{usage-heading} {usage}{after-help}\n\nOptions:\n{options}";
@@ -31,6 +33,8 @@ pub fn commands() -> String {
     group::<VhostCommand>(&mut text, "Vhosts");
     group::<PolicyCommand>(&mut text, "Policies");
     group::<Act>(&mut text, "Queues and connections");
+    group::<Run>(&mut text, "The broker itself");
+    group::<Local>(&mut text, "Without asking it");
     // Writing to a string cannot fail.
     let _ = writeln!(text, "`broker ctl help COMMAND` says more about one of them.\n");
     text.push_str(EXAMPLES);
@@ -49,12 +53,12 @@ fn group<T: Subcommand>(text: &mut String, heading: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::management::request::Request;
+    use crate::management::ctl::Command as CtlCommand;
 
     #[test]
     fn every_command_is_in_the_help() {
         let text = commands();
-        let all = Request::augment_subcommands(Command::new("all"));
+        let all = CtlCommand::augment_subcommands(Command::new("all"));
         assert!(all.get_subcommands().count() > 30);
         for command in all.get_subcommands() {
             let line = text.lines().find(|line| line.split_whitespace().next() == Some(command.get_name()));

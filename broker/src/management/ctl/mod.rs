@@ -1,8 +1,10 @@
 //! `broker ctl`: asks the broker that runs on the configured data folder.
 
+mod absent;
 mod announcement;
 mod client;
 mod help;
+mod local;
 mod print;
 mod top;
 
@@ -10,13 +12,15 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 use crate::config::Config;
 
 use super::reply::Line;
-use super::request::{Envelope, Look, Request};
+use super::request::{Envelope, Look, Request, Run};
+pub use absent::explanation;
 use client::{Answer, ClientError};
+use local::Local;
 use print::{Format, Printer};
 pub use top::TopArgs;
 
@@ -55,7 +59,15 @@ pub struct CtlArgs {
     timeout: u64,
 
     #[command(subcommand)]
-    request: Request,
+    command: Command,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Ask(Request),
+    #[command(flatten)]
+    Local(Local),
 }
 
 /// The formats of `rabbitmqctl` that there are.
@@ -67,8 +79,20 @@ enum Formatter {
 }
 
 /// Runs the command; what there is to say has been said when it returns.
-pub fn run(mut args: CtlArgs, config: &Config) -> ExitCode {
-    match ask(&mut args, config) {
+pub fn run(args: CtlArgs, config: &Config) -> ExitCode {
+    let timeout = Duration::from_secs(args.timeout);
+    let done = match args.command.clone() {
+        Command::Ask(request) => ask(&args, request, config, timeout),
+        Command::Local(Local::Version) => {
+            println!("{}", env!("CARGO_PKG_VERSION"));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Local(Local::AwaitStartup) => {
+            args.announce("Waiting for the broker to start ...");
+            local::await_startup(&config.data_dir, timeout).map(|()| ExitCode::SUCCESS)
+        }
+    };
+    match done {
         Ok(code) => code,
         Err(error) => failed("broker ctl", &error),
     }
@@ -90,36 +114,57 @@ fn failed(program: &str, error: &ClientError) -> ExitCode {
     }
 }
 
-fn ask(args: &mut CtlArgs, config: &Config) -> Result<ExitCode, ClientError> {
-    if let Some((user, password)) = args.request.missing_password() {
+impl CtlArgs {
+    fn format(&self) -> Format {
+        let headers = !(self.silent || self.no_table_headers);
+        match self.formatter {
+            _ if self.json => Format::Json,
+            Formatter::Json => Format::Json,
+            Formatter::Table => Format::Table { headers },
+            Formatter::Csv => Format::Csv { headers },
+        }
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.quiet || self.silent || self.format() == Format::Json
+    }
+
+    fn announce(&self, text: &str) {
+        if !self.is_quiet() {
+            eprintln!("{}", print::harmless(text));
+        }
+    }
+}
+
+fn ask(
+    args: &CtlArgs,
+    mut request: Request,
+    config: &Config,
+    timeout: Duration,
+) -> Result<ExitCode, ClientError> {
+    if let Some((user, password)) = request.missing_password() {
         *password = Some(read_password(user)?);
     }
-    let headers = !(args.silent || args.no_table_headers);
-    let format = match args.formatter {
-        _ if args.json => Format::Json,
-        Formatter::Json => Format::Json,
-        Formatter::Table => Format::Table { headers },
-        Formatter::Csv => Format::Csv { headers },
-    };
-    let is_quiet = args.quiet || args.silent || format == Format::Json;
-    if !is_quiet {
-        eprintln!("{}", print::harmless(&announcement::announcement(&args.request, &args.vhost)));
-    }
-    let timeout = Duration::from_secs(args.timeout);
+    args.announce(&announcement::announcement(&request, &args.vhost));
     let envelope = Envelope {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         vhost: args.vhost.clone(),
-        request: args.request.clone(),
+        request: request.clone(),
     };
+    if request == Request::Run(Run::Stop) {
+        return client::stop(&config.data_dir, &envelope, timeout).map(|()| ExitCode::SUCCESS);
+    }
     let answer = client::ask(&config.data_dir, &envelope, timeout)?;
-    let mut printer = Printer::new(std::io::BufWriter::new(std::io::stdout().lock()), format);
-    match copy(answer, &mut printer, is_quiet) {
+    let mut printer = Printer::new(std::io::BufWriter::new(std::io::stdout().lock()), args.format());
+    match copy(answer, &mut printer, args.is_quiet()) {
         // Whoever reads our output has seen enough.
         Err(ClientError::Io(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
         copied => copied?,
     }
-    if !is_quiet && args.request == Request::Look(Look::Health) {
-        eprintln!("healthy");
+    match request {
+        Request::Look(Look::Health) => args.announce("healthy"),
+        Request::Look(Look::Ping) => args.announce("Ping succeeded"),
+        _ => {}
     }
     Ok(ExitCode::SUCCESS)
 }

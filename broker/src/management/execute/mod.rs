@@ -1,6 +1,7 @@
 //! What each request does.
 
 mod policies;
+mod run;
 mod users;
 mod vhosts;
 
@@ -40,6 +41,7 @@ pub async fn execute(broker: &Arc<Broker>, envelope: Envelope, output: &Output) 
         Request::Vhost(command) => vhosts::execute(broker, &vhost, command, output).await,
         Request::Policy(command) => policies::execute(broker, &vhost, command, output).await,
         Request::Act(act) => self::act(broker, &vhost, act, output).await,
+        Request::Run(command) => run::execute(broker, command, output).await,
     }
 }
 
@@ -52,6 +54,8 @@ async fn look(broker: &Arc<Broker>, look: &Look, output: &Output) -> Result<(), 
             output.line(&Line::Facts(facts)).await;
             Ok(())
         }
+        // That it is answered is the answer.
+        Look::Ping => Ok(()),
         Look::Health => {
             let (passing, lasting) = ailments(broker);
             for warning in passing {
@@ -107,9 +111,9 @@ fn status(broker: &Broker) -> Vec<(String, Value)> {
         ("message_log_bytes", json!(stats.disk_bytes)),
         ("message_log_segments", json!(stats.segments)),
         ("message_bytes_in_memory", json!(resident_bytes())),
-        ("memory_bytes_high_watermark", json!(limits.memory_high_watermark())),
+        ("memory_bytes_high_watermark", json!(broker.alarms.memory_bytes_max())),
         ("resident_memory_bytes", json!(resident_memory_bytes())),
-        ("disk_free_min_bytes", json!(limits.disk_free_min_bytes)),
+        ("disk_free_min_bytes", json!(broker.store.disk_free_min_bytes())),
     ];
     facts.map(|(name, value)| (name.to_owned(), value)).into()
 }

@@ -35,6 +35,12 @@ pub async fn execute(
             tracing::info!("password of user '{user}' changed by an operator");
             Ok(())
         }
+        UserCommand::ClearPassword { user } => {
+            let ticket = broker.clear_password(&user).map_err(Failure::new)?;
+            committed(broker, ticket).await?;
+            tracing::info!("password of user '{user}' taken away by an operator");
+            Ok(())
+        }
         UserCommand::DeleteUser { user } => {
             broker.delete_user(&user).await.map_err(Failure::new)?;
             tracing::info!("user '{user}' deleted by an operator");
@@ -53,17 +59,17 @@ pub async fn execute(
         UserCommand::SetPermissions { user, configure, write, read, publish_keys } => {
             let permission = Permission::new(&configure, &write, &read, publish_keys.as_deref());
             let permission = permission.map_err(Failure::new)?;
-            for (kind, pattern) in permission.unanchored() {
-                let note = format!(
-                    "warning: the {kind} pattern '{pattern}' is unanchored: it matches in the middle of names too. \
-                     Begin it with ^ if that is not meant"
-                );
-                output.line(&Line::Note(note)).await;
-            }
+            warn_of_unanchored(&permission, output).await;
             find_vhost(broker, vhost)?;
-            let ticket = broker.set_permissions(&user, vhost, permission).map_err(Failure::new)?;
-            forget_if_deleted(broker, vhost);
-            committed(broker, ticket).await
+            set_permissions(broker, &user, vhost, permission).await
+        }
+        UserCommand::SetPermissionsGlobally { user, configure, write, read } => {
+            let permission = Permission::new(&configure, &write, &read, None).map_err(Failure::new)?;
+            warn_of_unanchored(&permission, output).await;
+            for vhost in broker.vhosts() {
+                set_permissions(broker, &user, &vhost.name, permission.clone()).await?;
+            }
+            Ok(())
         }
         UserCommand::ClearPermissions { user } => {
             find_vhost(broker, vhost)?;
@@ -101,6 +107,27 @@ pub async fn execute(
             });
             committed(broker, ticket.map_err(Failure::new)?).await
         }
+    }
+}
+
+async fn set_permissions(
+    broker: &Arc<Broker>,
+    user: &str,
+    vhost: &str,
+    permission: Permission,
+) -> Result<(), Failure> {
+    let ticket = broker.set_permissions(user, vhost, permission).map_err(Failure::new)?;
+    forget_if_deleted(broker, vhost);
+    committed(broker, ticket).await
+}
+
+async fn warn_of_unanchored(permission: &Permission, output: &Output) {
+    for (kind, pattern) in permission.unanchored() {
+        let note = format!(
+            "warning: the {kind} pattern '{pattern}' is unanchored: it matches in the middle of names too. Begin it \
+             with ^ if that is not meant"
+        );
+        output.line(&Line::Note(note)).await;
     }
 }
 

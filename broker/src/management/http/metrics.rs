@@ -47,7 +47,6 @@ impl Text {
 
 fn totals_now(broker: &Broker) -> String {
     let (objects, totals, store) = (Objects::count(broker), broker.totals(), broker.store.stats());
-    let limits = &broker.config.limits;
     let alarm = broker.alarms.raised();
     let mut text = Text::default();
     let healthy = broker.health().iter().all(Ailment::ends_by_itself);
@@ -82,13 +81,13 @@ fn totals_now(broker: &Broker) -> String {
     t.gauge(
         "rabbitmq_resident_memory_limit_bytes",
         "Bytes of messages in memory at which publishers are held",
-        limits.memory_high_watermark(),
+        broker.alarms.memory_bytes_max(),
     );
     t.gauge("warren_message_memory_bytes", "Bytes of messages in memory", resident_bytes());
     t.gauge(
         "rabbitmq_disk_space_available_limit_bytes",
         "Free bytes below which publishers are held",
-        limits.disk_free_min_bytes,
+        broker.store.disk_free_min_bytes(),
     );
     let raised = |wanted| u64::from(alarm == Some(wanted));
     t.gauge(

@@ -8,6 +8,7 @@ use crate::auth::User;
 use crate::broker::Broker;
 use crate::definitions::PermissionRow;
 use crate::management::reply::Failure;
+use crate::queue::QueueType;
 use crate::vhost::Vhost;
 
 use super::{Column, Table, column};
@@ -31,8 +32,11 @@ pub fn users(broker: &Broker) -> impl Iterator<Item = Arc<User>> + use<> {
 
 pub const VHOSTS: Table<Arc<Vhost>> = Table { columns: &VHOST_COLUMNS, usual: &["name"] };
 
-const VHOST_COLUMNS: [Column<Arc<Vhost>>; 5] = [
+const VHOST_COLUMNS: [Column<Arc<Vhost>>; 8] = [
     column("name", |vhost| json!(&*vhost.name)),
+    column("description", |vhost| json!(vhost.metadata().description)),
+    column("tags", |vhost| json!(vhost.metadata().tags)),
+    column("default_queue_type", |vhost| json!(vhost.metadata().default_queue_type.map(QueueType::name))),
     column("tracing", |vhost| json!(vhost.is_traced())),
     column("queues", |vhost| json!(vhost.read().queues.len())),
     column("connections", |vhost| json!(vhost.connections.taken())),
