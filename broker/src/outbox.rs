@@ -450,9 +450,19 @@ impl Wakes {
     /// length, so no recursion. Call without locks.
     pub fn bury(&mut self, burial: Burial) {
         self.burials.push_back(burial);
-        if std::mem::replace(&mut self.is_burying, true) {
-            return;
+        if !self.is_burying {
+            self.bury_held();
         }
+    }
+
+    /// Lets dead letters wait for [`Wakes::bury_held`]: a message is in all its queues before what it displaces from
+    /// one of them, itself maybe, comes to another.
+    pub fn hold_burials(&mut self) {
+        self.is_burying = true;
+    }
+
+    pub fn bury_held(&mut self) {
+        self.is_burying = true;
         while let Some(burial) = self.burials.pop_front() {
             burial.carry_out(self);
         }

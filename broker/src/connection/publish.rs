@@ -322,6 +322,10 @@ fn enqueue(
 ) -> Enqueued {
     let mut enqueued = Enqueued::default();
     cx.note_taken(queues.len());
+    let is_many = queues.len() > 1;
+    if is_many {
+        cx.wakes.hold_burials();
+    }
     for queue in queues {
         let published = match immediate {
             false => queue.publish(message, expiration_ms, &mut cx.wakes),
@@ -342,6 +346,9 @@ fn enqueue(
             Publish::NotNow => enqueued.undeliverable += 1,
             Publish::Deleted => {}
         }
+    }
+    if is_many {
+        cx.wakes.bury_held();
     }
     enqueued
 }

@@ -515,3 +515,29 @@ fn a_queue_that_drops_its_oldest_messages_keeps_no_dead() {
     let delete_if_empty = queue::Delete { if_empty: true, ..delete("q") };
     client.call(1, delete_if_empty, queue::DeleteOk { message_count: 0 });
 }
+
+#[test]
+fn a_message_is_in_all_its_queues_before_what_dies_of_it_comes_to_one_of_them() {
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    client.call(1, with_dlq("short", "both", [("x-max-length", 1.into())]), declare_ok("short", 0, 0));
+    client.call(1, with_dlq("brief", "both", [("x-message-ttl", 0.into())]), declare_ok("brief", 0, 0));
+    client.call(1, declare("both"), declare_ok("both", 0, 0));
+    for queue in ["short", "brief", "both"] {
+        client.call(1, bind(queue, "amq.fanout", ""), queue::BindOk);
+    }
+    for body in ["one", "two"] {
+        client.publish(1, "amq.fanout", "", body);
+        client.sync(1);
+    }
+    let mut came = Vec::new();
+    for _ in 0..5 {
+        let content = fetch_soon(&mut client, "both");
+        let is_dead = content.properties.headers.is_some();
+        came.push((content.text().to_owned(), is_dead));
+    }
+    let (one, two) = (|is_dead| ("one".to_owned(), is_dead), |is_dead| ("two".to_owned(), is_dead));
+    assert_eq!(came[..3], [one(false), one(true), two(false)]);
+    came[3..].sort();
+    assert_eq!(came[3..], [one(true), two(true)]);
+}
