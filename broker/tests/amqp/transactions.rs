@@ -203,3 +203,19 @@ fn settled_and_not_committed_still_counts_against_prefetch() {
     client.expect_deliveries(1, ["b"]);
     client.expect_silence(1);
 }
+
+#[test]
+fn a_commit_of_which_a_full_queue_refuses_a_part_is_said_to_be_partial() {
+    let broker = TestBroker::start();
+    let mut client = transactional(&broker);
+    let arguments = [("x-max-length", 1.into()), ("x-overflow", "reject-publish".into())];
+    client.call(1, declare_with("small", arguments), declare_ok("small", 0, 0));
+    for (queue, text) in [("small", "a"), ("small", "b"), ("q", "c")] {
+        client.publish(1, "", queue, text);
+    }
+    client.refused(1, tx::Commit, 406, "PRECONDITION_FAILED - partial tx completion: 1 of 3 messages");
+    for (queue, text) in [("small", "a"), ("q", "c")] {
+        assert_eq!(client.fetch(1, queue).text(), text);
+        client.expect_empty(1, queue);
+    }
+}

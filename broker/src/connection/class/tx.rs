@@ -73,7 +73,8 @@ fn not_transactional() -> AmqpError {
     AmqpError::precondition_failed("channel is not transactional")
 }
 
-/// `tx.commit`: every publish is checked before the first is enqueued; answered once all are durable.
+/// `tx.commit`: every publish is checked before the first is enqueued; answered once all are durable. Queues that
+/// refuse for want of room do so when it is too late to take the others back: then the channel ends, as RabbitMQ's does.
 pub fn commit(cx: &mut Context, ch: &mut Channel) -> Result<(), AmqpError> {
     let transaction = ch.transaction.as_mut().ok_or_else(not_transactional)?;
     // What was right when it was published may be wrong by now: an exchange deleted, a permission taken away.
@@ -85,9 +86,13 @@ pub fn commit(cx: &mut Context, ch: &mut Channel) -> Result<(), AmqpError> {
     let prepared = prepared?;
     let transaction = std::mem::take(transaction);
     cx.pending.remove(transaction.bytes);
+    let mut refused = 0;
+    let count = prepared.len();
     for message in prepared {
-        if let Outcome::Waits(round) = publish::publish(cx, ch.id, message) {
-            cx.gate_round = cx.gate_round.max(Some(round));
+        match publish::publish(cx, ch.id, message) {
+            Outcome::Waits(round) => cx.gate_round = cx.gate_round.max(Some(round)),
+            Outcome::Refused => refused += 1,
+            Outcome::Done => {}
         }
     }
     let acked = |(deliveries, verdict): &(Vec<UnackedDelivery>, Verdict)| {
@@ -103,6 +108,11 @@ pub fn commit(cx: &mut Context, ch: &mut Channel) -> Result<(), AmqpError> {
     }
     if let Some(out) = cx.outbox.lock().channel(ch.id) {
         out.end_transaction();
+    }
+    if refused > 0 {
+        return Err(AmqpError::precondition_failed(format!(
+            "partial tx completion: {refused} of {count} messages were refused by a queue that is full; all else is done"
+        )));
     }
     cx.send(ch.id, amqp::tx::CommitOk);
     cx.pause_if_unread();
