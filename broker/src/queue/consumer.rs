@@ -166,7 +166,7 @@ impl Consumers {
         };
         let priority = consumer.priority;
         match self.levels.binary_search_by(|level| priority.cmp(&level.priority)) {
-            Ok(at) => self.levels[at].ring.push(consumer),
+            Ok(at) => self.levels[at].add(consumer),
             Err(at) => self.levels.insert(at, Level { priority, ring: vec![consumer], next: 0 }),
         }
     }
@@ -238,6 +238,17 @@ impl Consumers {
 }
 
 impl Level {
+    /// Behind all others, whosever turn it is.
+    fn add(&mut self, consumer: Arc<Consumer>) {
+        match self.next {
+            0 => self.ring.push(consumer),
+            next => {
+                self.ring.insert(next, consumer);
+                self.next += 1;
+            }
+        }
+    }
+
     fn remove(&mut self, consumer: &Arc<Consumer>) -> bool {
         let Some(at) = self.ring.iter().position(|c| Arc::ptr_eq(c, consumer)) else { return false };
         self.ring.remove(at);
@@ -305,6 +316,21 @@ mod tests {
         assert_eq!(in_turn(&consumers), "cae");
         assert_eq!(consumers.take_all().len(), 3);
         assert!(consumers.is_empty());
+    }
+
+    #[test]
+    fn who_comes_later_is_last_whosever_turn_it_is() {
+        let mut consumers = Consumers::default();
+        let [a, b, c, d] = ["a", "b", "c", "d"].map(|tag| consumer(tag, 0));
+        consumers.add(a);
+        consumers.add(b.clone());
+        consumers.advance_past(0);
+        consumers.add(c);
+        assert_eq!(in_turn(&consumers), "bac");
+        consumers.advance_past(0);
+        consumers.remove(&b);
+        consumers.add(d);
+        assert_eq!(in_turn(&consumers), "acd");
     }
 
     #[test]
