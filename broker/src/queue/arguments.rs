@@ -49,6 +49,13 @@ impl QueueType {
         [QueueType::Classic, QueueType::Quorum].into_iter().find(|kind| kind.name() == name)
     }
 
+    fn has_no_use_for(self, argument: &str) -> bool {
+        match self {
+            QueueType::Classic => NOT_FOR_CLASSIC.contains(&argument),
+            QueueType::Quorum => NOT_FOR_QUORUM.contains(&argument),
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             QueueType::Classic => "classic",
@@ -105,6 +112,27 @@ const NOT_FOR_CLASSIC: &[&str] = &[
     "x-queue-leader-locator",
     "x-quorum-initial-group-size",
     "x-stream-max-segment-size-bytes",
+];
+
+/// The order in which values are checked, so that of several mistakes the same one is named as by RabbitMQ. Before
+/// these come the dead-letter exchange and the queue's type, behind them what RabbitMQ does not know, and then what the
+/// type has no use for.
+const CHECKED: &[&str] = &[
+    "x-expires",
+    "x-message-ttl",
+    "x-dead-letter-routing-key",
+    "x-dead-letter-strategy",
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-max-in-memory-length",
+    "x-max-in-memory-bytes",
+    "x-max-priority",
+    "x-overflow",
+    "x-queue-mode",
+    "x-queue-version",
+    "x-single-active-consumer",
+    "x-quorum-initial-group-size",
+    "x-queue-leader-locator",
 ];
 
 struct Context<'a> {
@@ -189,13 +217,9 @@ impl Context<'_> {
     }
 
     fn check_type(&self, kind: QueueType, arguments: &FieldTable) -> Result<(), AmqpError> {
-        let excluded = match kind {
-            QueueType::Classic => NOT_FOR_CLASSIC,
-            QueueType::Quorum => NOT_FOR_QUORUM,
-        };
-        match excluded.iter().find(|name| arguments.contains(name)) {
+        match arguments.iter().find(|(name, _)| kind.has_no_use_for(name)) {
             None => Ok(()),
-            Some(name) => Err(AmqpError::precondition_failed(format!(
+            Some((name, _)) => Err(AmqpError::precondition_failed(format!(
                 "invalid arg '{name}' for queue '{}' in vhost '{}' of queue type {}",
                 self.queue,
                 self.vhost,
@@ -210,18 +234,21 @@ pub fn parse(queue: &str, vhost: &str, arguments: &FieldTable) -> Result<QueueAr
     let context = Context { queue, vhost };
     let mut parsed = QueueArguments::default();
     let mut limits = Limits::default();
+    if let Some(exchange) = arguments.get("x-dead-letter-exchange") {
+        limits.dead_letter_exchange = Some(context.exchange("x-dead-letter-exchange", exchange)?.into());
+    }
     if let Some(kind) = arguments.get("x-queue-type") {
         parsed.kind = context.queue_type("x-queue-type", kind)?;
     }
-    context.check_type(parsed.kind, arguments)?;
-    for (name, value) in arguments.iter() {
+    let mut ordered: Vec<_> =
+        arguments.iter().filter(|(name, _)| !parsed.kind.has_no_use_for(name)).collect();
+    ordered.sort_by_key(|(name, _)| CHECKED.iter().position(|known| known == name).unwrap_or(CHECKED.len()));
+    for (name, value) in ordered {
         if !apply(&context, &mut parsed, &mut limits, name, value)? {
             parsed.without_effect.push(name.into());
         }
     }
-    if limits.dead_letter_routing_key.is_some() && limits.dead_letter_exchange.is_none() {
-        return Err(context.invalid("x-dead-letter-routing-key", "routing_key_but_no_dlx_defined"));
-    }
+    context.check_type(parsed.kind, arguments)?;
     parsed.limits = limits.shared();
     Ok(parsed)
 }
@@ -245,11 +272,11 @@ fn apply(
             let overflow = Overflow::parse(context.text(name, value)?);
             limits.overflow = Some(overflow.ok_or_else(|| context.invalid(name, "invalid_overflow"))?);
         }
-        "x-dead-letter-exchange" => {
-            limits.dead_letter_exchange = Some(context.exchange(name, value)?.into());
-        }
         "x-dead-letter-routing-key" => {
             limits.dead_letter_routing_key = Some(context.text(name, value)?.into());
+            if limits.dead_letter_exchange.is_none() {
+                return Err(context.invalid(name, "routing_key_but_no_dlx_defined"));
+            }
         }
         "x-delivery-limit" => limits.delivery_limit = Some(context.integer(name, value)?),
         "x-consumer-timeout" => {
@@ -261,7 +288,8 @@ fn apply(
                 .map_err(|_| context.invalid(name, format_args!("{{max_value_exceeded,{maximum}}}")))?;
         }
         "x-single-active-consumer" => parsed.single_active_consumer = context.flag(name, value)?,
-        "x-queue-type" => {}
+        // Known already.
+        "x-dead-letter-exchange" | "x-queue-type" => {}
         "x-dead-letter-strategy" => {
             let strategy = DeadLetterStrategy::parse(context.text(name, value)?);
             limits.dead_letter_strategy =

@@ -1,6 +1,6 @@
 //! Binding and unbinding.
 
-use crate::amqp::FieldTable;
+use crate::amqp::{FieldTable, ReplyCode};
 use crate::definitions::{BindingRow, Change};
 use crate::error::AmqpError;
 
@@ -47,11 +47,15 @@ impl Vhost {
     /// Removes a binding; one that does not exist is no error.
     pub fn unbind(&self, request: &BindRequest<'_>, asker: Asker<'_>) -> Result<Done<()>, AmqpError> {
         let mut topology = self.topology.write();
+        let binding = request.binding();
         match self.check_ends(&topology, request, asker) {
-            Err(error) if error.code == crate::amqp::ReplyCode::NotFound => return Ok(Done::at_once(())),
+            Err(error) if error.code == ReplyCode::NotFound => return Ok(Done::at_once(())),
+            // Somebody else's queue, but there is nothing to take away.
+            Err(error) if error.code == ReplyCode::ResourceLocked && !topology.is_bound(&binding) => {
+                return Ok(Done::at_once(()));
+            }
             checked => checked?,
         }
-        let binding = request.binding();
         let row = self.row(&topology, &binding);
         let Some(mut cascade) = topology.unbind(&binding) else { return Ok(Done::at_once(())) };
         self.changed();

@@ -164,7 +164,6 @@ impl Vhost {
             }
         }
         queue.touch();
-        arguments::parse(declare.name, &self.name, declare.arguments)?;
         arguments::check_equivalent("queue", declare.name, &self.name, declare.arguments, &spec.arguments)?;
         let ticket = self.undecided(spec.ticket);
         Ok(Done { value: queue, ticket })

@@ -59,6 +59,9 @@ fn an_exclusive_queue_is_refused_to_other_connections_and_goes_with_its_own() {
     owner.call(1, exclusive.clone(), declare_ok("mine", 0, 0));
     owner.call(1, exclusive, declare_ok("mine", 0, 0));
     let mut other = broker.connect_with_channel();
+    // There is nothing to take away.
+    other.call(1, unbind("mine", "amq.direct", "k"), queue::UnbindOk);
+    owner.call(1, bind("mine", "amq.direct", "k"), queue::BindOk);
     expect_locked(&mut other);
     owner.close();
     // close-ok says that it is gone.

@@ -1,6 +1,6 @@
 //! Declaring, deleting and purging queues, their limits and times to live.
 
-use broker::amqp::{FieldValue, Method, basic, confirm, queue};
+use broker::amqp::{FieldValue, Method, basic, channel, confirm, queue};
 
 use crate::harness::*;
 
@@ -286,6 +286,45 @@ fn a_full_queue_drops_its_head() {
     assert_eq!(client.fetch(1, "b").text(), "abcdef");
     client.publish(1, "", "b", "longer than it may be");
     client.expect_empty(1, "b");
+}
+
+/// As RabbitMQ does, whatever their order in the table.
+#[test]
+fn of_several_mistakes_in_arguments_the_same_is_named_as_by_rabbitmq() {
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    let bad = |name: &str| match name {
+        "x-dead-letter-exchange" => FieldValue::I32(5),
+        "x-max-priority" => FieldValue::I32(300),
+        name if name.starts_with("x-max-") => FieldValue::I32(-1),
+        _ => "bad".into(),
+    };
+    let classic = [
+        "x-dead-letter-exchange",
+        "x-queue-type",
+        "x-expires",
+        "x-message-ttl",
+        "x-dead-letter-routing-key",
+        "x-max-length",
+        "x-max-priority",
+        "x-overflow",
+        "x-single-active-consumer",
+        // Of the right kind of value, but not for a classic queue.
+        "x-max-in-memory-length",
+    ];
+    for pair in classic.windows(2) {
+        for arguments in [[pair[0], pair[1]], [pair[1], pair[0]]] {
+            client.send(1, declare_with("q", arguments.map(|name| (name, bad(name)))));
+            let Method::ChannelClose(close) = client.method(1) else { panic!("{arguments:?} are accepted") };
+            client.send(1, channel::CloseOk);
+            client.open_channel(1);
+            assert!(close.reply_text.contains(&format!("arg '{}'", pair[0])), "{arguments:?}: {close:?}");
+        }
+    }
+    // Of a queue that is there, they are compared and not judged.
+    client.call(1, declare("there"), declare_ok("there", 0, 0));
+    let other = "PRECONDITION_FAILED - inequivalent arg 'x-expires' for queue 'there' in vhost '/': received the value";
+    client.refused(1, declare_with("there", [("x-expires", FieldValue::I32(-1))]), 406, other);
 }
 
 #[test]
