@@ -71,6 +71,8 @@ fn build() -> Vec<(String, PathBuf)> {
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
+    // Silent for minutes otherwise. Tests have their output captured.
+    eprintln!("building the workspace's programs; {FOLDER_VARIABLE}=FOLDER takes them from there");
     // What cargo tells tests about their package, cargo itself would take for news, and build half the tree again.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();

@@ -17,12 +17,12 @@ use crate::stats::usage;
 
 #[derive(Clone, clap::Args)]
 pub struct Flow {
-    #[arg(short, long, default_value_t = 1)]
+    #[arg(short, long, default_value_t = 1, value_parser = at_least_one)]
     publishers: usize,
-    #[arg(short, long, default_value_t = 1)]
+    #[arg(short, long, default_value_t = 1, value_parser = at_least_one)]
     consumers: usize,
     /// Publishers and consumers are spread over them; with a fanout exchange every queue gets every message.
-    #[arg(short, long, default_value_t = 1)]
+    #[arg(short, long, default_value_t = 1, value_parser = at_least_one)]
     queues: usize,
     /// Bytes of a body.
     #[arg(long, default_value_t = 1024)]
@@ -36,7 +36,7 @@ pub struct Flow {
     #[arg(long)]
     persistent: bool,
     /// Unconfirmed publishes of one publisher.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     in_flight: u64,
     #[arg(long)]
     mandatory: bool,
@@ -72,10 +72,10 @@ pub struct PingPong {
 #[derive(Clone, clap::Args)]
 pub struct Chat {
     /// In pairs, each with a durable queue; every message is persistent, mandatory, confirmed and acknowledged.
-    #[arg(short, long, default_value_t = 100)]
+    #[arg(short, long, default_value_t = 100, value_parser = at_least_one)]
     users: usize,
     /// Unconfirmed messages of one user.
-    #[arg(short, long, default_value_t = 10)]
+    #[arg(short, long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     window: u64,
     #[arg(long, default_value_t = 0.0)]
     rate: f64,
@@ -84,9 +84,9 @@ pub struct Chat {
 #[derive(Clone, clap::Args)]
 pub struct Fanin {
     /// Clients that send a request, wait for the answer, and so on.
-    #[arg(short = 'n', long, default_value_t = 100)]
+    #[arg(short = 'n', long, default_value_t = 100, value_parser = at_least_one)]
     clients: usize,
-    #[arg(short = 'k', long, default_value_t = 4)]
+    #[arg(short = 'k', long, default_value_t = 4, value_parser = at_least_one)]
     workers: usize,
     #[arg(long, default_value_t = 10)]
     prefetch: u16,
@@ -97,31 +97,40 @@ pub struct Fanin {
 #[derive(Clone, clap::Args)]
 pub struct Connections {
     /// Each with a channel, an exclusive queue and a consumer.
-    #[arg(short = 'n', long, default_value_t = 1000)]
+    #[arg(short = 'n', long, default_value_t = 1000, value_parser = at_least_one)]
     count: usize,
     /// Opened at the same time.
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 16, value_parser = at_least_one)]
     parallel: usize,
 }
 
 #[derive(Clone, clap::Args)]
 pub struct Churn {
     /// Clients at the same time; each connects, declares, publishes, closes, and so on.
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 16, value_parser = at_least_one)]
     parallel: usize,
 }
 
 #[derive(Clone, clap::Args)]
 pub struct Queues {
     /// Durable, declared by one connection.
-    #[arg(short = 'n', long, default_value_t = 10_000)]
+    #[arg(short = 'n', long, default_value_t = 10_000, value_parser = at_least_one)]
     count: usize,
     /// Persistent messages in each.
     #[arg(short, long, default_value_t = 0)]
     messages: usize,
     /// Declares ahead of their answers.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = at_least_one)]
     pipeline: usize,
+}
+
+/// With none of them there would be nothing to wait for, for ever.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("there has to be at least one".to_owned()),
+        Ok(count) => Ok(count),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 impl Common {
@@ -553,4 +562,16 @@ fn report(outcome: &Outcome, messages: u64) -> Value {
         "returned": stats.returned,
         "nacked": stats.nacked,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn none_is_not_enough() {
+        assert_eq!(at_least_one("1"), Ok(1));
+        assert_eq!(at_least_one("0"), Err("there has to be at least one".to_owned()));
+        assert!(at_least_one("-1").is_err());
+    }
 }
