@@ -4,7 +4,7 @@ use crossterm::event::{KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEve
 use jiff::{SignedDuration, Timestamp};
 use ratatui::layout::Position;
 
-use super::{Effect, act, inform};
+use super::{Effect, act, inform, write};
 use crate::tui::action::Action;
 use crate::tui::keymap::{Chord, Meaning};
 use crate::tui::layer::{Context, Input, Reply};
@@ -45,7 +45,7 @@ pub fn key(model: &mut Model, key: KeyEvent, now: Timestamp, effects: &mut Vec<E
         (None, Some(_)) if model.normal => {}
         // Letters are about the message that is chosen.
         (None, Some(_)) if model.is_choosing() => {}
-        (None, Some(c)) => act::type_char(model, c, now, effects),
+        (None, Some(c)) => write::type_char(model, c, now, effects),
         (None, None) => {}
     }
 }
@@ -56,7 +56,7 @@ fn answers_request(action: Action) -> bool {
 
 pub fn paste(model: &mut Model, text: &str, now: Timestamp, effects: &mut Vec<Effect>) {
     if !offer_to_layer(model, Input::Paste(text), now, effects) {
-        act::paste(model, text, now, effects);
+        write::paste(model, text, now, effects);
     }
 }
 
@@ -140,7 +140,7 @@ fn click(model: &mut Model, at: Position, effects: &mut Vec<Effect>) {
         return;
     }
     if areas.composer.contains(at) {
-        return act::point(model, at);
+        return write::point(model, at);
     }
     if !areas.list.contains(at) {
         return;

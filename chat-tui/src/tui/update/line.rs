@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Effect, act, complain, inform};
+use super::{Effect, act, complain, inform, write};
 use crate::tui::action::Action;
 use crate::tui::layer::{Context, Layer, command};
 use crate::tui::model::{Entry, Model};
@@ -35,7 +35,7 @@ fn say(model: &mut Model, text: &str, now: Timestamp, effects: &mut Vec<Effect>)
         return complain(model, "To whom? /switch NAME says it, /switch alone shows who there is.", now);
     };
     if let Some(closed) = model.closed() {
-        let problem = act::closed_explanation(model, closed, &name);
+        let problem = write::closed_explanation(model, closed, &name);
         return complain(model, format!("Not sent. {problem}"), now);
     }
     model.open(&name).composer.replace(text);

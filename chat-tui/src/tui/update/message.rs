@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::act::{self, save_draft};
-use super::{Effect, complain, inform};
+use super::write::{self, save_draft};
+use super::{Effect, act, complain, inform};
 use crate::session::api::{Amending, Command, Delivery, Direction, Message};
 use crate::tui::action::Action;
 use crate::tui::layer::Layer;
@@ -81,7 +81,7 @@ pub fn reply(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
     if message.deleted {
         return complain(model, "That message is deleted.", now);
     }
-    if !act::writable(model, now) {
+    if !write::writable(model, now) {
         return;
     }
     begin(model, effects);
@@ -98,7 +98,7 @@ pub fn edit(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
     if !is_ours(&message) {
         return complain(model, "Only your own messages can be changed.", now);
     }
-    if !act::writable(model, now) {
+    if !write::writable(model, now) {
         return;
     }
     begin(model, effects);

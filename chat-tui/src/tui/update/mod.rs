@@ -5,14 +5,16 @@ mod complete;
 mod input;
 mod line;
 mod message;
+mod people;
 mod session;
 mod settle;
 mod words;
+mod write;
 
 use crossterm::event::{KeyEvent, MouseEvent};
 use jiff::{SignedDuration, Timestamp};
 
-pub use act::DRAFT_BYTES_MAX;
+pub use write::DRAFT_BYTES_MAX;
 
 use super::model::{Model, Notice, NoticeKind};
 use super::theme::Look;
@@ -90,7 +92,7 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
         Msg::Session(event) => session::event(model, event, now, &mut effects),
         Msg::Tick => input::drag_on(model, now),
         Msg::Line(text) => line::line(model, &text, now, &mut effects),
-        Msg::Edited(result) => act::edited(model, result, now, &mut effects),
+        Msg::Edited(result) => write::edited(model, result, now, &mut effects),
         Msg::Terminate => act::leave(model, &mut effects),
     }
     settle::settle(model, now, &mut effects);

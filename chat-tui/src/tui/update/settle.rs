@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Effect, act, after, complete};
+use super::{Effect, act, after, complete, write};
 use crate::session::api::{Command, FriendStatus};
 use crate::tui::layout;
 use crate::tui::model::{Closed, Entry, Model};
@@ -91,7 +91,7 @@ fn keep_selection(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) 
 
 fn save_due_draft(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
     if model.draft_due.is_some_and(|due| due <= now) {
-        act::save_draft(model, effects);
+        write::save_draft(model, effects);
     }
 }
 

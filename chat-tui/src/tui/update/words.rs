@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Effect, act, complain, inform, message};
+use super::{Effect, complain, inform, message, write};
 use crate::session::api::{Command, ExportFormat, FriendStatus};
 use crate::store::RETENTION_DAYS_MAX;
 use crate::tui::action::Action;
@@ -47,7 +47,7 @@ fn me(model: &mut Model, deed: &str, now: Timestamp, effects: &mut Vec<Effect>) 
     if deed.is_empty() {
         return complain(model, "What do you do? Type e.g. /me waves.", now);
     }
-    if act::writable(model, now) {
+    if write::writable(model, now) {
         effects.push(Effect::Session(Command::Send { to, text: format!("/me {deed}") }));
     }
 }
