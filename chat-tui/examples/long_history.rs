@@ -132,7 +132,9 @@ fn measure(dir: &Path) -> Result<(), Box<dyn std::error::Error>> {
     show("search with one friend", timed(|| store.search("umbrella", Some("friend7"), None, 50))?);
     let send = Command::Send { to: "friend1".into(), text: "one more".into() };
     show("write a message down", timed(|| store.command("alice", &send, &Now::new()))?);
-    show("what changed", timed(|| store.changes(store.newest_change()?.0 - 1, 500))?);
+    let (change, row) = store.newest_change()?;
+    show("what changed", timed(|| store.changes((change - 1, i64::MAX), row, 500))?);
+    show("what is new", timed(|| store.newer(row - 1, 500))?);
     show("nothing to forget", timed(|| store.forget_old(SystemTime::now()))?);
     Ok(())
 }

@@ -36,16 +36,27 @@ pub(super) struct NewMessage<'a> {
 }
 
 impl Store {
-    /// Changes after `after`, oldest first, at most `limit`.
-    pub fn changes(&self, after: i64, limit: usize) -> Result<Vec<Change>, StoreError> {
+    /// What changed behind `after`, the number of a change and a row, of messages up to the row `known`: the oldest change
+    /// first, at most `limit`. Many messages may have changed at once.
+    pub fn changes(&self, after: (i64, i64), known: i64, limit: usize) -> Result<Vec<Change>, StoreError> {
         let mut statement = self.connection.prepare_cached(&format!(
             "SELECT {COLUMNS}, m.change, m.content FROM message m JOIN peer p ON p.id = m.peer {JOIN_ANSWERED}
-             WHERE m.change > ?1 ORDER BY m.change, m.row LIMIT ?2"
+             WHERE (m.change, m.row) > (?1, ?2) AND m.row <= ?3 ORDER BY m.change, m.row LIMIT ?4"
         ))?;
-        let rows = statement.query_map(params![after, limit as i64], |row| {
+        let rows = statement.query_map(params![after.0, after.1, known, limit as i64], |row| {
             let (number, content) = (row.get(COLUMNS_COUNT)?, row.get(COLUMNS_COUNT + 1)?);
             Ok(Change { message: read_message(row)?, number, content })
         })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Messages behind the row `known`, oldest first, at most `limit`.
+    pub fn newer(&self, known: i64, limit: usize) -> Result<Vec<Message>, StoreError> {
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM message m JOIN peer p ON p.id = m.peer {JOIN_ANSWERED}
+             WHERE m.row > ?1 ORDER BY m.row LIMIT ?2"
+        ))?;
+        let rows = statement.query_map(params![known, limit as i64], read_message)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

@@ -21,7 +21,7 @@ mod signs;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 #[cfg(test)]
 mod tests_past;
 
@@ -157,6 +157,14 @@ impl Store {
             )?
             .execute(params![key, value])?;
         Ok(())
+    }
+
+    /// Reads in `work` what is there at one moment, whatever other sessions write meanwhile.
+    pub fn at_one_moment<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let reading = Transaction::new_unchecked(&self.connection, TransactionBehavior::Deferred)?;
+        let result = work()?;
+        reading.commit()?;
+        Ok(result)
     }
 
     fn transaction<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {

@@ -10,7 +10,7 @@ use crate::session::api::{Command, Delivery, Direction, Event, FriendStatus, Pag
 use crate::session::protocol::{Bond, Now};
 
 /// A user's store, with another session of the same user next to it.
-pub(super) struct Bench {
+pub(crate) struct Bench {
     pub store: Store,
     pub dir: TempDir,
 }
@@ -81,7 +81,7 @@ fn outbox(store: &Store) -> Vec<Waiting> {
     all
 }
 
-pub(super) fn text(text: &str) -> Body {
+pub(crate) fn text(text: &str) -> Body {
     Body::Message { text: text.into(), reply_to_id: None }
 }
 
@@ -303,17 +303,19 @@ fn sessions_follow_each_other() {
     let bench = Bench::new();
     bench.befriend("bob");
     let mut other = bench.other_session();
-    let (change, _) = other.newest_change().unwrap();
+    let (change, row) = other.newest_change().unwrap();
     assert!(!other.changed_elsewhere().unwrap());
     let id = bench.send("bob", "hi");
     assert!(other.changed_elsewhere().unwrap());
     assert!(!other.changed_elsewhere().unwrap());
-    let changes = other.changes(change, 10).unwrap();
-    assert_eq!(changes.len(), 1);
-    assert_eq!((changes[0].message.id, changes[0].message.direction), (id, Direction::Outgoing));
+    let messages = other.newer(row, 10).unwrap();
+    assert_eq!(messages.len(), 1);
+    assert_eq!((messages[0].id, messages[0].direction), (id, Direction::Outgoing));
+    let known = messages[0].row;
     bench.settle_all(Fate::Confirmed);
-    let changes = other.changes(changes[0].number, 10).unwrap();
+    let changes = other.changes((change, i64::MAX), known, 10).unwrap();
     assert_eq!((changes.len(), &changes[0].message.state), (1, &Delivery::Sent));
+    assert_eq!(other.changes((changes[0].number, known), known, 10).unwrap(), []);
 }
 
 #[test]
