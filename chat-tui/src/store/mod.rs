@@ -52,8 +52,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Error)]
 pub enum StoreError {
-    #[error("the local state cannot be read or written: {0} (is the disk full, or the folder read-only?)")]
+    #[error("the local state cannot be read or written: {0}{advice}", advice = advice(.0))]
     Sqlite(#[from] rusqlite::Error),
+    #[error("the local state in {path} cannot be opened: {source}{advice}", advice = advice(source))]
+    Open { path: String, source: rusqlite::Error },
     #[error("{what}: {source}")]
     Io { what: String, source: io::Error },
     #[error(
@@ -72,6 +74,20 @@ pub enum StoreError {
     Closed,
 }
 
+/// What the person can do about it.
+fn advice(error: &rusqlite::Error) -> &'static str {
+    use rusqlite::ErrorCode::*;
+    match error.sqlite_error_code() {
+        Some(DiskFull) => "; make room on the disk",
+        Some(ReadOnly | PermissionDenied | CannotOpen) => "; is the folder there, and may you write to it?",
+        Some(DatabaseBusy | DatabaseLocked) => "; another program keeps it locked",
+        Some(DatabaseCorrupt | NotADatabase) => {
+            "; it is damaged: put a copy of its folder in its place, or move it away to begin anew, without friends and history"
+        }
+        _ => "",
+    }
+}
+
 /// The database. Not `Sync`; async code goes through [`StoreActor`].
 pub struct Store {
     connection: Connection,
@@ -85,6 +101,16 @@ impl Store {
     pub fn open(dir: &Path) -> Result<Store, StoreError> {
         folder::create_private(dir)
             .map_err(|source| StoreError::Io { what: format!("cannot create {}", dir.display()), source })?;
+        let opened = Store::open_file(dir);
+        opened.map_err(|error| match error {
+            StoreError::Sqlite(source) => {
+                StoreError::Open { path: dir.join(FILE).display().to_string(), source }
+            }
+            error => error,
+        })
+    }
+
+    fn open_file(dir: &Path) -> Result<Store, StoreError> {
         let connection = Connection::open(dir.join(FILE))?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         // secure_delete: what is taken back or forgotten is overwritten.

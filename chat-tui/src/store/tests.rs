@@ -338,6 +338,21 @@ fn a_state_from_the_future_is_refused_untouched() {
 }
 
 #[test]
+fn what_is_wrong_with_the_file_is_said_with_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Store::open(folder.path()).unwrap());
+    let file = folder.path().join("state.sqlite");
+    std::fs::write(&file, "this is no database at all, and longer than its header would be: ".repeat(3))
+        .unwrap();
+    let error = Store::open(folder.path()).map(drop).unwrap_err().to_string();
+    assert!(error.contains(&file.display().to_string()) && error.contains("damaged"), "{error}");
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    let error = Store::open(folder.path()).map(drop).unwrap_err().to_string();
+    assert!(error.contains("may you write to it?"), "{error}");
+}
+
+#[test]
 fn a_full_disk_refuses_what_is_new_and_harms_nothing() {
     let bench = Bench::new();
     bench.befriend("bob");
@@ -349,7 +364,7 @@ fn a_full_disk_refuses_what_is_new_and_harms_nothing() {
     pages(1);
     let full = |n: &usize| (0..*n).find_map(|_| bench.store.command("alice", &send, &Now::new()).err());
     let error = full(&50).expect("a limit of pages was reached");
-    assert!(error.to_string().contains("is the disk full"), "{error}");
+    assert!(error.to_string().contains("make room on the disk"), "{error}");
     let said = bench.store.history("bob", Span::Newest, 100).unwrap().messages.len();
     let waiting = bench.outbox().len();
     assert!(full(&3).is_some());
