@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 
@@ -21,9 +21,18 @@ pub enum ExportError {
     Io(#[from] io::Error),
 }
 
+/// Where a path leads that was typed where no shell reads it: `~/` is the home folder.
+pub fn typed_path(path: &Path) -> PathBuf {
+    match (path.strip_prefix("~"), etcetera::home_dir()) {
+        (Ok(rest), Ok(home)) => home.join(rest),
+        _ => path.to_owned(),
+    }
+}
+
 /// Writes the history with `friend` to the new file `path`; returns how many messages that were. An error is for the person.
 pub fn to_file(dir: &Path, friend: &str, format: ExportFormat, path: &Path) -> Result<u64, String> {
     let store = Store::open(dir).map_err(|error| error.to_string())?;
+    check_known(&store, friend)?;
     let mut options = File::options();
     options.write(true).create_new(true);
     // What friends wrote is for nobody else on this machine.
@@ -39,6 +48,14 @@ pub fn to_file(dir: &Path, friend: &str, format: ExportFormat, path: &Path) -> R
     write(&store, friend, format, &TimeZone::system(), &mut out)
         .and_then(|count| Ok(out.flush().map(|()| count)?))
         .map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// An empty file is not made for a name that was mistyped.
+pub fn check_known(store: &Store, friend: &str) -> Result<(), String> {
+    match store.knows(friend).map_err(|error| error.to_string())? {
+        true => Ok(()),
+        false => Err(format!("{friend} is not in your list: there is nothing to export")),
+    }
 }
 
 /// Writes the history with `friend`, oldest first: lines of text, or one JSON document. It may grow meanwhile; what was
@@ -76,4 +93,18 @@ pub fn write(
         writeln!(out, "\n]}}")?;
     }
     Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_home_folder_is_found_where_no_shell_is() {
+        let home = etcetera::home_dir().unwrap();
+        assert_eq!(typed_path(Path::new("~/talk.txt")), home.join("talk.txt"));
+        for as_it_is in ["/tmp/talk.txt", "talk.txt", "~bob/talk.txt", "a/~/talk.txt"] {
+            assert_eq!(typed_path(Path::new(as_it_is)), Path::new(as_it_is));
+        }
+    }
 }

@@ -114,6 +114,7 @@ pub fn export(
         return print(output, &Line::Done { command: "export", name: Some(friend), text: &text });
     }
     let store = Store::open(folder).map_err(failed)?;
+    export::check_known(&store, friend)?;
     let mut out = BufWriter::new(io::stdout().lock());
     export::write(&store, friend, format, &TimeZone::system(), &mut out)
         .and_then(|_| Ok(out.flush()?))

@@ -243,9 +243,14 @@ impl Engine {
     /// Writes a history to a file.
     fn export(&self, friend: String, format: ExportFormat, path: PathBuf) {
         let dir = self.dir.clone();
-        self.beside(move || match export::to_file(&dir, &friend, format, &path) {
-            Ok(count) => Event::Notice(format!("wrote {count} messages with {friend} to {}", path.display())),
-            Err(reason) => Event::Failed { command: Command::Export { friend, format, path }, reason },
+        self.beside(move || {
+            let target = export::typed_path(&path);
+            match export::to_file(&dir, &friend, format, &target) {
+                Ok(count) => {
+                    Event::Notice(format!("wrote {count} messages with {friend} to {}", target.display()))
+                }
+                Err(reason) => Event::Failed { command: Command::Export { friend, format, path }, reason },
+            }
         });
     }
 

@@ -22,6 +22,11 @@ impl Store {
         Ok(found.unwrap_or_else(|| Peer::stranger(name)))
     }
 
+    /// Whether there ever was anything to note about this user.
+    pub fn knows(&self, name: &str) -> Result<bool, StoreError> {
+        Ok(self.peer_id(name)?.is_some())
+    }
+
     pub(super) fn peer_id(&self, name: &str) -> Result<Option<i64>, StoreError> {
         let mut statement = self.connection.prepare_cached("SELECT id FROM peer WHERE name = ?1")?;
         Ok(statement.query_row([name], |row| row.get(0)).optional()?)
