@@ -40,6 +40,8 @@ pub fn glyph(grapheme: &str) -> (Cow<'_, str>, usize) {
         Some((end, _)) => &grapheme[..end],
         None => grapheme,
     };
+    // Some terminals join whatever follows a joiner to what stands before it, and all behind that shifts by a column.
+    let kept = kept.trim_end_matches('\u{200d}');
     match usize::from(kept.cell_width()) {
         0 => (Cow::Borrowed(""), 0),
         width => (Cow::Borrowed(kept), width),
@@ -118,6 +120,7 @@ mod tests {
             ("a\u{200b}\u{200e}b", "ab"),
             ("\u{7f}", "␡"),
             ("👨‍👩‍👧", "👨‍👩‍👧"),
+            ("h\u{200d}x \u{200d}👩\u{200d}", "hx 👩"),
         ];
         for (text, want) in table {
             assert_eq!(drawn(text), want, "{text:?}");
