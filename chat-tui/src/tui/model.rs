@@ -452,7 +452,7 @@ impl Model {
     }
 }
 
-/// Whether an incoming request still waits for an answer.
-fn is_open(request: &Request) -> bool {
+/// Whether a request still waits for an answer.
+pub fn is_open(request: &Request) -> bool {
     !matches!(request.state, RequestState::Declined | RequestState::Failed(_))
 }

@@ -5,6 +5,11 @@ use crossterm::event::KeyCode;
 use super::{Input, Intent, Reply, passes_through};
 use crate::session::api::Command;
 
+/// A number of days, in words.
+pub fn days_text(days: u32) -> String {
+    if days == 1 { "1 day".to_owned() } else { format!("{days} days") }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Confirm {
     pub question: String,
@@ -40,6 +45,41 @@ impl Confirm {
             no: "Cancel",
             yes_chosen: false,
             command: Command::Block { name: name.to_owned() },
+        }
+    }
+
+    pub fn decline(name: &str) -> Self {
+        Confirm {
+            question: format!("Decline the request of {name}?"),
+            explanation: format!("{name} is told so, and can ask again."),
+            yes: "Decline",
+            no: "Not yet",
+            yes_chosen: false,
+            command: Command::Decline { name: name.to_owned() },
+        }
+    }
+
+    pub fn withdraw(name: &str) -> Self {
+        Confirm {
+            question: format!("Take back your request to {name}?"),
+            explanation: format!("{name} can no longer accept it."),
+            yes: "Take back",
+            no: "Keep",
+            yes_chosen: false,
+            command: Command::Withdraw { name: name.to_owned() },
+        }
+    }
+
+    pub fn forget(days: u32) -> Self {
+        let days_text = days_text(days);
+        Confirm {
+            question: format!("Forget what is older than {days_text}?"),
+            explanation: "It is deleted here for good, with all friends, now and from now on. What your friends have is theirs."
+                .to_owned(),
+            yes: "Forget",
+            no: "Keep",
+            yes_chosen: false,
+            command: Command::SetRetention { days: Some(days) },
         }
     }
 

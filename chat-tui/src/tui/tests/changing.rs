@@ -271,8 +271,11 @@ fn a_conversation_is_written_to_a_file_and_old_messages_are_forgotten_if_wished(
     ui.types("/export json my chat.json").keys("enter");
     assert_eq!(ui.commands(), [export(ExportFormat::Json, "my chat.json")]);
     ui.types("/export pdf").keys("enter").shows("Type /export text or /export json");
-    ui.types("/retention 30").keys("enter").shows("after 30 days");
-    ui.types("/retention off").keys("enter");
+    // A figure too few deletes what nobody can bring back.
+    ui.types("/retention 3").keys("enter").shows("Forget what is older than 3 days?").keys("enter");
+    assert_eq!(ui.commands(), []);
+    ui.types("/retention 30").keys("enter y").shows("after 30 days");
+    ui.types("/retention off").keys("enter").shows("All messages are kept.");
     assert_eq!(
         ui.commands(),
         [Command::SetRetention { days: Some(30) }, Command::SetRetention { days: None }]

@@ -154,10 +154,18 @@ fn the_other_answers() {
     ui.take();
     assert_eq!(ui.keys("d").commands(), [], "not before it could be read");
     ui.pass(2);
-    assert_eq!(ui.keys("d").commands(), [Command::Decline { name: "carol".into() }]);
+    // It may be the first letter of what was meant as a text.
+    ui.keys("d").shows("Decline the request of carol?");
+    assert_eq!(ui.keys("enter").commands(), [], "the safe answer is the one chosen at first");
+    assert_eq!(ui.keys("d y").commands(), [Command::Decline { name: "carol".into() }]);
+    ui.shows("You have declined the request of carol.");
+    assert_eq!(ui.types("/decline").keys("enter").commands(), [Command::Decline { name: "carol".into() }]);
     assert_eq!(ui.keys("b y").commands(), [Command::Block { name: "carol".into() }]);
     ui.keys("alt-down").shows("Now it is for dave to answer.");
-    assert_eq!(ui.keys("w").commands(), [Command::Withdraw { name: "dave".into() }]);
+    ui.keys("w").shows("Take back your request to dave?");
+    assert_eq!(ui.keys("esc").commands(), []);
+    assert_eq!(ui.keys("w y").commands(), [Command::Withdraw { name: "dave".into() }]);
+    ui.shows("Your request to dave is taken back.");
     assert_eq!(ui.keys("a d b enter").commands(), [], "one's own request is not answered");
 }
 

@@ -63,11 +63,14 @@ pub fn perform(model: &mut Model, action: Action, now: Timestamp, effects: &mut 
                 model.pane = Pane::Conversation;
             }
         }
+        Action::Decline | Action::Withdraw => {
+            if let Some(name) = model.selected.as_ref().map(|e| e.name().to_owned()) {
+                people::ask_about(model, action, name, now, effects);
+            }
+        }
         Action::Accept
-        | Action::Decline
         | Action::Block
         | Action::Unblock
-        | Action::Withdraw
         | Action::Mute
         | Action::Archive
         | Action::Unfriend => {

@@ -6,9 +6,22 @@ use super::{Effect, act, inform, message};
 use crate::session::api::{Command, Direction, FriendStatus};
 use crate::tui::action::Action;
 use crate::tui::layer::Layer;
-use crate::tui::layer::confirm::Confirm;
+use crate::tui::layer::confirm::{Confirm, days_text};
 use crate::tui::layout::Pane;
-use crate::tui::model::{Closed, Entry, Model};
+use crate::tui::model::{Closed, Entry, Model, is_open};
+
+/// What is done by a single key, which may have been meant as the first letter of a text: what the other one hears of is
+/// asked before.
+pub fn ask_about(model: &mut Model, action: Action, name: String, now: Timestamp, effects: &mut Vec<Effect>) {
+    let waits = model.request(&name, Direction::Outgoing).is_some_and(is_open);
+    let question = match action {
+        Action::Decline => Confirm::decline(&name),
+        // One that was answered, or did not arrive, is only cleared away.
+        Action::Withdraw if waits => Confirm::withdraw(&name),
+        _ => return about(model, action, name, now, effects),
+    };
+    model.layers.push(Layer::Confirm(question));
+}
 
 /// Actions about one person.
 pub fn about(model: &mut Model, action: Action, name: String, now: Timestamp, effects: &mut Vec<Effect>) {
@@ -58,14 +71,28 @@ pub fn tell(model: &mut Model, command: Command, now: Timestamp, effects: &mut V
     if let Command::Delete { .. } = &command {
         message::stop(model);
     }
-    if let Command::Befriend { name, .. } = &command {
-        inform(
-            model,
-            format!("Your request to {name} is on its way. The answer will show in the list."),
-            now,
-        );
+    if let Some(text) = done(model, &command) {
+        inform(model, text, now);
     }
     effects.push(Effect::Session(command));
+}
+
+/// What the person hears of a command; nothing where they see what it does.
+fn done(model: &Model, command: &Command) -> Option<String> {
+    Some(match command {
+        Command::Befriend { name, .. } => {
+            format!("Your request to {name} is on its way. The answer will show in the list.")
+        }
+        Command::Decline { name } => format!("You have declined the request of {name}."),
+        Command::Withdraw { name } if model.request(name, Direction::Outgoing).is_some_and(is_open) => {
+            format!("Your request to {name} is taken back.")
+        }
+        Command::SetRetention { days: None } => "All messages are kept.".to_owned(),
+        Command::SetRetention { days: Some(days) } => {
+            format!("Messages are forgotten here after {}.", days_text(*days))
+        }
+        _ => return None,
+    })
 }
 
 /// Whom the befriend dialog should name: the friend shown, when that one no longer is.

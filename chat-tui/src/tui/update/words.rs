@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 
-use super::{Effect, complain, inform, message, write};
+use super::{Effect, complain, inform, message, people, write};
 use crate::session::api::{Command, ExportFormat, FriendStatus};
 use crate::store::RETENTION_DAYS_MAX;
 use crate::tui::action::Action;
 use crate::tui::layer::Layer;
+use crate::tui::layer::confirm::Confirm;
 use crate::tui::layer::search::Search;
 use crate::tui::model::Model;
 use crate::tui::theme::Look;
@@ -81,12 +82,10 @@ fn retention(model: &mut Model, words: &str, now: Timestamp, effects: &mut Vec<E
             return complain(model, how, now);
         }
     };
-    let text = match days {
-        None => "All messages are kept.".to_owned(),
-        Some(days) => format!("Messages are forgotten here after {days} days."),
-    };
-    inform(model, text, now);
-    effects.push(Effect::Session(Command::SetRetention { days }));
+    match days {
+        Some(days) => model.layers.push(Layer::Confirm(Confirm::forget(days))),
+        None => people::tell(model, Command::SetRetention { days }, now, effects),
+    }
 }
 
 fn theme(model: &mut Model, words: &str, now: Timestamp, effects: &mut Vec<Effect>) {
