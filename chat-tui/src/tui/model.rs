@@ -324,7 +324,9 @@ impl Model {
 
     /// Whether the person has the newest messages of the conversation before their eyes.
     pub fn sees_newest(&self) -> bool {
+        // Not every terminal tells of its focus, but nobody looks for minutes without a key.
         self.terminal_focused
+            && !self.auto_away
             && self.outside.is_none()
             && self.layers.is_empty()
             && self.conversation_is_visible()

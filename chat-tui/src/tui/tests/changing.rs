@@ -1,5 +1,7 @@
 //! Answering, changing, marking, finding what was said; and what one makes of friends.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use super::fixture::*;
@@ -237,12 +239,18 @@ fn who_does_nothing_for_a_while_is_away_until_the_next_key() {
     (ui.model.away_after_minutes, ui.model.last_input) = (Some(10), Some(ui.now));
     assert_eq!(ui.pass(599).commands(), []);
     assert_eq!(ui.pass(2).commands(), [Command::SetAway(true)]);
-    ui.shows("away").event(Event::Message(incoming(3, "bob", "still there?", 0)));
-    ui.commands();
-    ui.keys("alt-down");
-    assert!(ui.commands().contains(&Command::SetAway(false)));
+    // They are called, and do not count as having read what nobody looked at.
+    let later = |message| Message { at: ago(0) + Duration::from_secs(601), ..message };
+    ui.shows("away").event(Event::Message(later(incoming(3, "bob", "still there?", 0))));
+    assert_eq!(ui.take(), [Effect::Bell]);
+    ui.keys("f1 esc");
+    let back = ui.commands();
+    assert!(back.contains(&Command::SetAway(false)) && back.contains(&mark_read("bob", 3)), "{back:?}");
     ui.types("/away").keys("enter");
     assert_eq!(ui.commands(), [Command::SetAway(true)]);
+    ui.msg(Msg::Focus(false)).event(Event::Message(later(incoming(4, "bob", "now?", 0))));
+    assert_eq!(ui.take(), [], "who said so wants to be left alone");
+    ui.msg(Msg::Focus(true)).take();
     ui.pass(2000).keys("alt-up");
     assert_eq!(ui.commands(), [], "who said so stays away until saying otherwise");
 }

@@ -112,7 +112,9 @@ fn add_message(model: &mut Model, message: Message, now: Timestamp, effects: &mu
 /// Calls the person, unless nothing is to disturb them.
 fn call(model: &Model, who: &str, text: &str, effects: &mut Vec<Effect>) {
     let notify = &model.notify;
-    if notify.do_not_disturb || model.away || model.friend(who).is_some_and(|friend| friend.muted) {
+    // Who is only away from the keyboard is called; who said so wants to be left alone.
+    let left_alone = notify.do_not_disturb || (model.away && !model.auto_away);
+    if left_alone || model.friend(who).is_some_and(|friend| friend.muted) {
         return;
     }
     if notify.bell {
