@@ -51,6 +51,7 @@ fn friend(name: &str, presence: Presence) -> Friend {
         draft: String::new(),
         nickname: None,
         muted: false,
+        ended_by_us: false,
         archived: false,
     }
 }

@@ -308,6 +308,7 @@ mod tests {
             draft: String::new(),
             nickname: Some("Bobby".into()),
             muted: true,
+            ended_by_us: false,
             archived: false,
         };
         let request = Request {

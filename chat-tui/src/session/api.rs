@@ -198,6 +198,8 @@ pub enum Connection {
 pub struct Friend {
     pub name: String,
     pub status: FriendStatus,
+    /// Of somebody who is no longer a friend: whether the person ended that.
+    pub ended_by_us: bool,
     pub presence: Presence,
     pub unread: u32,
     pub last_message: Option<Message>,
@@ -216,6 +218,7 @@ impl Friend {
         Friend {
             name: name.into(),
             status: FriendStatus::Friend,
+            ended_by_us: false,
             presence: Presence::Offline { last_seen: None },
             unread: 0,
             last_message: None,

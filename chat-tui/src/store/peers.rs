@@ -205,6 +205,7 @@ fn read_friend(row: &Row<'_>) -> rusqlite::Result<Friend> {
             (1, _) => FriendStatus::Friend,
             _ => FriendStatus::Former,
         },
+        ended_by_us: matches!(row.get(PEER)?, 2),
         presence: match row.get(PEER + 2)? {
             1 => Presence::Online,
             2 => Presence::Away,

@@ -156,6 +156,7 @@ fn a_return_ends_the_friendship_and_keeps_every_word() {
     assert_eq!(bench.texts("bob"), [returned("one"), returned("two")]);
     assert_eq!(bench.outbox(), []);
     assert_eq!(bench.store.peer("bob").unwrap().bond, Bond::Former { by_us: false });
+    assert!(!bench.store.friends().unwrap()[0].ended_by_us);
     let friends = bench.store.friends().unwrap();
     assert_eq!((friends[0].status, friends[0].draft.as_str()), (FriendStatus::Former, "half a thou"));
     let queues = bench.store.queues().unwrap();

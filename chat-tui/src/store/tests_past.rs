@@ -186,6 +186,7 @@ fn a_change_that_waits_when_the_friendship_ends_is_lost_and_says_so() {
     let row = only(&bench).row;
     bench.run(Command::Edit { friend: "bob".into(), row, text: "two".into() });
     bench.run(Command::Unfriend { name: "bob".into() });
+    assert!(bench.store.friends().unwrap().iter().any(|friend| friend.name == "bob" && friend.ended_by_us));
     assert_eq!((bench.outbox(), only(&bench).amending), (vec![], Amending::Lost));
     bench.run(Command::Delete { friend: "bob".into(), row });
     let message = only(&bench);

@@ -35,6 +35,7 @@ pub fn friend(name: &str, presence: Presence) -> Friend {
         draft: String::new(),
         nickname: None,
         muted: false,
+        ended_by_us: false,
         archived: false,
     }
 }

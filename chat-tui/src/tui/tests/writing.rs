@@ -170,6 +170,20 @@ fn the_other_answers() {
 }
 
 #[test]
+fn who_ended_a_friendship_is_remembered() {
+    let mut ui = Ui::with_bob(80, 24);
+    let former = |ended_by_us| Friend {
+        status: FriendStatus::Former,
+        ended_by_us,
+        ..friend("bob", Presence::Offline { last_seen: None })
+    };
+    ui.event(Event::Friends(vec![former(true)])).shows("bob  × unfriended by you");
+    ui.shows("You have ended the friendship with bob.").types("x").shows("bob. Ctrl-N asks to");
+    ui.keys("esc").event(Event::Friends(vec![former(false)])).shows("bob  × no longer your friend");
+    ui.shows("bob is no longer your friend.").shows_not("You have ended");
+}
+
+#[test]
 fn befriending_checks_the_name() {
     let mut ui = Ui::with_bob(80, 24);
     ui.keys("ctrl-n enter").shows("Type the name of the person");

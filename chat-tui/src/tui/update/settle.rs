@@ -95,9 +95,17 @@ fn save_due_draft(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) 
     }
 }
 
+/// Who ended the friendship with `name`, as far as the person is to be told.
+pub fn former_text(model: &Model, name: &str) -> String {
+    match model.friend(name).is_some_and(|friend| friend.ended_by_us) {
+        true => format!("You have ended the friendship with {name}."),
+        false => format!("{name} is no longer your friend."),
+    }
+}
+
 fn set_remark(model: &mut Model) {
     let remark = match (model.closed(), model.shown_friend()) {
-        (Some(Closed::Former), Some(name)) => Some(format!("{name} is no longer your friend.")),
+        (Some(Closed::Former), Some(name)) => Some(former_text(model, name)),
         (Some(Closed::Blocked), Some(name)) => Some(format!("You have blocked {name}.")),
         _ => None,
     };

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use ratatui::layout::Position;
 use shared::message::TEXT_BYTES_MAX;
 
-use super::{Effect, act, after, complain, complete, inform};
+use super::{Effect, act, after, complain, complete, inform, settle};
 use crate::session::api::Command;
 use crate::tui::action::Action;
 use crate::tui::editor::Edit;
@@ -128,10 +128,8 @@ pub fn writable(model: &mut Model, now: Timestamp) -> bool {
 pub fn closed_explanation(model: &Model, closed: Closed, name: &str) -> String {
     match closed {
         Closed::Former => {
-            format!(
-                "{name} is no longer your friend. {} asks to be friends again.",
-                model.key(Action::Befriend)
-            )
+            let ended = settle::former_text(model, name);
+            format!("{ended} {} asks to be friends again.", model.key(Action::Befriend))
         }
         Closed::Blocked => format!("You have blocked {name}. /unblock {name} lifts it."),
     }

@@ -58,6 +58,7 @@ fn title(scene: &Scene<'_>, buffer: &mut Buffer) {
             }
             None => (marks::PRESENCE_UNKNOWN, String::new(), Role::Quiet),
         },
+        FriendStatus::Former if friend.ended_by_us => ("×", "unfriended by you".to_owned(), Role::Quiet),
         FriendStatus::Former => ("×", "no longer your friend".to_owned(), Role::Quiet),
         FriendStatus::Blocked => ("×", "blocked".to_owned(), Role::Quiet),
     };
