@@ -116,6 +116,8 @@ impl Plain {
                 Turn { said: found(&query, messages, more), ..Turn::default() }
             }
             event => {
+                // What was told is told: nothing has to wait until it was seen.
+                self.model.notice = None;
                 match &event {
                     Event::Failed { command: Command::Search { .. }, .. } => self.searching = None,
                     Event::Failed { command: Command::LoadHistory { .. }, .. } => self.asked = None,
@@ -456,6 +458,19 @@ mod tests {
         let turn = plain().line("/switch", now());
         assert_eq!(turn.said, [info("carol asks to be your friend"), info("bob"), info("erin, 2 unread")]);
         assert!(matches!(&plain().line("/switch zoe", now()).said[..], [Said::Problem(_)]));
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_a_problem_and_hides_nothing_that_is_told_after_it() {
+        let mut plain = plain();
+        plain.line("/switch bob", now());
+        let turn = plain.line("/react 👍", now());
+        assert!(matches!(&turn.said[..], [Said::Problem(_)]), "a script has to hear of it: {turn:?}");
+        let told = || Event::Notice("the broker takes no messages for now".to_owned());
+        for _ in 0..2 {
+            let turn = plain.event(told(), now());
+            assert_eq!(turn.said, [info("the broker takes no messages for now")]);
+        }
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl CommandLine {
                 Some(completion) => self.editor.replace(&completion.line),
                 None if word.is_empty() => return Reply::Close,
                 None => {
-                    self.problem = Some(format!("There is no command /{word}. Tab shows those there are."));
+                    self.problem = Some(format!("There is no command /{word}. /help shows those there are."));
                     return Reply::Consumed;
                 }
             }
@@ -109,7 +109,7 @@ fn find(word: &str) -> Option<(&'static Spec, Slash)> {
 pub fn parse(line: &str, context: &Context) -> Result<Intent, String> {
     let (word, rest) = split(line);
     let Some((spec, slash)) = find(word) else {
-        return Err(format!("There is no command /{word}. Tab shows those there are."));
+        return Err(format!("There is no command /{word}. /help shows those there are."));
     };
     let (name, note) = split(rest);
     match slash.argument {
@@ -250,7 +250,7 @@ mod tests {
             ("block zoe", does(Action::Block, "zoe", "")),
             ("quit", does(Action::Quit, "", "")),
             ("quit now", Err("Type only /quit.".into())),
-            ("nonsense", Err("There is no command /nonsense. Tab shows those there are.".into())),
+            ("nonsense", Err("There is no command /nonsense. /help shows those there are.".into())),
         ];
         for (line, want) in table {
             assert_eq!(parse(line, &context()), want, "{line:?}");

@@ -23,7 +23,7 @@ pub fn choose(model: &mut Model, now: Timestamp) {
     let visible = model.conversation_is_visible();
     let chosen = visible && model.conversation_mut().is_some_and(|c| c.timeline.start_choosing());
     if !chosen {
-        return inform(model, "There is no message to choose.", now);
+        return complain(model, "There is no message to choose.", now);
     }
     if model.size.1 < HINT_ROWS_MIN {
         return;
@@ -76,7 +76,7 @@ fn is_theirs(message: &Message) -> bool {
 
 pub fn reply(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
     let Some((_, message)) = target(model, is_theirs) else {
-        return inform(model, "There is no message to answer.", now);
+        return complain(model, "There is no message to answer.", now);
     };
     if message.deleted {
         return complain(model, "That message is deleted.", now);
@@ -93,7 +93,7 @@ pub fn reply(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
 
 pub fn edit(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
     let Some((_, message)) = target(model, is_ours) else {
-        return inform(model, "There is no message of yours to change.", now);
+        return complain(model, "There is no message of yours to change.", now);
     };
     if !is_ours(&message) {
         return complain(model, "Only your own messages can be changed.", now);
@@ -137,7 +137,7 @@ pub fn delete(model: &mut Model, now: Timestamp) {
             model.layers.push(Layer::Confirm(Confirm::delete(&friend, message.row, &excerpt)));
         }
         Some(_) => complain(model, "Only your own messages can be taken back, and only once.", now),
-        None => inform(model, "There is no message of yours to take back.", now),
+        None => complain(model, "There is no message of yours to take back.", now),
     }
 }
 
@@ -162,7 +162,7 @@ pub fn copy(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
         let entry = c.timeline.chosen().or_else(newest)?;
         Some(entry.message.text.clone()).filter(|text| !text.is_empty())
     });
-    let Some(text) = text else { return inform(model, "There is no text to copy.", now) };
+    let Some(text) = text else { return complain(model, "There is no text to copy.", now) };
     effects.push(Effect::Copy(text));
     let what = if model.is_choosing() { "Copied the message." } else { "Copied the newest message in view." };
     stop(model);
@@ -184,7 +184,7 @@ pub fn open_link(model: &mut Model, number: &str, now: Timestamp, effects: &mut 
     });
     let numbered = || number.parse::<usize>().ok()?.checked_sub(1);
     match links.len() {
-        0 => inform(model, "There is no link to open.", now),
+        0 => complain(model, "There is no link to open.", now),
         1 if number.is_empty() => open(model, links[0].clone(), now, effects),
         _ if number.is_empty() => model.layers.push(Layer::Links(Links::new(links))),
         count => match numbered().and_then(|at| links.get(at)) {
@@ -205,7 +205,7 @@ pub fn choose_row(model: &mut Model, row: i64, now: Timestamp, effects: &mut Vec
     let found = model.found.iter().find(|(_, hit)| *hit == row).map(|(friend, _)| friend.clone());
     match found.or_else(|| model.shown_friend().map(str::to_owned)) {
         Some(friend) => act::go_to(model, &friend, row, effects),
-        None => inform(model, "There is no message to choose.", now),
+        None => complain(model, "There is no message to choose.", now),
     }
 }
 
@@ -215,7 +215,7 @@ pub fn go_to_answered(model: &mut Model, now: Timestamp) {
         .map(|known| known.row);
     match (row, model.conversation_mut()) {
         (Some(row), Some(conversation)) => conversation.timeline.go_to(row),
-        _ => inform(model, "It answers no message that is here.", now),
+        _ => complain(model, "It answers no message that is here.", now),
     }
 }
 
@@ -232,6 +232,6 @@ pub fn react(model: &mut Model, mark: &str, now: Timestamp, effects: &mut Vec<Ef
             let mark = (mark != "off").then(|| react::of(mark));
             effects.push(Effect::Session(Command::React { friend, row: message.row, mark }));
         }
-        None => inform(model, "There is no message to mark.", now),
+        None => complain(model, "There is no message to mark.", now),
     }
 }

@@ -43,7 +43,7 @@ fn choose(model: &mut Model, row: &str, now: Timestamp, effects: &mut Vec<Effect
 
 fn me(model: &mut Model, deed: &str, now: Timestamp, effects: &mut Vec<Effect>) {
     let Some(to) = model.shown_friend().map(str::to_owned) else {
-        return inform(model, "There is nobody to tell.", now);
+        return complain(model, "There is nobody to tell.", now);
     };
     if deed.is_empty() {
         return complain(model, "What do you do? Type e.g. /me waves.", now);
@@ -55,7 +55,7 @@ fn me(model: &mut Model, deed: &str, now: Timestamp, effects: &mut Vec<Effect>) 
 
 fn export(model: &mut Model, words: &str, now: Timestamp, effects: &mut Vec<Effect>) {
     let Some(friend) = model.shown_friend().map(str::to_owned) else {
-        return inform(model, "There is no conversation to write to a file.", now);
+        return complain(model, "There is no conversation to write to a file.", now);
     };
     let (format, file) = match words.split_once(char::is_whitespace).unwrap_or((words, "")) {
         ("" | "text", file) => (ExportFormat::Text, file),
@@ -103,7 +103,7 @@ fn theme(model: &mut Model, words: &str, now: Timestamp, effects: &mut Vec<Effec
 fn nickname(model: &mut Model, nickname: &str, now: Timestamp, effects: &mut Vec<Effect>) {
     let is_listed = |name: &String| model.friend(name).is_some_and(|f| f.status != FriendStatus::Blocked);
     let Some(name) = model.shown_friend().map(str::to_owned).filter(is_listed) else {
-        return inform(model, "There is no friend shown to give a nickname to.", now);
+        return complain(model, "There is no friend shown to give a nickname to.", now);
     };
     let text = match nickname {
         "" => format!("{name} is shown under that name."),
