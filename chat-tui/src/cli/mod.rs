@@ -68,25 +68,30 @@ pub struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-The password comes from WARREN_PASSWORD, from the broker's URI, or is asked for.
+The password comes from WARREN_PASSWORD, from the broker's URI, from
+`password-command` in the config file, or is asked for.
 
 Exit codes: 0 it was done; 1 it was not, standard error says why; 2 wrong usage.
 
 With --json every line on standard output is one object, told apart by \"event\":
-  message     row, id, friend, direction (incoming, outgoing), text, at, state, reason?, answers? (id, row?, text?),
-              edits?, deleted?, change? (waiting, lost), our_mark?, their_mark?
+  message     row, id, friend, direction (incoming, outgoing), text, at, state,
+              reason?, answers? (id, row?, text?), edits?, deleted?,
+              change? (waiting, lost), our_mark?, their_mark?
   message-changed  the same, of a message that was edited, deleted or marked
   state       friend, id, state, reason?
-  friend      name, status (friend, former, blocked), presence (online, away, offline), last_seen?, unread, draft?,
-              nickname?, muted?, archived?
-  request     name, note, at, direction, state (queued, pending, forwarded, declined, failed), reason?
+  friend      name, status (friend, former, blocked), presence (online, away,
+              offline), last_seen?, unread, draft?, nickname?, muted?, archived?
+  request     name, note, at, direction, state (queued, pending, forwarded,
+              declined, failed), reason?
   unfriended  by
   typing      friend
-  connection  state (connecting, online, offline), attempt?, since?, reason?, retry_at?
+  connection  state (connecting, online, offline), attempt?, since?, reason?,
+              retry_at?
   notice      text
   unread      messages, requests
   done        command, name?
-state of a message: queued, sent, delivered, read, returned, failed. Times are RFC 3339, UTC.";
+state of a message: queued, sent, delivered, read, returned, failed. Times are
+RFC 3339, UTC.";
 
 const DEFAULT_BROKER: &str = "amqp://127.0.0.1:5672/";
 
