@@ -47,6 +47,10 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 /// Terminals turn the wheel into arrow keys on the alternate screen; arrows mean something else here.
 const NO_ALTERNATE_SCROLL: Print<&str> = Print("\x1b[?1007l");
 
+/// Keep the title that the terminal has, and give it back. Where terminals do not know of that, it stays empty.
+const KEEP_TITLE: Print<&str> = Print("\x1b[22;2t");
+const GIVE_TITLE_BACK: Print<&str> = Print("\x1b[23;2t");
+
 /// Presses, the wheel, and moves with a button down. Not every move, as `EnableMouseCapture` asks for: nothing would come of
 /// those but work.
 const MOUSE_ON: Print<&str> = Print("\x1b[?1000h\x1b[?1002h\x1b[?1006h");
@@ -90,6 +94,7 @@ impl OwnTerminal {
             // Tells Shift-Enter from Enter where the terminal can; others ignore it.
             PushKeyboardEnhancementFlags(KeyboardEnhancementFlags::DISAMBIGUATE_ESCAPE_CODES),
             NO_ALTERNATE_SCROLL,
+            KEEP_TITLE,
         )?;
         if mouse {
             queue!(out, MOUSE_ON)?;
@@ -257,6 +262,7 @@ fn restore() {
         DisableFocusChange,
         DisableBracketedPaste,
         SetTitle(""),
+        GIVE_TITLE_BACK,
         LeaveAlternateScreen,
         cursor::Show
     );
