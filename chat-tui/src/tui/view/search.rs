@@ -19,7 +19,7 @@ const HEIGHT_MIN: u16 = 6;
 const WIDTH_MAX: u16 = 100;
 /// Narrower lists do not say when.
 const ROOMY_COLUMNS_MIN: u16 = 50;
-/// What stands before the word that was found.
+/// What stands before the word that was found, where there is not room for all.
 const BEFORE_COLUMNS: usize = 16;
 
 pub fn draw(layer: &Search, scene: &Scene<'_>, buffer: &mut Buffer) -> Option<Position> {
@@ -82,20 +82,22 @@ fn hit(layer: &Search, hit: &Message, chosen: bool, scene: &Scene<'_>, area: Rec
     let columns = (area.width / 5).clamp(6, 14);
     put(buffer, Rect { width: columns.min(rest.width), ..rest }, &who, style(Role::Friend));
     rest = inset(rest, columns + 1);
-    let (before, found, after) = excerpt(&hit.text, layer.editor.text());
+    let (before, found, after) = excerpt(&hit.text, layer.editor.text(), usize::from(rest.width));
     let used = put(buffer, rest, &before, style(Role::Text));
     rest = inset(rest, used);
     let used = put(buffer, rest, found, style(Role::News));
     put(buffer, inset(rest, used), after, style(Role::Text));
 }
 
-/// The text around the first word of `query` that is found in it as it is written: before it, it, and after it.
-fn excerpt<'t>(text: &'t str, query: &str) -> (String, &'t str, &'t str) {
+/// The text around the first word of `query` that is found in it as it is written: before it, it, and after it. In so many
+/// columns: what follows may not fit.
+fn excerpt<'t>(text: &'t str, query: &str, room: usize) -> (String, &'t str, &'t str) {
     let found = query.split_whitespace().find_map(|word| find(text, word));
     let Some((start, end)) = found else { return (String::new(), "", text) };
+    let before_max = room.saturating_sub(text::columns(&text[start..]) + 1).max(BEFORE_COLUMNS);
     let mut from = start;
     for (at, _) in text::graphemes(&text[..start]).rev() {
-        if text::columns(&text[at..start]) > BEFORE_COLUMNS {
+        if text::columns(&text[at..start]) > before_max {
             break;
         }
         from = at;
@@ -152,14 +154,18 @@ mod tests {
     fn hits_are_shown_where_they_are() {
         let long = format!("{}Übermut tut", "before ".repeat(10));
         let table = [
-            ("see you at noon", "NOON", ("see you at ", "noon", "")),
-            ("see you", "zebra", ("", "", "see you")),
-            (long.as_str(), "über", ("…e before before ", "Über", "mut tut")),
-            ("İstanbul", "i", ("", "İ", "stanbul")),
-            ("", "x", ("", "", "")),
+            ("see you at noon", "NOON", 20, ("see you at ", "noon", "")),
+            ("see you", "zebra", 20, ("", "", "see you")),
+            (long.as_str(), "über", 20, ("…e before before ", "Über", "mut tut")),
+            // What stands before it takes the room that what follows leaves.
+            (long.as_str(), "über", 40, ("…before before before before ", "Über", "mut tut")),
+            (long.as_str(), "über", 200, (&long[..70], "Über", "mut tut")),
+            ("İstanbul", "i", 20, ("", "İ", "stanbul")),
+            ("", "x", 20, ("", "", "")),
         ];
-        for (text, query, (before, found, after)) in table {
-            assert_eq!(excerpt(text, query), (before.to_owned(), found, after), "{query} in {text:?}");
+        for (text, query, room, (before, found, after)) in table {
+            let shown = excerpt(text, query, room);
+            assert_eq!(shown, (before.to_owned(), found, after), "{query} in {text:?}, {room} columns");
         }
     }
 }
