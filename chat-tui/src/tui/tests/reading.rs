@@ -74,10 +74,20 @@ fn a_conversation_opens_where_one_left_off() {
     ui.keys("tab");
     ui.take();
     ui.event(history("erin", messages, false));
-    ui.shows("message 1.").shows_not("message 60.").shows("new below");
+    ui.shows("message 1.").shows_not("message 60.").shows(" new below");
     assert_eq!(ui.commands(), []);
     ui.keys("ctrl-end").shows("message 60.");
     assert_eq!(ui.commands(), [mark_read("erin", 60)]);
+}
+
+#[test]
+fn of_many_that_are_new_only_those_at_hand_are_counted() {
+    let mut ui = Ui::with_bob(80, 24);
+    let erin = Friend { unread: 1500, ..friend("erin", Presence::Away) };
+    ui.event(Event::Friends(vec![friend("bob", Presence::Online), erin])).keys("tab");
+    let messages = (3..=62).map(|n| incoming(n, "erin", &format!("message {n}."), 30)).collect();
+    let page = Page { messages, older: false, newer: true };
+    ui.event(Event::History { friend: "erin".into(), span: Span::Unseen, page }).shows("+ new below");
 }
 
 #[test]

@@ -44,6 +44,11 @@ impl Timeline {
         self.entries[first_below..].iter().filter(|e| is_unseen(&e.message)).count() + self.unseen_beyond
     }
 
+    /// How many messages that were not seen are known of.
+    pub fn unseen(&self) -> usize {
+        self.entries.iter().filter(|e| is_unseen(&e.message)).count() + self.unseen_beyond
+    }
+
     /// The newest message of which something is in view.
     pub fn newest_visible(&self) -> Option<usize> {
         self.visible.iter().rev().find_map(|line| match line {

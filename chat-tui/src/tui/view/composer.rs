@@ -134,7 +134,15 @@ fn rule(scene: &Scene<'_>, buffer: &mut Buffer) {
         let key = scene.model.key(Action::Newest);
         match conversation.timeline.new_below() {
             0 => right(&format!("more below, {key}"), Role::Quiet, buffer),
-            below => right(&format!("{below} new below, {key}"), Role::News, buffer),
+            below => {
+                // Of many only a part is here.
+                let unread = scene.model.shown_friend().and_then(|name| scene.model.friend(name));
+                let more = match unread.is_some_and(|f| f.unread as usize > conversation.timeline.unseen()) {
+                    true if conversation.timeline.has_newer() => "+",
+                    _ => "",
+                };
+                right(&format!("{below}{more} new below, {key}"), Role::News, buffer);
+            }
         }
     }
     if let Some(text) = remark(scene, conversation) {
