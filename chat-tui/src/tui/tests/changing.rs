@@ -219,6 +219,7 @@ fn friends_are_muted_put_away_and_called_otherwise() {
     let erin = Friend { archived: true, unread: 2, ..friend("erin", Presence::Away) };
     ui.event(Event::Friends(vec![bob.clone(), erin.clone()]));
     ui.shows("Bobby Tables (bob)").shows("muted").shows("▸ Archived").shows_not("erin");
+    ui.event(Event::Typing { friend: "bob".into() }).shows("Bobby Tables is typing…");
     ui.shows("Good morning").keys("alt-down").shows("Bobby Tables (bob)");
     ui.types("/archived").keys("enter").shows("▾ Archived").shows("erin").keys("alt-down");
     assert_eq!(ui.model.shown_friend(), Some("erin"));

@@ -144,8 +144,14 @@ fn a_person_who_looks_elsewhere_is_called() {
     assert_eq!(calls(&mut ui), [Effect::Bell, notify("carol", "a new message")]);
     ui.event(Event::Requests(vec![request("carol", Direction::Incoming, RequestState::Pending)]));
     assert_eq!(calls(&mut ui), []);
+    // By the name that they go by here.
+    let bobby = Friend { nickname: Some("Bobby".into()), ..friend("bob", Presence::Online) };
+    ui.event(Event::Friends(vec![bobby, friend("erin", Presence::Away)]));
+    ui.model.notify.text = true;
+    ui.event(Event::Message(incoming(7, "bob", "/me waves", 0)));
+    assert_eq!(calls(&mut ui), [Effect::Bell, notify("Bobby", "* Bobby waves")]);
     ui.types("/do-not-disturb").keys("enter").shows("quiet");
-    ui.event(Event::Message(incoming(7, "bob", "five", 0)));
+    ui.msg(Msg::Focus(false)).event(Event::Message(incoming(8, "bob", "five", 0)));
     assert_eq!(calls(&mut ui), []);
 }
 

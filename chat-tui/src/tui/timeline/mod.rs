@@ -30,6 +30,11 @@ const KEPT_MESSAGES_MAX: usize = 200;
 /// Messages of one sender this close to each other stand under one name.
 const GROUP_MINUTES: i64 = 10;
 
+/// What the sender of `text` does, if it is of that kind: `waves` of `/me waves`.
+pub fn deed(text: &str) -> Option<&str> {
+    text.strip_prefix(ME).map(str::trim).filter(|deed| !deed.is_empty())
+}
+
 #[derive(Debug, Clone)]
 pub struct Entry {
     pub message: Message,
@@ -49,7 +54,7 @@ struct Wrapped {
 impl Entry {
     /// Whether the message tells what its sender does, as `/me waves`.
     pub fn is_deed(&self) -> bool {
-        self.message.text.strip_prefix(ME).is_some_and(|deed| !deed.trim().is_empty())
+        deed(&self.message.text).is_some()
     }
 
     /// What is shown besides the text: edits, what became of them, reactions. None if there is nothing.

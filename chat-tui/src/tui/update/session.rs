@@ -10,6 +10,7 @@ use crate::session::api::{
 };
 use crate::tui::layer::Layer;
 use crate::tui::model::{Model, NoticeKind};
+use crate::tui::timeline::deed;
 
 /// Shown that long after the last sign of typing.
 const TYPING_SECONDS: i64 = 6;
@@ -121,8 +122,13 @@ fn call(model: &Model, who: &str, text: &str, effects: &mut Vec<Effect>) {
         effects.push(Effect::Bell);
     }
     if !model.terminal_focused {
-        let body = if notify.text { text } else { "a new message" };
-        effects.push(Effect::Notify { title: who.to_owned(), body: body.to_owned() });
+        let name = model.called(who);
+        let body = match deed(text) {
+            _ if !notify.text => "a new message".to_owned(),
+            Some(deed) => format!("* {name} {deed}"),
+            None => text.to_owned(),
+        };
+        effects.push(Effect::Notify { title: name.to_owned(), body });
     }
 }
 

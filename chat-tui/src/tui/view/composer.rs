@@ -156,7 +156,7 @@ fn rule(scene: &Scene<'_>, buffer: &mut Buffer) {
 }
 
 fn remark(scene: &Scene<'_>, conversation: &Conversation) -> Option<String> {
-    let name = scene.model.shown_friend()?;
+    let name = scene.model.called(scene.model.shown_friend()?);
     let key = scene.model.key(Action::Back);
     match &conversation.purpose {
         Purpose::New => {}

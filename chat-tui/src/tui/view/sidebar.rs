@@ -11,6 +11,7 @@ use crate::tui::list::{self, Row};
 use crate::tui::marks;
 use crate::tui::model::Entry;
 use crate::tui::theme::Role;
+use crate::tui::timeline::deed;
 
 pub fn draw(scene: &Scene<'_>, buffer: &mut Buffer) {
     let areas = &scene.areas;
@@ -77,10 +78,12 @@ fn preview(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, entry: &Entry) {
     let Some(message) = scene.model.friend(entry.name()).and_then(|f| f.last_message.as_ref()) else {
         return;
     };
-    let text = match (message.deleted, message.direction) {
-        (true, _) => "deleted".to_owned(),
-        (false, Direction::Outgoing) => format!("you: {}", message.text.trim()),
-        (false, Direction::Incoming) => message.text.trim().to_owned(),
+    let text = match (message.deleted, message.direction, deed(&message.text)) {
+        (true, ..) => "deleted".to_owned(),
+        (false, Direction::Outgoing, Some(deed)) => format!("* you {deed}"),
+        (false, Direction::Outgoing, None) => format!("you: {}", message.text.trim()),
+        (false, Direction::Incoming, Some(deed)) => format!("* {deed}"),
+        (false, Direction::Incoming, None) => message.text.trim().to_owned(),
     };
     put(buffer, shorten(inset(area, 3), 1), &text, scene.theme.style(Role::Quiet));
 }
