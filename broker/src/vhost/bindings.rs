@@ -50,8 +50,12 @@ impl Vhost {
         let binding = request.binding();
         match self.check_ends(&topology, request, asker) {
             Err(error) if error.code == ReplyCode::NotFound => return Ok(Done::at_once(())),
-            // Somebody else's queue, but there is nothing to take away.
-            Err(error) if error.code == ReplyCode::ResourceLocked && !topology.is_bound(&binding) => {
+            // Another connection's queue, but there is nothing to take away: RabbitMQ does not mind.
+            Err(error)
+                if error.code == ReplyCode::ResourceLocked
+                    && topology.is_of_connection(&request.destination)
+                    && !topology.is_bound(&binding) =>
+            {
                 return Ok(Done::at_once(()));
             }
             checked => checked?,

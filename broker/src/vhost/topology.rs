@@ -231,6 +231,12 @@ impl Topology {
         self.binding_count
     }
 
+    /// Whether it is a queue that goes with its connection.
+    pub fn is_of_connection(&self, name: &DestinationName) -> bool {
+        let DestinationName::Queue(name) = name else { return false };
+        self.queues.get(name).is_some_and(|queue| matches!(queue.spec.owner, Owner::Connection(_)))
+    }
+
     /// Whether there is this very binding.
     pub fn is_bound(&self, binding: &Binding) -> bool {
         self.bindings_to(&binding.destination).contains(binding)

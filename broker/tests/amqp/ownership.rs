@@ -29,6 +29,8 @@ fn a_queue_of_a_user_is_refused_to_others_also_after_a_restart() {
     broker.add_user("mallory", FULL);
     let mut bob = broker.connect_as("bob");
     bob.call(1, declare_owned("mine"), declare_ok("mine", 0, 0));
+    let never_bound = unbind("mine", "amq.direct", "k");
+    broker.connect_as("mallory").refused(1, never_bound, 405, LOCKED);
     bob.call(1, bind("mine", "amq.direct", "k"), queue::BindOk);
     expect_locked(&mut broker.connect_as("mallory"));
     // Publishing to it by name is everybody's right.
