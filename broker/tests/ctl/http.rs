@@ -175,6 +175,22 @@ fn listings_have_the_shape_of_the_management_plugin() {
     assert_eq!(get("users"), json!([{"name": "guest", "tags": ["administrator"]}]));
     assert_eq!(get("permissions")[0]["configure"], ".*");
     assert_eq!(get("policies")[0]["name"], "p");
+    // rabbitmqadmin cannot print a null where RabbitMQ has none.
+    let everything = json!({"user": "guest", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"});
+    assert_eq!(get("permissions")[0], everything);
+    assert_eq!(get("exchanges/%2F/amq.topic").get("policy"), None);
+    assert_eq!(get("vhosts")[1].get("default_queue_type"), None);
+    broker.ok(&["-p", "other", "set_vhost_limits", r#"{"max-queues": 7}"#]);
+    broker.ok(&["set_user_limits", "guest", r#"{"max-channels": 9}"#]);
+    broker.ok(&["set_topic_permissions", "guest", "amq.topic", "^a", "^b"]);
+    assert_eq!(get("vhost-limits"), json!([{"vhost": "other", "value": {"max-queues": 7}}]));
+    assert_eq!(get("user-limits"), json!([{"user": "guest", "value": {"max-channels": 9}}]));
+    let topic = json!({"user": "guest", "vhost": "/", "exchange": "amq.topic", "write": "^a", "read": "^b"});
+    assert_eq!(get("topic-permissions"), json!([topic]));
+    assert_eq!((get("parameters"), get("global-parameters")), (json!([]), json!([])));
+    let nodes = get("nodes");
+    assert_eq!((&nodes[0]["running"], &nodes[0]["mem_alarm"]), (&json!(true), &json!(false)));
+    assert_eq!(nodes.as_array().map(Vec::len), Some(1));
     let overview = get("overview");
     assert_eq!(overview["queue_totals"]["messages"], 1);
     assert_eq!(overview["object_totals"]["queues"], 2);

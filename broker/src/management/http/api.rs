@@ -10,12 +10,13 @@ use hyper::{Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
+use crate::alarm::Alarm;
 use crate::auth::User;
 use crate::broker::Broker;
 use crate::management::list::{
-    self, Column, bindings, channels, connections, consumers, exchanges, policies, queues,
+    self, Column, bindings, channels, connections, consumers, exchanges, limits, policies, queues,
 };
-use crate::management::objects::Objects;
+use crate::management::objects::{Objects, resident_memory_bytes};
 use crate::vhost::Vhost;
 
 use super::body::{Body, Pieces};
@@ -85,7 +86,7 @@ pub fn answer<B>(broker: &Arc<Broker>, user: &User, request: &Request<B>) -> Res
         }
         ["vhosts"] => {
             let broker = broker.clone();
-            array(list::users::VHOSTS.columns, wanted, move || list::users::vhosts(&broker))
+            array(list::users::VHOSTS.columns, wanted.without_nulls(), move || list::users::vhosts(&broker))
         }
         ["users"] => {
             let broker = broker.clone();
@@ -94,8 +95,29 @@ pub fn answer<B>(broker: &Arc<Broker>, user: &User, request: &Request<B>) -> Res
         ["permissions"] => {
             let broker = broker.clone();
             let rows = move || broker.authority.list_permissions().into_iter();
-            array(list::users::PERMISSIONS.columns, wanted, rows)
+            array(list::users::PERMISSIONS.columns, wanted.without_nulls(), rows)
         }
+        ["topic-permissions"] => {
+            let broker = broker.clone();
+            array(limits::TOPICS.columns, wanted, move || {
+                limits::topics(&broker, |_| true).collect::<Vec<_>>().into_iter()
+            })
+        }
+        ["vhost-limits"] => {
+            let broker = broker.clone();
+            array(limits::API_VHOSTS, wanted, move || {
+                limits::vhosts(&broker, None).collect::<Vec<_>>().into_iter()
+            })
+        }
+        ["user-limits"] => {
+            let broker = broker.clone();
+            array(limits::API_USERS, wanted, move || {
+                limits::users(&broker, None).collect::<Vec<_>>().into_iter()
+            })
+        }
+        ["nodes"] => json_answer(StatusCode::OK, &json!([node(broker)])),
+        // There are none, and nothing that would read any.
+        ["parameters" | "global-parameters"] => json_answer(StatusCode::OK, &json!([])),
         [what, vhost @ ..] => of_vhosts(broker, what, vhost, wanted),
         [] => not_found(),
     }
@@ -113,7 +135,9 @@ fn of_vhosts(broker: &Arc<Broker>, what: &str, rest: &[&str], wanted: Wanted) ->
     };
     match (what, name) {
         ("queues", None) => in_each(queues::TABLE.columns, wanted, vhosts, queues::rows),
-        ("exchanges", None) => in_each(exchanges::TABLE.columns, wanted, vhosts, exchanges::rows),
+        ("exchanges", None) => {
+            in_each(exchanges::TABLE.columns, wanted.without_nulls(), vhosts, exchanges::rows)
+        }
         ("bindings", None) => in_each(bindings::API, wanted, vhosts, bindings::rows),
         ("consumers", None) => in_each(consumers::API, wanted, vhosts, |vhost| consumers::rows(vhost)),
         ("policies", None) => {
@@ -128,25 +152,44 @@ fn of_vhosts(broker: &Arc<Broker>, what: &str, rest: &[&str], wanted: Wanted) ->
         }
         ("exchanges", Some(name)) => {
             let exchange = vhosts.first().and_then(|vhost| exchanges::row(vhost, &name));
-            one(exchanges::TABLE.columns, &wanted, exchange.as_ref())
+            one(exchanges::TABLE.columns, &wanted.without_nulls(), exchange.as_ref())
         }
         _ => not_found(),
     }
 }
 
-/// `?columns=name,messages`; without it, everything.
-type Wanted = Option<Vec<String>>;
+/// What to show of a row.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Wanted {
+    /// `?columns=name,messages`; without it, everything.
+    columns: Option<Vec<String>>,
+    /// As RabbitMQ does here and there; rabbitmqadmin cannot print a null.
+    leaves_out_nulls: bool,
+}
+
+impl Wanted {
+    fn without_nulls(self) -> Wanted {
+        Wanted { leaves_out_nulls: true, ..self }
+    }
+}
 
 fn wanted(query: Option<&str>) -> Wanted {
-    let columns = query?.split('&').find_map(|pair| pair.strip_prefix("columns="))?;
-    let columns = percent_decode_str(columns).decode_utf8_lossy();
-    Some(columns.split(',').map(str::to_owned).collect())
+    let columns = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("columns=")));
+    let columns = columns.map(|columns| {
+        let columns = percent_decode_str(columns).decode_utf8_lossy();
+        columns.split(',').map(str::to_owned).collect()
+    });
+    Wanted { columns, ..Wanted::default() }
 }
 
 fn object<R>(columns: &[Column<R>], wanted: &Wanted, row: &R) -> Value {
-    let is_wanted = |name: &str| wanted.as_ref().is_none_or(|wanted| wanted.iter().any(|w| w == name));
+    let is_wanted =
+        |name: &str| wanted.columns.as_ref().is_none_or(|wanted| wanted.iter().any(|w| w == name));
     let columns = columns.iter().filter(|column| is_wanted(column.name));
-    Value::Object(columns.map(|column| (column.name.to_owned(), (column.value)(row))).collect::<Map<_, _>>())
+    let members = columns.map(|column| (column.name.to_owned(), (column.value)(row)));
+    Value::Object(
+        members.filter(|(_, value)| !(wanted.leaves_out_nulls && value.is_null())).collect::<Map<_, _>>(),
+    )
 }
 
 fn one<R>(columns: &[Column<R>], wanted: &Wanted, row: Option<&R>) -> Response<Body> {
@@ -231,6 +274,23 @@ fn overview_of(broker: &Broker) -> Value {
     })
 }
 
+/// The one there is.
+fn node(broker: &Broker) -> Value {
+    let alarm = broker.alarms.raised();
+    json!({
+        "name": broker.cluster_name,
+        "type": "disc",
+        "running": true,
+        "os_pid": std::process::id().to_string(),
+        "uptime": crate::clock::now_ms().saturating_sub(broker.started_at_ms),
+        "mem_used": resident_memory_bytes(),
+        "mem_limit": broker.alarms.memory_bytes_max(),
+        "mem_alarm": alarm == Some(Alarm::Memory),
+        "disk_free_limit": broker.store.disk_free_min_bytes(),
+        "disk_free_alarm": alarm == Some(Alarm::Disk),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,9 +308,9 @@ mod tests {
     fn columns_can_be_chosen() {
         assert_eq!(
             wanted(Some("disable_stats=true&columns=name,a%20b")),
-            Some(vec!["name".into(), "a b".into()])
+            Wanted { columns: Some(vec!["name".into(), "a b".into()]), leaves_out_nulls: false }
         );
-        assert_eq!(wanted(Some("page=1")), None);
-        assert_eq!(wanted(None), None);
+        assert_eq!(wanted(Some("page=1")), Wanted::default());
+        assert_eq!(wanted(None), Wanted::default());
     }
 }

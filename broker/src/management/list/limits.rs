@@ -40,6 +40,14 @@ fn of_vhost(row: &VhostLimitsRow) -> Value {
     show(OF_VHOST, [row.connections_max, row.queues_max])
 }
 
+/// As RabbitMQ's management plugin names them.
+pub const API_VHOSTS: &[Column<VhostLimitsRow>] =
+    &[column("vhost", |row| json!(row.vhost)), column("value", of_vhost)];
+
+/// As RabbitMQ's management plugin names them.
+pub const API_USERS: &[Column<UserLimitsRow>] =
+    &[column("user", |row| json!(row.user)), column("value", of_user)];
+
 /// Of one vhost, or of all that have any.
 pub fn vhosts(broker: &Broker, vhost: Option<&str>) -> impl Iterator<Item = VhostLimitsRow> {
     let rows = broker.vhosts().into_iter().map(|vhost| vhost.limits());

@@ -5,7 +5,7 @@ pub mod channels;
 pub mod connections;
 pub mod consumers;
 pub mod exchanges;
-mod limits;
+pub mod limits;
 pub mod policies;
 pub mod queues;
 pub mod users;
