@@ -32,6 +32,7 @@ mod timer;
 mod tls;
 mod unacked;
 mod vhost;
+mod waiting;
 
 pub use alarm::Alarm;
 pub use broker::{Broker, Process, StartError, Surroundings, VhostError};

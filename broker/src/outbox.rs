@@ -21,6 +21,7 @@ use crate::overdue::DeliveryClock;
 use crate::queue::{Burial, Consumer, Entry, Queue, has_room};
 use crate::store::{DurableListener, Round};
 use crate::unacked::{Unacked, UnackedDelivery};
+use crate::waiting::Waiting;
 
 /// Deliveries of a channel that are looked at for one that is overdue.
 const OVERDUE_COUNT_MAX: usize = 1024;
@@ -37,8 +38,6 @@ pub struct Outbox {
     called: AtomicBool,
     /// Somebody has taken it on himself to wake the connection.
     wake_pending: AtomicBool,
-    /// A delivery was skipped because the outbox was full.
-    starved: AtomicBool,
     /// The user's rights have become less.
     rights_changed: AtomicBool,
     /// Why the connection is to be closed, when somebody else wants that.
@@ -56,6 +55,8 @@ pub struct OutboxState {
     pub frame_max: u32,
     /// The connection is going away: nothing is delivered any more.
     pub closed: bool,
+    /// Queues that were turned away because the outbox was full.
+    waiting: Waiting,
     channels: Vec<Option<Box<ChannelOut>>>,
     /// Deliveries on channels that are closed.
     delivered_before: u64,
@@ -147,7 +148,6 @@ impl Outbox {
             task: AtomicWaker::new(),
             called: AtomicBool::new(false),
             wake_pending: AtomicBool::new(false),
-            starved: AtomicBool::new(false),
             rights_changed: AtomicBool::new(false),
             evicted: OnceLock::new(),
         }
@@ -157,24 +157,20 @@ impl Outbox {
         self.state.lock()
     }
 
-    /// Whether as much waits as may; remembers that somebody was turned away.
+    /// Whether as much waits as may.
     pub fn is_full(&self, state: &OutboxState) -> bool {
-        if state.output.len() + state.in_flight < self.bytes_max {
-            return false;
-        }
-        self.starved.store(true, Ordering::Relaxed);
-        true
+        state.output.len() + state.in_flight >= self.bytes_max
     }
 
-    /// Has the connection ask its queues again.
-    pub fn set_starved(&self) {
-        self.starved.store(true, Ordering::Relaxed);
+    /// Whether queues wait for room, and the outbox has drained to half.
+    pub fn has_room_for_waiting(&self, state: &OutboxState) -> bool {
+        !state.waiting.is_empty() && state.output.len() + state.in_flight <= self.bytes_max / 2
     }
 
-    /// True once after deliveries were skipped and the outbox has since drained to half.
-    pub fn take_starved(&self, state: &OutboxState) -> bool {
-        state.output.len() + state.in_flight <= self.bytes_max / 2
-            && self.starved.swap(false, Ordering::Relaxed)
+    /// Takes the queue whose turn it is, if there is room.
+    pub fn next_waiting(&self) -> Option<(Arc<Queue>, Arc<Consumer>)> {
+        let mut state = self.lock();
+        if self.is_full(&state) { None } else { state.waiting.pop() }
     }
 
     /// Resolves when there is something to write.
@@ -235,6 +231,32 @@ impl DurableListener for Outbox {
 }
 
 impl OutboxState {
+    /// The queue has something for the consumer, and is to be asked for it when there is room.
+    pub fn turn_away(&mut self, queue: &Arc<Queue>, consumer: &Arc<Consumer>) {
+        if !self.closed {
+            self.waiting.join(queue, consumer);
+        }
+    }
+
+    /// Queues that wait for room.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Nothing is delivered any more. What waited is for the caller to drop, who holds the lock.
+    pub fn close(&mut self) -> Waiting {
+        self.closed = true;
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// Gives memory back that was needed for a while.
+    pub fn shrink(&mut self) {
+        if self.output.is_empty() {
+            self.output = Output::default();
+        }
+        self.waiting.shrink();
+    }
+
     /// Whether the message's properties fit into one frame, as they must.
     #[inline]
     pub fn takes(&self, message: &Message) -> bool {

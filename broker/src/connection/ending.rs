@@ -111,7 +111,8 @@ impl Connection {
             return;
         }
         // What one channel gives back must not go out on the next one, to a client that no longer listens.
-        self.cx.outbox.lock().closed = true;
+        // Dropped when the lock is free again.
+        let _waiting = self.cx.outbox.lock().close();
         let ids: Vec<u16> = self.channels.keys().copied().collect();
         for id in ids {
             self.close_channel(id);

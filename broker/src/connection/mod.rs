@@ -40,7 +40,7 @@ use body_frame::BodyFrame;
 use channel::Channel;
 use confirms::{Confirm, Confirms};
 use context::Context;
-use turns::{SHARE_OF_OUTBOX, deliver_in_turn};
+use turns::deliver_to_waiting;
 
 const BASIC_PUBLISH: (u16, u16) = (60, 40);
 const BASIC_GET: (u16, u16) = (60, 70);
@@ -70,8 +70,6 @@ pub struct Connection {
     /// What was read last was large bodies.
     reads_large: bool,
     released: bool,
-    /// Which of its consumers comes first when the outbox has drained.
-    turn: usize,
 }
 
 impl Connection {
@@ -85,7 +83,6 @@ impl Connection {
             body_frame: None,
             reads_large: false,
             released: false,
-            turn: 0,
         }
     }
 
@@ -153,13 +150,10 @@ impl Connection {
         self.confirming.iter().filter_map(|id| self.channels.get(id)?.confirms.as_ref()?.next_round()).min()
     }
 
-    /// Deliveries were skipped while the outbox was full; there is room again, for each queue in turn.
+    /// Queues were turned away while the outbox was full; there is room again, for each of them in turn.
     pub fn resume_consumers(&mut self) {
-        let channels = self.channels.values();
-        let subscriptions = channels.flat_map(|channel| channel.consumers.values());
-        let queues: Vec<_> = subscriptions.map(|subscription| subscription.queue.clone()).collect();
         let cx = &mut self.cx;
-        deliver_in_turn(&cx.outbox, &queues, &mut self.turn, SHARE_OF_OUTBOX, &mut cx.wakes);
+        deliver_to_waiting(&cx.outbox, &mut cx.wakes);
         cx.wakes.wake_all();
     }
 

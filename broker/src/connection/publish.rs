@@ -250,7 +250,7 @@ fn route(cx: &mut Context, content: &Content) -> Result<Route, AmqpError> {
     let cacheable = look_up(cx, content, &[content.routing_key()])?;
     Ok(match cacheable {
         true => cx.routes.keep(content.exchange_len, address, &mut cx.found),
-        false => cx.found.drain(..).collect(),
+        false => Route::take(&mut cx.found),
     })
 }
 
@@ -265,7 +265,7 @@ fn route_copies(cx: &mut Context, content: &Content, more_keys: &[Box<str>]) -> 
         check_may_publish(cx, content.exchange(), key)?;
     }
     look_up(cx, content, &keys)?;
-    Ok(cx.found.drain(..).collect())
+    Ok(Route::take(&mut cx.found))
 }
 
 /// Puts the queues behind these keys into `cx.found`, and says whether the next message with the same goes there too.

@@ -1,6 +1,7 @@
 //! A connection's memory of where exchange and routing key lead, so that publishing takes no topology lock, and of
 //! what was permitted for routes that cannot be remembered.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use hashbrown::{Equivalent, HashMap};
@@ -14,8 +15,34 @@ const ENTRIES_MAX: usize = 1024;
 /// than there is room for would else fill and empty it all the time.
 const TURNED_AWAY_MAX: usize = 32 * ENTRIES_MAX;
 
-/// The queues a message goes to.
-pub type Route = Arc<[Arc<Queue>]>;
+/// The queues a message goes to. One queue is how it nearly always is, and needs no allocation.
+#[derive(Clone)]
+pub enum Route {
+    To(Option<Arc<Queue>>),
+    ToAll(Arc<[Arc<Queue>]>),
+}
+
+impl Route {
+    /// Empties `queues`.
+    pub fn take(queues: &mut Vec<Arc<Queue>>) -> Route {
+        match queues.len() {
+            0 | 1 => Route::To(queues.pop()),
+            _ => Route::ToAll(queues.drain(..).collect()),
+        }
+    }
+}
+
+impl Deref for Route {
+    type Target = [Arc<Queue>];
+
+    #[inline]
+    fn deref(&self) -> &[Arc<Queue>] {
+        match self {
+            Route::To(queue) => queue.as_slice(),
+            Route::ToAll(queues) => queues,
+        }
+    }
+}
 
 /// Entries hold while neither the vhost's topology nor any permission has changed.
 #[derive(Default)]
@@ -73,10 +100,10 @@ impl RouteCache {
 
     /// The route to these queues, remembered if there is room. Empties `queues`.
     pub fn keep(&mut self, exchange_len: u8, address: &[u8], queues: &mut Vec<Arc<Queue>>) -> Route {
+        let route = Route::take(queues);
         if self.turns_away() {
-            return queues.drain(..).collect();
+            return route;
         }
-        let route: Route = queues.drain(..).collect();
         self.routes.insert(Key { exchange_len, address: address.into() }, route.clone());
         route
     }

@@ -8,7 +8,7 @@ use crate::unacked::UnackedDelivery;
 
 use super::channel::Channel;
 use super::context::Context;
-use super::turns::{SHARE_OF_PREFETCH, deliver_in_turn};
+use super::turns::deliver_in_turn;
 
 /// What is done with deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +87,6 @@ pub fn apply(wakes: &mut Wakes, deliveries: Vec<UnackedDelivery>, verdict: Verdi
 /// Delivers from every queue that the channel consumes from, in turn: room made on one is room for all of them where
 /// they share a prefetch.
 pub fn resume_all(cx: &mut Context, channel: &mut Channel) {
-    let queues: Vec<_> = channel.consumers.values().map(|subscription| subscription.queue.clone()).collect();
-    deliver_in_turn(&cx.outbox, &queues, &mut channel.turn, SHARE_OF_PREFETCH, &mut cx.wakes);
+    let subscriptions: Vec<_> = channel.consumers.values().collect();
+    deliver_in_turn(&cx.outbox, &subscriptions, &mut channel.turn, &mut cx.wakes);
 }

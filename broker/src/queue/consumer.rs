@@ -28,6 +28,8 @@ pub struct Consumer {
     unacked_bytes: AtomicU64,
     /// It has ended: the client cancelled it, or its queue went away.
     cancelled: AtomicBool,
+    /// Its queue waits for room in its outbox, under whose lock this is.
+    in_line: AtomicBool,
 }
 
 /// What `basic.consume` asks for.
@@ -61,6 +63,7 @@ impl Consumer {
             unacked: AtomicU32::new(0),
             unacked_bytes: AtomicU64::new(0),
             cancelled: AtomicBool::new(false),
+            in_line: AtomicBool::new(false),
         }
     }
 
@@ -101,6 +104,14 @@ impl Consumer {
 
     pub fn set_cancelled(&self) {
         self.cancelled.store(true, Ordering::Release);
+    }
+
+    pub fn is_in_line(&self) -> bool {
+        self.in_line.load(Ordering::Relaxed)
+    }
+
+    pub fn set_in_line(&self, in_line: bool) {
+        self.in_line.store(in_line, Ordering::Relaxed);
     }
 
     pub fn is_cancelled(&self) -> bool {

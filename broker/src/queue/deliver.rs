@@ -53,9 +53,14 @@ impl Queue {
             let mut delivered = 0;
             while delivered < count_max
                 && consumer.has_credit(|| next_bytes(&state.backlog))
-                && !consumer.outbox.is_full(&out)
                 && out.can_deliver(&consumer, || next_bytes(&state.backlog))
             {
+                if consumer.outbox.is_full(&out) {
+                    if !state.backlog.is_empty() {
+                        out.turn_away(self, &consumer);
+                    }
+                    break;
+                }
                 let Some(head) = state.backlog.peek().and_then(|entry| entry.message.as_ref()) else { break };
                 if !out.takes(head) {
                     self.evict_small(&consumer, &mut out, head);

@@ -37,7 +37,7 @@ mod ready;
 mod settle;
 mod tally;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod unburied;
 
 pub use arguments::{MILLISECONDS_MAX, QueueArguments, QueueType};

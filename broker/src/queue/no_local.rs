@@ -181,7 +181,7 @@ impl Queue {
     fn deliver_next(self: &Arc<Self>, state: &mut QueueState, wakes: &mut Wakes) -> bool {
         for offset in 0..state.consumers.candidates() {
             let consumer = state.consumers.in_turn(offset).clone();
-            let Some((level, seq)) = Self::place_for(state, &consumer) else { continue };
+            let Some((level, seq)) = self.place_for(state, &consumer) else { continue };
             let Some(entry) = state.backlog.first_from(level, seq) else { continue };
             let bytes = u64::from(entry.body_len);
             let Some(message) = entry.message.clone() else {
@@ -192,7 +192,11 @@ impl Queue {
                 continue;
             }
             let mut out = consumer.outbox.lock();
-            if consumer.outbox.is_full(&out) || !out.can_deliver(&consumer, || bytes) {
+            if !out.can_deliver(&consumer, || bytes) {
+                continue;
+            }
+            if consumer.outbox.is_full(&out) {
+                out.turn_away(self, &consumer);
                 continue;
             }
             if !out.takes(&message) {
@@ -210,7 +214,7 @@ impl Queue {
     }
 
     /// The first message that the consumer would take.
-    fn place_for(state: &mut QueueState, consumer: &Consumer) -> Option<Place> {
+    fn place_for(self: &Arc<Self>, state: &mut QueueState, consumer: &Arc<Consumer>) -> Option<Place> {
         if !consumer.no_local {
             return state.backlog.first_place();
         }
@@ -220,7 +224,7 @@ impl Queue {
             Next::At(place) => Some(place),
             Next::LookedAtEnough => {
                 // Its connection asks again; a wake-up at the end of the batch could be lost, as it may be awake.
-                consumer.outbox.set_starved();
+                consumer.outbox.lock().turn_away(self, consumer);
                 consumer.outbox.wake();
                 None
             }

@@ -5,12 +5,12 @@ use tempfile::TempDir;
 use super::*;
 use crate::alarm::Alarms;
 use crate::message::Message;
-use crate::outbox::Wakes;
+use crate::outbox::{Outbox, Wakes};
 use crate::store::StoreOptions;
 use crate::store::fs::RealFs;
 
 /// A durable queue, and the folder of its store.
-fn queue() -> (Arc<Queue>, TempDir) {
+pub(crate) fn queue() -> (Arc<Queue>, TempDir) {
     queue_with(FieldTable::default())
 }
 
@@ -31,6 +31,24 @@ fn queue_with(arguments: FieldTable) -> (Arc<Queue>, TempDir) {
         ticket: None,
     };
     (Queue::new(spec, environment), dir)
+}
+
+/// Without acknowledgements, on the first channel.
+pub(crate) fn consumer(outbox: &Arc<Outbox>, set: impl FnOnce(&mut ConsumerOptions)) -> Arc<Consumer> {
+    let mut options = ConsumerOptions {
+        tag: "c".into(),
+        channel: 1,
+        no_ack: true,
+        exclusive: false,
+        no_local: false,
+        wants_cancel: false,
+        prefetch: 0,
+        prefetch_size: 0,
+        priority: 0,
+        arguments: FieldTable::default(),
+    };
+    set(&mut options);
+    Arc::new(Consumer::new(outbox.clone(), options))
 }
 
 fn only_on_disk(queue: &Queue, count: u64) {
@@ -71,7 +89,7 @@ fn a_deleted_queue_takes_nothing() {
     let message = Arc::new(Message::new("", "q", &[0, 0], b"x", true));
     let mut wakes = Wakes::default();
     assert!(matches!(queue.publish(&message, None, &mut wakes), Publish::Enqueued { round: Some(_) }));
-    let reader = Arc::new(crate::outbox::Outbox::new(1, 1));
+    let reader = Arc::new(Outbox::new(1, 1));
     let Fetched::Message(entry, 0) = queue.get(&reader, &mut wakes) else { panic!("nothing to get") };
     let deleted = queue.delete(|counts| if counts.ready == 0 { Ok(()) } else { Err(()) });
     assert_eq!(deleted.map(|deleted| deleted.messages).unwrap_or(9), 0);
@@ -81,7 +99,7 @@ fn a_deleted_queue_takes_nothing() {
     assert_eq!((queue.counts().ready, queue.counts().unacked), (0, 0));
 }
 
-fn publish(queue: &Arc<Queue>, count: usize) {
+pub(crate) fn publish(queue: &Arc<Queue>, count: usize) {
     let mut wakes = Wakes::default();
     for number in 0..count {
         let message = Arc::new(Message::new("", "q", &[0, 0], number.to_string().as_bytes(), true));
@@ -109,20 +127,7 @@ fn a_queue_expires_only_while_nobody_consumes() {
     assert_eq!(queue.counts().expires_at_ms, None, "nobody has declared it yet");
     queue.touch();
     assert!(queue.counts().expires_at_ms.is_some());
-    let options = ConsumerOptions {
-        tag: "c".into(),
-        channel: 1,
-        no_ack: true,
-        exclusive: false,
-        no_local: false,
-        wants_cancel: false,
-        prefetch: 0,
-        prefetch_size: 0,
-        priority: 0,
-        arguments: FieldTable::default(),
-    };
-    let outbox = Arc::new(crate::outbox::Outbox::new(1, 1));
-    let consumer = Arc::new(Consumer::new(outbox, options));
+    let consumer = consumer(&Arc::new(Outbox::new(1, 1)), |_| ());
     assert!(queue.consume(&consumer, || (), &mut wakes).is_ok());
     assert_eq!(queue.counts().expires_at_ms, None);
     queue.cancel(&consumer, &mut wakes);
@@ -133,19 +138,8 @@ fn a_queue_expires_only_while_nobody_consumes() {
 fn who_wants_no_messages_of_his_own_waits_for_no_body_that_nobody_reads() {
     let (queue, _dir) = queue();
     let mut wakes = Wakes::default();
-    let options = ConsumerOptions {
-        tag: "c".into(),
-        channel: 1,
-        no_ack: false,
-        exclusive: false,
-        no_local: true,
-        wants_cancel: false,
-        prefetch: 0,
-        prefetch_size: 0,
-        priority: 0,
-        arguments: FieldTable::default(),
-    };
-    let consumer = Arc::new(Consumer::new(Arc::new(crate::outbox::Outbox::new(7, 1 << 20)), options));
+    let outbox = Arc::new(Outbox::new(7, 1 << 20));
+    let consumer = consumer(&outbox, |options| (options.no_ack, options.no_local) = (false, true));
     assert!(queue.consume(&consumer, || (), &mut wakes).is_ok());
     let mut rounds = Vec::new();
     for publisher in [7, 7, 8, 7] {

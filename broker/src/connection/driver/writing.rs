@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice};
 
-use crate::output::{Output, SLICES_MAX};
+use crate::output::SLICES_MAX;
 
 use super::{Driver, READ_BYTES};
 
@@ -65,9 +65,9 @@ impl Driver {
             out.in_flight = self.writing.left();
             return true;
         }
-        let starved = outbox.take_starved(&out);
+        let has_room = outbox.has_room_for_waiting(&out);
         drop(out);
-        if starved {
+        if has_room {
             self.connection.resume_consumers();
             return self.has_output() && self.refill();
         }
@@ -79,9 +79,6 @@ impl Driver {
         if self.unread.is_empty() {
             self.unread = Vec::new();
         }
-        let mut out = self.connection.cx.outbox.lock();
-        if out.output.is_empty() {
-            out.output = Output::default();
-        }
+        self.connection.cx.outbox.lock().shrink();
     }
 }

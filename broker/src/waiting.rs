@@ -1,0 +1,45 @@
+//! The queues that had messages for a connection and found no room in its outbox, in the order in which they came: when
+//! there is room again, they are asked, and nobody else of what may be a hundred thousand.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+
+use crate::queue::{Consumer, Queue};
+
+/// A part of the outbox, behind its lock. A consumer stands in line once, for its queue.
+#[derive(Default)]
+pub struct Waiting(VecDeque<(Weak<Queue>, Arc<Consumer>)>);
+
+impl Waiting {
+    /// Puts the queue at the end of the line, if it is not in it for this consumer.
+    pub fn join(&mut self, queue: &Arc<Queue>, consumer: &Arc<Consumer>) {
+        if !consumer.is_in_line() {
+            consumer.set_in_line(true);
+            self.0.push_back((Arc::downgrade(queue), consumer.clone()));
+        }
+    }
+
+    /// Takes the first in line whose queue is still there.
+    pub fn pop(&mut self) -> Option<(Arc<Queue>, Arc<Consumer>)> {
+        loop {
+            let (queue, consumer) = self.0.pop_front()?;
+            consumer.set_in_line(false);
+            if let Some(queue) = queue.upgrade() {
+                return Some((queue, consumer));
+            }
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Gives memory back that a long line needed.
+    pub fn shrink(&mut self) {
+        self.0.shrink_to_fit();
+    }
+}
