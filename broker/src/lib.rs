@@ -22,6 +22,7 @@ mod output;
 mod overdue;
 mod pager;
 mod policy;
+mod prefetch;
 mod queue;
 mod server;
 pub mod store;

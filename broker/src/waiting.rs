@@ -4,7 +4,11 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
+use crate::prefetch::prefetch_arc;
 use crate::queue::{Consumer, Queue};
+
+/// So many places ahead, queues and consumers are fetched: a long line is not in the processor's cache.
+const AHEAD: usize = 8;
 
 /// A part of the outbox, behind its lock. A consumer stands in line once, for its queue.
 #[derive(Default)]
@@ -21,6 +25,10 @@ impl Waiting {
 
     /// Takes the first in line whose queue is still there.
     pub fn pop(&mut self) -> Option<(Arc<Queue>, Arc<Consumer>)> {
+        if let Some((queue, consumer)) = self.0.get(AHEAD) {
+            prefetch_arc(queue.as_ptr());
+            prefetch_arc(Arc::as_ptr(consumer));
+        }
         loop {
             let (queue, consumer) = self.0.pop_front()?;
             consumer.set_in_line(false);

@@ -14,6 +14,7 @@ pub mod context;
 mod crowd;
 pub mod driver;
 mod ending;
+mod foresight;
 mod frames;
 pub mod handshake;
 mod input;
@@ -40,6 +41,7 @@ use body_frame::BodyFrame;
 use channel::Channel;
 use confirms::{Confirm, Confirms};
 use context::Context;
+use foresight::Foresight;
 use turns::deliver_to_waiting;
 
 const BASIC_PUBLISH: (u16, u16) = (60, 40);
@@ -92,7 +94,9 @@ impl Connection {
             return 0;
         }
         let mut consumed = self.continue_body_frame(input);
+        let mut foresight = Foresight::default();
         while self.phase != Phase::Closed && !self.cx.paused && !self.waits_for_body() {
+            self.look_ahead(&mut foresight, input, consumed);
             let handled = match amqp::next_frame(&input[consumed..], self.frame_max) {
                 Ok(None) => {
                     consumed += self.begin_body_frame(&input[consumed..]);

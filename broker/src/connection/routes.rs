@@ -6,10 +6,14 @@ use std::sync::Arc;
 
 use hashbrown::{Equivalent, HashMap};
 
+use crate::amqp::PublishArgs;
 use crate::queue::Queue;
 
 /// Entries kept.
 const ENTRIES_MAX: usize = 1024;
+
+/// From so many entries on it is worth the while to look ahead.
+const MANY: usize = 256;
 
 /// So many that found no room make the cache start over: by then others may be in use. Who publishes by more keys in turn
 /// than there is room for would else fill and empty it all the time.
@@ -92,6 +96,26 @@ impl RouteCache {
 
     pub fn set_writable(&mut self, exchange: &str) {
         self.writable = Some(exchange.into());
+    }
+
+    /// Whether so many places are published to that they are unlikely to be in the processor's cache.
+    #[inline]
+    pub fn are_many(&self) -> bool {
+        self.routes.len() >= MANY
+    }
+
+    /// What is remembered of where a message goes that is still to be checked.
+    pub fn peek(&self, publish: &PublishArgs<'_>) -> Option<&Route> {
+        let (exchange, key) = (publish.exchange.as_bytes(), publish.routing_key.as_bytes());
+        if exchange.is_empty() {
+            return self.get(0, key);
+        }
+        // Both are short strings.
+        let mut address = [0; 2 * u8::MAX as usize];
+        let len = exchange.len() + key.len();
+        address[..exchange.len()].copy_from_slice(exchange);
+        address[exchange.len()..len].copy_from_slice(key);
+        self.get(exchange.len() as u8, &address[..len])
     }
 
     pub fn get(&self, exchange_len: u8, address: &[u8]) -> Option<&Route> {

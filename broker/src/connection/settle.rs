@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use crate::error::AmqpError;
 use crate::outbox::Wakes;
+use crate::prefetch::prefetch_arc;
 use crate::unacked::UnackedDelivery;
 
 use super::channel::Channel;
 use super::context::Context;
 use super::turns::deliver_in_turn;
+
+/// So many deliveries ahead, their queues and consumers are fetched: they may be others each time.
+const AHEAD: usize = 8;
 
 /// What is done with deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +63,13 @@ pub fn settle(
 /// Carries the verdict out, one lock for each run of deliveries from the same queue. With `deliver` each queue uses
 /// the room that it makes; else the caller sees to it that they do so in turn.
 pub fn apply(wakes: &mut Wakes, deliveries: Vec<UnackedDelivery>, verdict: Verdict, deliver: bool) {
-    for delivery in &deliveries {
+    for (at, delivery) in deliveries.iter().enumerate() {
+        if let Some(next) = deliveries.get(at + AHEAD)
+            && !Arc::ptr_eq(&next.queue, &delivery.queue)
+        {
+            prefetch_arc(Arc::as_ptr(&next.queue));
+            next.consumer.iter().for_each(|consumer| prefetch_arc(Arc::as_ptr(consumer)));
+        }
         if let Some(consumer) = &delivery.consumer {
             consumer.settled(u64::from(delivery.entry.body_len));
         }
