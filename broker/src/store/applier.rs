@@ -11,39 +11,37 @@ use std::thread::JoinHandle;
 
 use super::record::Location;
 use super::replay::Replay;
+use super::scan::Noted;
 use super::segment::Segment;
+use super::window::Window;
 
 /// Windows that may wait to be applied. Bounds the memory; one is enough to keep both threads at work.
 const WINDOWS_AHEAD: usize = 2;
 
-/// Bytes of a segment that were read together.
-pub type Window = Arc<Vec<u8>>;
-
 /// The log's verified contents, in their order.
 enum Step {
-    Segment {
-        segment: Arc<Segment>,
-        file_bytes: u32,
-    },
+    Segment { segment: Arc<Segment>, file_bytes: u32 },
     MissingSegment(Segment),
-    /// The records of batches, and where each batch begins.
-    Batches {
-        window: Window,
-        batches: Vec<(Range<usize>, Location)>,
-    },
-    Record {
-        record: Vec<u8>,
-        location: Location,
-    },
+    Batches { window: Arc<Window>, batches: Vec<Batch> },
+    Record { record: Vec<u8>, location: Location },
     End(Location),
     FileBytes(Location),
+}
+
+/// The verified records of a batch.
+pub struct Batch {
+    /// Where they are in their window.
+    pub records: Range<usize>,
+    /// Where the batch begins in the log.
+    pub place: Location,
+    pub noted: Vec<Noted>,
 }
 
 pub struct Applier {
     worker: Worker,
     /// Batches of one window are handed over together.
-    window: Window,
-    batches: Vec<(Range<usize>, Location)>,
+    window: Option<Arc<Window>>,
+    batches: Vec<Batch>,
 }
 
 enum Worker {
@@ -67,7 +65,7 @@ impl Applier {
     }
 
     fn new(worker: Worker) -> Applier {
-        Applier { worker, window: Window::default(), batches: Vec::new() }
+        Applier { worker, window: None, batches: Vec::new() }
     }
 
     pub fn segment(&mut self, segment: Arc<Segment>, file_bytes: u32) {
@@ -78,13 +76,12 @@ impl Applier {
         self.then(Step::MissingSegment(segment));
     }
 
-    /// The verified records at `records` of the window, of a batch that begins at `place`.
-    pub fn batch(&mut self, window: &Window, records: Range<usize>, place: Location) {
-        if !Arc::ptr_eq(&self.window, window) {
+    pub fn batch(&mut self, window: &Arc<Window>, batch: Batch) {
+        if !self.window.as_ref().is_some_and(|last| Arc::ptr_eq(last, window)) {
             self.flush();
-            self.window = window.clone();
+            self.window = Some(window.clone());
         }
-        self.batches.push((records, place));
+        self.batches.push(batch);
     }
 
     /// One verified record of a batch that is damaged otherwise.
@@ -120,11 +117,10 @@ impl Applier {
     }
 
     fn flush(&mut self) {
-        if self.batches.is_empty() {
-            return;
+        if let Some(window) = self.window.take() {
+            let batches = std::mem::take(&mut self.batches);
+            self.submit(Step::Batches { window, batches });
         }
-        let (window, batches) = (std::mem::take(&mut self.window), std::mem::take(&mut self.batches));
-        self.submit(Step::Batches { window, batches });
     }
 
     fn then(&mut self, step: Step) {
@@ -155,8 +151,8 @@ fn apply(replay: &mut Replay, step: Step) {
         Step::Segment { segment, file_bytes } => replay.push_segment(segment, file_bytes),
         Step::MissingSegment(segment) => replay.push_missing_segment(segment),
         Step::Batches { window, batches } => {
-            for (records, place) in batches {
-                replay.batch(&window[records], place);
+            for batch in batches {
+                replay.batch(&window[batch.records], batch.place, &batch.noted);
             }
         }
         Step::Record { record, location } => replay.record(&record, location),

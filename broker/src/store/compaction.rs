@@ -11,7 +11,7 @@ use parking_lot::MutexGuard;
 
 use super::StoreFailure;
 use super::commit::Committer;
-use super::fs::{FsFile, ReadOrder, read_full};
+use super::fs::{FsFile, read_full};
 use super::index::Index;
 use super::record::{self, Location, MessageRecord, Record, SEGMENT_HEADER_BYTES};
 use super::scan::{next_batch_header, skip_bad_record};
@@ -130,7 +130,7 @@ impl Committer {
         }
         let file =
             oldest.segment.file().map_err(|e| StoreFailure::io("opening", &oldest.segment.path, &e))?;
-        file.will_be_read(ReadOrder::FrontToBack);
+        file.will_be_read_in_order();
         self.cleaning = Some(Cleaning {
             segment: oldest.segment.clone(),
             file,

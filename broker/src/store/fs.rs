@@ -30,16 +30,6 @@ pub enum Access {
     CreateNew,
 }
 
-/// What the system may read ahead by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReadOrder {
-    /// What it thinks best.
-    Any,
-    FrontToBack,
-    /// Nothing: all that is to be read ahead is asked for by [`FsFile::will_read`].
-    AsAsked,
-}
-
 /// An open file. Positions are bytes from the start.
 pub trait FsFile: Send + Sync + 'static {
     /// May read less than asked for; 0 at the end of the file.
@@ -54,11 +44,13 @@ pub trait FsFile: Send + Sync + 'static {
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// Reserves space up to `len` and makes the file that long; new bytes read as zeros.
     fn allocate(&self, len: u64) -> io::Result<()>;
-    /// How the file will be read from now on.
-    fn will_be_read(&self, _order: ReadOrder) {}
-    /// These bytes will be read soon: the disk may begin with them. Does not wait for it, but for what the kernel has to
-    /// do for each page.
-    fn will_read(&self, _offset: u64, _len: u64) {}
+    /// From here on there are only zeros, as far as is known without reading: a file system that knows what was never
+    /// written saves reading it. Pages that were read count as written.
+    fn data_end(&self) -> io::Result<u64> {
+        self.len()
+    }
+    /// The file will be read from front to back: the system may read far ahead.
+    fn will_be_read_in_order(&self) {}
 }
 
 /// Reads until `buf` is full or the file ends; the bytes read.
@@ -177,12 +169,12 @@ impl FsFile for RealFile {
         allocate(&self.0, len)
     }
 
-    fn will_be_read(&self, order: ReadOrder) {
-        advise_order(&self.0, order);
+    fn data_end(&self) -> io::Result<u64> {
+        data_end(&self.0)
     }
 
-    fn will_read(&self, offset: u64, len: u64) {
-        advise_needed(&self.0, offset, len);
+    fn will_be_read_in_order(&self) {
+        advise_in_order(&self.0);
     }
 }
 
@@ -211,30 +203,57 @@ fn allocate_by_writing(file: &File, len: u64) -> io::Result<()> {
     Ok(())
 }
 
-// Only hints: reading works without them, so that they fail does not matter.
+/// Moves the descriptor's own position, which nothing here reads or writes at.
 #[cfg(target_os = "linux")]
-fn advise_order(file: &File, order: ReadOrder) {
-    use rustix::fs::Advice;
-    let advice = match order {
-        ReadOrder::Any => Advice::Normal,
-        ReadOrder::FrontToBack => Advice::Sequential,
-        ReadOrder::AsAsked => Advice::Random,
-    };
-    let _ = rustix::fs::fadvise(file, 0, None, advice);
+fn data_end(file: &File) -> io::Result<u64> {
+    use rustix::fs::{SeekFrom, seek};
+    use rustix::io::Errno;
+    // Who has written here and there all over the file has it read as a whole.
+    const PIECES_MAX: usize = 64;
+    let len = file.metadata()?.len();
+    let mut end = 0;
+    for _ in 0..PIECES_MAX {
+        match seek(file, SeekFrom::Data(end)).and_then(|data| seek(file, SeekFrom::Hole(data))) {
+            Ok(hole) => end = hole,
+            Err(Errno::NXIO) => return Ok(end.min(len)),
+            // Not every file system can say.
+            Err(_) => return Ok(len),
+        }
+    }
+    Ok(len)
 }
 
+#[cfg(not(target_os = "linux"))]
+fn data_end(file: &File) -> io::Result<u64> {
+    Ok(file.metadata()?.len())
+}
+
+// Only a hint: reading works without it, so that it fails does not matter.
 #[cfg(target_os = "linux")]
-fn advise_needed(file: &File, offset: u64, len: u64) {
-    // One call makes Linux read no more than it would ahead by itself, often as little as 128 KiB.
-    const PIECE: u64 = 128 << 10;
-    for at in (offset..offset + len).step_by(PIECE as usize) {
-        let piece = std::num::NonZeroU64::new(PIECE.min(offset + len - at));
-        let _ = rustix::fs::fadvise(file, at, piece, rustix::fs::Advice::WillNeed);
+fn advise_in_order(file: &File) {
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::Sequential);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn advise_in_order(_file: &File) {}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_allocated_and_never_written_need_not_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = RealFs.open(&dir.path().join("file"), Access::CreateNew).unwrap();
+        file.allocate(1 << 20).unwrap();
+        // A file system that cannot say has everything read.
+        let can_say = file.data_end().unwrap() == 0;
+        assert!(can_say || file.data_end().unwrap() == 1 << 20);
+        file.write_at(b"x", 300_000).unwrap();
+        file.write_at(b"x", 500_000).unwrap();
+        let end = file.data_end().unwrap();
+        assert!(end > 500_000 && end <= 1 << 20 && (can_say == (end < 600_000)), "{end}");
+        file.write_at(b"x", (1 << 20) - 1).unwrap();
+        assert_eq!(file.data_end().unwrap(), 1 << 20);
     }
 }
-
-#[cfg(not(target_os = "linux"))]
-fn advise_order(_file: &File, _order: ReadOrder) {}
-
-#[cfg(not(target_os = "linux"))]
-fn advise_needed(_file: &File, _offset: u64, _len: u64) {}

@@ -36,7 +36,6 @@
 //! only hold what was never confirmed; anything else that does not verify is corruption, and is reported and
 //! set aside, never skipped in silence (see [`recovery`]).
 
-mod ahead;
 mod append;
 mod applier;
 mod batch;
@@ -45,6 +44,7 @@ mod commit;
 mod compaction;
 #[cfg(test)]
 mod damage_tests;
+mod feed;
 pub mod fs;
 mod index;
 mod intake;
@@ -64,6 +64,7 @@ mod space;
 #[cfg(test)]
 mod tests;
 pub mod tool;
+mod window;
 
 use std::io;
 use std::path::{Path, PathBuf};

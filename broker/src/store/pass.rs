@@ -5,11 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::ahead::Ahead;
-use super::applier::Applier;
+use super::applier::{Applier, Batch};
 use super::clean::{self, CleanShutdown};
 use super::commit::Active;
-use super::fs::{Access, Fs, ReadOrder, write_full};
+use super::feed::Feed;
+use super::fs::{Access, Fs, write_full};
 use super::index::Index;
 use super::key::{self, LogKey};
 use super::record::{self, BATCH_HEADER_BYTES, FORMAT_VERSION, Location, SEGMENT_HEADER_BYTES};
@@ -33,7 +33,7 @@ pub struct Pass {
     /// Where the records go.
     pub applier: Applier,
     /// Reads ahead of the pass, if it is in a hurry.
-    pub ahead: Option<Ahead>,
+    feed: Option<Feed>,
     /// The next segment, if it was opened already.
     next: Option<SegmentReader>,
     /// The next batch's number, if known.
@@ -89,7 +89,7 @@ impl Pass {
             ids,
             note,
             applier: Applier::here(),
-            ahead: None,
+            feed: None,
             next: None,
             expected: None,
             next_sequence: 1,
@@ -108,6 +108,13 @@ impl Pass {
         &self.ids
     }
 
+    /// Has a thread of its own read what [`Pass::run`] will verify.
+    pub fn read_ahead(&mut self) -> io::Result<()> {
+        let segments = self.ids.iter().map(|&id| (id, self.path(id))).collect();
+        self.feed = Some(Feed::start(self.fs.clone(), segments)?);
+        Ok(())
+    }
+
     pub fn run(&mut self) -> Result<(), StoreError> {
         for &id in &self.ids {
             let len = self.fs.open(&self.path(id), Access::Read).and_then(|file| file.len());
@@ -117,15 +124,16 @@ impl Pass {
             let id = self.ids[at];
             let mut reader = match self.next.take().filter(|next| next.id == id) {
                 Some(next) => next,
-                None => self.next_reader(id)?,
+                None => self.reader(id)?,
             };
+            reader.feed = self.feed.take();
             let next = self.segment(at, &mut reader)?;
-            // The queues' readers have the same file.
-            reader.file.will_be_read(ReadOrder::Any);
+            self.feed = reader.feed;
             if let Next::End = next {
                 break;
             }
         }
+        self.feed = None;
         if let Some(note) = &self.note {
             self.report.clean = note.end == self.last && self.report.damage.is_empty();
             if note.end > self.last {
@@ -142,15 +150,6 @@ impl Pass {
         let access = if self.repairing { Access::ReadWrite } else { Access::Read };
         let file = self.fs.open(&path, access).map_err(|e| io_error("open", &path, e))?;
         SegmentReader::new(id, self.key.seed(id), file).map_err(|e| io_error("read", &path, e))
-    }
-
-    /// For a segment that will be read as a whole.
-    fn next_reader(&self, id: u32) -> Result<SegmentReader, StoreError> {
-        let reader = self.reader(id)?;
-        if self.ahead.is_some() {
-            reader.file.will_be_read(ReadOrder::AsAsked);
-        }
-        Ok(reader)
     }
 
     fn segment(&mut self, at: usize, reader: &mut SegmentReader) -> Result<Next, StoreError> {
@@ -191,7 +190,7 @@ impl Pass {
     /// Where the segment ends, if the one behind it says so.
     fn end_by_next(&mut self, at: usize, id: u32) -> Result<Option<u32>, StoreError> {
         let Some(&next) = self.ids.get(at + 1).filter(|&&next| next == id + 1) else { return Ok(None) };
-        let mut reader = self.next_reader(next)?;
+        let mut reader = self.reader(next)?;
         let header = self.io(next, reader.header())?;
         self.next = Some(reader);
         Ok(header.ok().map(|header| header.previous_end))
@@ -238,11 +237,12 @@ impl Pass {
                 return Ok(Next::Segment);
             }
             let found = self.io(id, reader.find(place.offset))?;
-            self.ask_ahead(reader);
             match found {
                 Found::Batch { header, bytes } if self.expected.is_none_or(|n| n == header.sequence) => {
+                    let noted = std::mem::take(&mut reader.noted);
                     let (window, batch) = self.io(id, reader.shared(place.offset, bytes as usize))?;
-                    self.applier.batch(window, batch.start + BATCH_HEADER_BYTES..batch.end, place);
+                    let records = batch.start + BATCH_HEADER_BYTES..batch.end;
+                    self.applier.batch(window, Batch { records, place, noted });
                     self.expected = Some(header.sequence.saturating_add(1));
                     self.next_sequence = self.next_sequence.max(header.sequence.saturating_add(1));
                     self.durable = self.durable.max(header.durable);
@@ -277,18 +277,6 @@ impl Pass {
                     }
                 }
             }
-        }
-    }
-
-    /// Has what comes soon read ahead, in the next segment too.
-    fn ask_ahead(&mut self, reader: &mut SegmentReader) {
-        let Some(ahead) = &self.ahead else { return };
-        let soon = match &mut self.next {
-            Some(next) if reader.is_announced() => next,
-            _ => reader,
-        };
-        if let Some(bytes) = soon.ahead() {
-            ahead.will_read(soon.file.clone(), bytes);
         }
     }
 

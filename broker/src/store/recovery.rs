@@ -18,7 +18,6 @@ use std::sync::atomic::AtomicU64;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
-use super::ahead::Ahead;
 use super::applier::Applier;
 use super::batch::BATCH_BYTES;
 use super::commit::{Committer, Start};
@@ -117,8 +116,7 @@ pub(super) fn open(
     pass.on_progress = options.on_progress.clone();
     if threaded {
         pass.applier = Applier::beside().map_err(|e| io_error("start the replay thread for", dir, e))?;
-        pass.ahead =
-            Some(Ahead::start().map_err(|e| io_error("start the thread that reads ahead in", dir, e))?);
+        pass.read_ahead().map_err(|e| io_error("start the thread that reads ahead in", dir, e))?;
     }
     pass.run()?;
     let found = pass.finish(known);

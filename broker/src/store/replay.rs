@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::clean::CleanShutdown;
 use super::index::Index;
-use super::record::{self, AckRun, Entries, Location, Record};
+use super::record::{self, AckRun, Location, Record};
 use super::recovery::RecoveredEntry;
+use super::scan::Noted;
 use super::segment::Segment;
 use super::slab::Slot;
 use super::{Entry, EntryMeta, QueueId};
@@ -17,10 +18,11 @@ const LONG_RUN: u32 = 1 << 16;
 #[derive(Default)]
 pub struct Replay {
     index: Index,
-    /// By slot: what only the queues need, so it is not kept afterwards.
-    body_lens: Vec<u32>,
+    body_lens: BodyLens,
     metas: HashMap<(QueueId, u64), EntryMeta>,
     next_seqs: hashbrown::HashMap<QueueId, u64>,
+    /// The queue that was seen last, and what is to be in `next_seqs` for it: messages of one queue often come together.
+    last_seen: Option<(QueueId, u64)>,
     /// Per segment, the message records by offset: what ref records point to.
     placed: Vec<Vec<(u32, Slot)>>,
 }
@@ -28,7 +30,8 @@ pub struct Replay {
 impl Replay {
     pub fn push_segment(&mut self, segment: Arc<Segment>, file_bytes: u32) {
         self.index.push_segment(segment, file_bytes, record::SEGMENT_HEADER_BYTES as u32);
-        self.placed.push(Vec::new());
+        // As many as in the one before, so that it need not grow.
+        self.placed.push(Vec::with_capacity(self.placed.last().map_or(0, Vec::len)));
     }
 
     /// Keeps the ids without gaps; its file is never read because nothing is alive in it.
@@ -52,17 +55,27 @@ impl Replay {
     }
 
     /// The verified records of a batch that begins at `place`.
-    pub fn batch(&mut self, records: &[u8], place: Location) {
-        let mut at = 0;
-        let first = place.offset + record::BATCH_HEADER_BYTES as u32;
-        while at < records.len() {
-            let Ok((record, size)) = record::decode_verified(&records[at..]) else { return };
-            self.apply(record, size, Location::new(place.segment, first + at as u32));
-            at += size;
+    pub fn batch(&mut self, mut records: &[u8], place: Location, noted: &[Noted]) {
+        let mut location = Location::new(place.segment, place.offset + record::BATCH_HEADER_BYTES as u32);
+        for &noted in noted {
+            let size = match noted {
+                Noted::Message { size, body_len, queue, seq } => {
+                    self.message(location, size, body_len, |replay, slot| {
+                        replay.entry(Entry { queue, seq, meta: EntryMeta::default() }, slot);
+                    });
+                    size
+                }
+                Noted::Other { size } => {
+                    self.record(records, location);
+                    size
+                }
+            };
+            records = &records[size as usize..];
+            location.offset += size;
         }
     }
 
-    /// One verified record.
+    /// The verified record that `bytes` begin with.
     pub fn record(&mut self, bytes: &[u8], location: Location) {
         if let Ok((record, size)) = record::decode_verified(bytes) {
             self.apply(record, size, location);
@@ -73,21 +86,17 @@ impl Replay {
     fn apply(&mut self, record: Record<'_>, size: usize, location: Location) {
         match record {
             Record::Message(message) => {
-                let slot = self.index.insert_message(location, size as u32);
-                if self.body_lens.len() <= slot as usize {
-                    self.body_lens.resize(slot as usize + 1, 0);
-                }
-                self.body_lens[slot as usize] = message.body_len();
-                self.each(message.entries, |index, entry| index.add_entry(entry.queue, entry.seq, slot));
-                self.index.drop_unheld(slot);
-                if let Some(placed) = self.placed.last_mut() {
-                    placed.push((location.offset, slot));
-                }
+                self.message(location, size as u32, message.body_len(), |replay, slot| {
+                    message.entries.iter().for_each(|entry| replay.entry(entry, slot));
+                });
             }
             // Without its target the message was gone when compaction removed that: nothing to do.
             Record::Ref { target, entries } => {
                 if let Some(slot) = self.find(target) {
-                    self.each(entries, |index, entry| index.add_ref_entry(entry, slot));
+                    for entry in entries.iter() {
+                        self.index.add_ref_entry(entry, slot);
+                        self.note_entry(entry);
+                    }
                 }
             }
             Record::Acks(runs) => runs.iter().for_each(|run| self.acked(run)),
@@ -119,15 +128,28 @@ impl Replay {
         self.saw(run.queue, last);
     }
 
-    fn each(&mut self, entries: Entries<'_>, mut add: impl FnMut(&mut Index, Entry)) {
-        for entry in entries.iter() {
-            add(&mut self.index, entry);
-            self.saw(entry.queue, entry.seq);
-            if entry.meta != EntryMeta::default() {
-                self.metas.insert((entry.queue, entry.seq), entry.meta);
-            } else {
-                self.forget_meta(entry.queue, entry.seq);
-            }
+    /// `size` counts the padding; `add` adds the entries.
+    fn message(&mut self, location: Location, size: u32, body_len: u32, add: impl FnOnce(&mut Replay, Slot)) {
+        let slot = self.index.insert_message(location, size);
+        self.body_lens.set(slot, body_len);
+        add(self, slot);
+        self.index.drop_unheld(slot);
+        if let Some(placed) = self.placed.last_mut() {
+            placed.push((location.offset, slot));
+        }
+    }
+
+    fn entry(&mut self, entry: Entry, slot: Slot) {
+        self.index.add_entry(entry.queue, entry.seq, slot);
+        self.note_entry(entry);
+    }
+
+    fn note_entry(&mut self, Entry { queue, seq, meta }: Entry) {
+        self.saw(queue, seq);
+        if meta != EntryMeta::default() {
+            self.metas.insert((queue, seq), meta);
+        } else {
+            self.forget_meta(queue, seq);
         }
     }
 
@@ -138,8 +160,21 @@ impl Replay {
     }
 
     fn saw(&mut self, queue: QueueId, seq: u64) {
-        let next = self.next_seqs.entry(queue).or_default();
-        *next = (*next).max(seq.saturating_add(1));
+        let next_seq = seq.saturating_add(1);
+        match &mut self.last_seen {
+            Some((last, next)) if *last == queue => *next = (*next).max(next_seq),
+            _ => {
+                self.note_last_seen();
+                self.last_seen = Some((queue, next_seq));
+            }
+        }
+    }
+
+    fn note_last_seen(&mut self) {
+        if let Some((queue, next_seq)) = self.last_seen.take() {
+            let next = self.next_seqs.entry(queue).or_default();
+            *next = (*next).max(next_seq);
+        }
     }
 
     fn find(&self, target: Location) -> Option<Slot> {
@@ -153,6 +188,7 @@ impl Replay {
     /// Drops the queues that nobody knows. Only now: a message may have come into the log through one of
     /// them and be held by others.
     pub fn finish(mut self, known: &dyn Fn(QueueId) -> bool) -> Replayed {
+        self.note_last_seen();
         let mut entries_of_unknown_queues = 0;
         let mut next_seqs = HashMap::new();
         for (&queue, &next_seq) in &self.next_seqs {
@@ -167,6 +203,29 @@ impl Replay {
     }
 }
 
+/// The messages' bytes of body by slot: what only the queues need, so it is not kept afterwards. In pages: what grows by
+/// doubling is copied again and again, to memory that is new each time.
+#[derive(Default)]
+struct BodyLens {
+    pages: Vec<Vec<u32>>,
+}
+
+impl BodyLens {
+    const PAGE: usize = 1 << 14;
+
+    fn set(&mut self, slot: Slot, len: u32) {
+        let (page, at) = (slot as usize / Self::PAGE, slot as usize % Self::PAGE);
+        while self.pages.len() <= page {
+            self.pages.push(vec![0; Self::PAGE]);
+        }
+        self.pages[page][at] = len;
+    }
+
+    fn get(&self, slot: Slot) -> u32 {
+        self.pages[slot as usize / Self::PAGE][slot as usize % Self::PAGE]
+    }
+}
+
 /// What the log's records came to.
 pub struct Replayed {
     pub index: Index,
@@ -178,7 +237,7 @@ pub struct Replayed {
 
 /// What the queues need to know of their entries beside the index.
 pub struct Details {
-    body_lens: Vec<u32>,
+    body_lens: BodyLens,
     metas: HashMap<(QueueId, u64), EntryMeta>,
     /// Of a clean shutdown: without it every entry may have been delivered.
     pub note: Option<CleanShutdown>,
@@ -194,7 +253,7 @@ impl Details {
             };
             visit(RecoveredEntry {
                 seq,
-                body_len: self.body_lens[slot as usize],
+                body_len: self.body_lens.get(slot),
                 redelivered: self.note.as_ref().is_none_or(|note| note.was_delivered(queue, seq)),
                 meta,
             });

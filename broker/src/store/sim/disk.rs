@@ -513,4 +513,12 @@ impl FsFile for SimFile {
             Ok(())
         })
     }
+
+    fn data_end(&self) -> io::Result<u64> {
+        self.with(|state| {
+            state.begin_whole()?;
+            let current = &state.inodes[self.inode].current;
+            Ok(current.iter().rposition(|&byte| byte != 0).map_or(0, |last| last as u64 + 1))
+        })
+    }
 }
