@@ -16,7 +16,7 @@ use crate::amqp::{self, ReplyCode};
 use crate::error::AmqpError;
 use crate::firehose::{self, Delivery};
 use crate::message::Message;
-use crate::output::Output;
+use crate::output::{Output, Writing};
 use crate::overdue::DeliveryClock;
 use crate::queue::{Burial, Consumer, Entry, Queue, has_room};
 use crate::store::{DurableListener, Round};
@@ -155,6 +155,18 @@ impl Outbox {
 
     pub fn lock(&self) -> MutexGuard<'_, OutboxState> {
         self.state.lock()
+    }
+
+    /// What was being written is written. Has what waits written next, if it may be; false when there is nothing.
+    pub fn refill(&self, writing: &mut Writing, may_write: bool) -> bool {
+        let mut state = self.lock();
+        state.in_flight = 0;
+        if !may_write || state.output.is_empty() {
+            return false;
+        }
+        writing.take(&mut state.output);
+        state.in_flight = writing.left();
+        true
     }
 
     /// Whether as much waits as may.

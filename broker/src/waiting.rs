@@ -17,13 +17,18 @@ pub struct Waiting(VecDeque<(Weak<Queue>, Arc<Consumer>)>);
 impl Waiting {
     /// Puts the queue at the end of the line, if it is not in it for this consumer.
     pub fn join(&mut self, queue: &Arc<Queue>, consumer: &Arc<Consumer>) {
-        if !consumer.is_in_line() {
-            consumer.set_in_line(true);
-            self.0.push_back((Arc::downgrade(queue), consumer.clone()));
+        if consumer.is_in_line() || consumer.is_cancelled() {
+            return;
         }
+        if self.0.len() == self.0.capacity() {
+            // A client that does not read could subscribe and cancel for ever.
+            self.0.retain(|(queue, consumer)| queue.strong_count() > 0 && !consumer.is_cancelled());
+        }
+        consumer.set_in_line(true);
+        self.0.push_back((Arc::downgrade(queue), consumer.clone()));
     }
 
-    /// Takes the first in line whose queue is still there.
+    /// Takes the first in line whose queue and consumer are still there.
     pub fn pop(&mut self) -> Option<(Arc<Queue>, Arc<Consumer>)> {
         if let Some((queue, consumer)) = self.0.get(AHEAD) {
             prefetch_arc(queue.as_ptr());
@@ -32,7 +37,9 @@ impl Waiting {
         loop {
             let (queue, consumer) = self.0.pop_front()?;
             consumer.set_in_line(false);
-            if let Some(queue) = queue.upgrade() {
+            if !consumer.is_cancelled()
+                && let Some(queue) = queue.upgrade()
+            {
                 return Some((queue, consumer));
             }
         }

@@ -91,6 +91,7 @@ impl Connection {
         }
         let mut to_drop = Vec::new();
         for subscription in subscriptions {
+            subscription.consumer.set_cancelled();
             if subscription.queue.cancel(&subscription.consumer, &mut self.cx.wakes) {
                 to_drop.push(subscription.queue);
             }

@@ -62,7 +62,7 @@ pub fn deliver_in_turn(
 mod tests {
     use std::sync::Arc;
 
-    use crate::output::Output;
+    use crate::output::{Output, Writing};
     use crate::queue::tests::{consumer, publish, queue};
 
     use super::*;
@@ -112,6 +112,27 @@ mod tests {
     }
 
     #[test]
+    fn an_outbox_that_is_never_empty_has_room_for_those_who_wait_now_and_then() {
+        let outbox = Arc::new(Outbox::new(1, 1000));
+        outbox.lock().open_channel(1);
+        let (queue, _dir) = queue();
+        outbox.lock().turn_away(&queue, &consumer(&outbox, |_| ()));
+        // Others fill up what is written, as soon as it is being written.
+        let mut rooms = Vec::new();
+        for bytes in [900, 100, 900, 100] {
+            outbox.lock().output.frames.extend(std::iter::repeat_n(0, bytes));
+            let mut writing = Writing::default();
+            assert!(outbox.refill(&mut writing, true));
+            assert_eq!(writing.left(), bytes);
+            rooms.push(outbox.has_room_for_waiting(&outbox.lock()));
+        }
+        assert_eq!(rooms, [false, true, false, true]);
+        assert!(!outbox.refill(&mut Writing::default(), true));
+        outbox.lock().output.frames.push(0);
+        assert!(!outbox.refill(&mut Writing::default(), false));
+    }
+
+    #[test]
     fn who_has_room_on_the_channel_and_none_in_the_outbox_waits() {
         let outbox = Arc::new(Outbox::new(1, 1));
         outbox.lock().open_channel(1);
@@ -146,6 +167,19 @@ mod tests {
         outbox.lock().output = Output::default();
         let (next, _) = outbox.next_waiting().unwrap();
         assert!(Arc::ptr_eq(&next, &second), "the first queue is gone");
+
+        let cancelled = consumer(&outbox, |_| ());
+        for _ in 0..1000 {
+            let passing = consumer(&outbox, |_| ());
+            outbox.lock().turn_away(&second, &passing);
+            passing.set_cancelled();
+        }
+        assert!(outbox.lock().waiting() < 10, "{}", outbox.lock().waiting());
+        outbox.lock().turn_away(&second, &cancelled);
+        cancelled.set_cancelled();
+        assert!(outbox.next_waiting().is_none() && outbox.lock().waiting() == 0);
+        outbox.lock().turn_away(&second, &cancelled);
+        assert_eq!(outbox.lock().waiting(), 0);
 
         outbox.lock().turn_away(&second, &consumer(&outbox, |_| ()));
         let waiting = outbox.lock().close();

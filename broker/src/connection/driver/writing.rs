@@ -57,21 +57,21 @@ impl Driver {
     /// Takes what waits in the outbox. False when that is nothing.
     fn refill(&mut self) -> bool {
         let can_flush = self.can_flush();
-        let outbox = &self.connection.cx.outbox;
-        let mut out = outbox.lock();
-        out.in_flight = 0;
-        if can_flush && !out.output.is_empty() {
-            self.writing.take(&mut out.output);
-            out.in_flight = self.writing.left();
-            return true;
+        loop {
+            let outbox = &self.connection.cx.outbox;
+            let is_taken = outbox.refill(&mut self.writing, can_flush);
+            // Not only when nothing is left to write: one busy queue may see to it that there always is.
+            let has_room = outbox.has_room_for_waiting(&outbox.lock());
+            if has_room {
+                self.connection.resume_consumers();
+            }
+            if is_taken {
+                return true;
+            }
+            if !has_room || !can_flush || !self.has_output() {
+                return false;
+            }
         }
-        let has_room = outbox.has_room_for_waiting(&out);
-        drop(out);
-        if has_room {
-            self.connection.resume_consumers();
-            return self.has_output() && self.refill();
-        }
-        false
     }
 
     pub(super) fn give_buffers_back(&mut self) {
