@@ -34,8 +34,8 @@ pub enum Outcome {
     Done,
     /// Durable once this round is.
     Waits(Round),
-    /// A queue refused it.
-    Refused,
+    /// A queue refused it; the round of those that took it.
+    Refused(Option<Round>),
 }
 
 impl Confirms {
@@ -45,7 +45,7 @@ impl Confirms {
         match outcome {
             Outcome::Done => self.ready.push(Settled::Acked(self.last_tag)),
             Outcome::Waits(round) => self.waiting.push_back((self.last_tag, round)),
-            Outcome::Refused => self.ready.push(Settled::Refused(self.last_tag)),
+            Outcome::Refused(_) => self.ready.push(Settled::Refused(self.last_tag)),
         }
     }
 
@@ -117,7 +117,7 @@ mod tests {
         confirms.published(Outcome::Done);
         confirms.published(Outcome::Waits(7));
         confirms.published(Outcome::Done);
-        confirms.published(Outcome::Refused);
+        confirms.published(Outcome::Refused(None));
         assert_eq!(
             flush(&mut confirms, 0),
             [
@@ -133,7 +133,7 @@ mod tests {
     fn an_ack_with_multiple_never_covers_a_refused_tag_that_was_not_named_first() {
         let mut confirms = Confirms::default();
         confirms.published(Outcome::Done);
-        confirms.published(Outcome::Refused);
+        confirms.published(Outcome::Refused(None));
         confirms.published(Outcome::Done);
         assert_eq!(
             flush(&mut confirms, 0),

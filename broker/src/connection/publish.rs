@@ -145,7 +145,7 @@ pub fn publish(cx: &mut Context, channel: u16, prepared: Prepared) -> Outcome {
         send_back(cx, channel, &message, code);
     }
     match (enqueued.refused, enqueued.round) {
-        (true, _) => Outcome::Refused,
+        (true, round) => Outcome::Refused(round),
         (false, Some(round)) => Outcome::Waits(round),
         (false, None) => Outcome::Done,
     }

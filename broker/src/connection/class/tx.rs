@@ -91,7 +91,10 @@ pub fn commit(cx: &mut Context, ch: &mut Channel) -> Result<(), AmqpError> {
     for message in prepared {
         match publish::publish(cx, ch.id, message) {
             Outcome::Waits(round) => cx.gate_round = cx.gate_round.max(Some(round)),
-            Outcome::Refused => refused += 1,
+            Outcome::Refused(round) => {
+                refused += 1;
+                cx.gate_round = cx.gate_round.max(round);
+            }
             Outcome::Done => {}
         }
     }
