@@ -17,8 +17,25 @@ fn options() -> StoreOptions {
     StoreOptions { segment_bytes: 4096, disk_free_min_bytes: 0, ..StoreOptions::default() }
 }
 
+/// Opens it on one thread, and before that a copy of it on three, as the broker does: they find the same.
 fn open(disk: &Disk) -> Result<(Store, Committer, Recovered), StoreError> {
-    Store::open_manual(Arc::new(disk.clone()), Path::new("/log"), options(), &|_| true)
+    let copy = Disk::new(3, 1 << 20);
+    for (name, contents) in disk.files() {
+        copy.put(&name, contents);
+    }
+    let dir = Path::new("/log");
+    let beside = recovery::open(Arc::new(copy.clone()), dir, options(), &|_| true, true);
+    let opened = Store::open_manual(Arc::new(disk.clone()), dir, options(), &|_| true);
+    match (&beside, &opened) {
+        (Ok((_, _, beside)), Ok((_, _, here))) => {
+            assert_eq!(beside.report, here.report);
+            assert_eq!(beside.next_seqs, here.next_seqs);
+            assert_eq!(beside.entries(QUEUE), here.entries(QUEUE));
+        }
+        (Err(beside), Err(here)) => assert_eq!(beside.to_string(), here.to_string()),
+        _ => panic!("{:?} and {:?}", beside.map(drop), opened.map(drop)),
+    }
+    opened
 }
 
 fn body(seq: u64) -> Vec<u8> {

@@ -210,7 +210,8 @@ impl SegmentReader {
 
     pub fn is_zero_from(&mut self, offset: u32) -> io::Result<bool> {
         let mut at = offset;
-        while at < self.data_end {
+        // What is at hand is looked at whatever the system says.
+        while at < self.data_end || (at == offset && at < self.len) {
             let bytes = self.some_bytes(at)?;
             if bytes.is_empty() {
                 break;
