@@ -1,4 +1,4 @@
-//! Where recovery applies what it has verified: on the thread that reads, or on one of its own, so that a fast disk does
+//! Where recovery applies what it has verified: on the thread that verifies, or on one of its own, so that a fast disk does
 //! not wait for the index.
 
 use std::io;

@@ -117,7 +117,7 @@ impl Pass {
 
     pub fn run(&mut self) -> Result<(), StoreError> {
         for &id in &self.ids {
-            let len = self.fs.open(&self.path(id), Access::Read).and_then(|file| file.len());
+            let len = self.fs.open(&self.path(id), Access::Read).and_then(|file| file.data_end());
             self.progress.bytes_total += self.io(id, len)?;
         }
         for at in 0..self.ids.len() {
