@@ -150,11 +150,13 @@ impl Backlog {
         self.next_seq = self.next_seq.max(seq);
     }
 
-    /// Appends a message and returns its position.
-    pub fn push(&mut self, message: Arc<Message>, expires_at_ms: u64, stored: bool) -> u64 {
+    /// A message that has just come, with the next position: to be handed out at once, or appended.
+    #[inline]
+    pub fn admit(&mut self, message: Arc<Message>, expires_at_ms: u64, stored: bool) -> Entry {
         let seq = self.next_seq;
+        self.next_seq += 1;
         let body_len = message.body().len() as u32;
-        self.push_entry(Entry {
+        Entry {
             seq,
             message: Some(message),
             expires_at_ms,
@@ -163,7 +165,21 @@ impl Backlog {
             stored,
             from_disk: false,
             gone: false,
-        });
+        }
+    }
+
+    /// Puts what was admitted last to the end.
+    #[inline]
+    pub fn append(&mut self, entry: Entry) {
+        debug_assert_eq!(entry.seq + 1, self.next_seq);
+        self.push_entry(entry);
+    }
+
+    /// Appends a message and returns its position.
+    pub fn push(&mut self, message: Arc<Message>, expires_at_ms: u64, stored: bool) -> u64 {
+        let entry = self.admit(message, expires_at_ms, stored);
+        let seq = entry.seq;
+        self.append(entry);
         seq
     }
 

@@ -97,6 +97,22 @@ impl ByPriority {
         }
     }
 
+    /// A message that has just come and would be the only one, with its position: to be handed out at once, or
+    /// appended. `None` where there are others, or priorities.
+    #[inline]
+    pub fn admit_alone(&mut self, message: &Arc<Message>, expires_at_ms: u64, stored: bool) -> Option<Entry> {
+        if self.higher.is_some() || !self.plain.is_empty() {
+            return None;
+        }
+        Some(self.plain.admit(message.clone(), expires_at_ms, stored))
+    }
+
+    /// Puts what `admit_alone` gave to the end.
+    #[inline]
+    pub fn append(&mut self, entry: Entry) {
+        self.plain.append(entry);
+    }
+
     /// Appends a message that the store gave back at start-up. Positions must come in increasing order.
     pub fn push_recovered(
         &mut self,

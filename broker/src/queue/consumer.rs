@@ -165,6 +165,12 @@ impl Consumers {
         self.sole.as_ref().filter(|_| self.single_active)
     }
 
+    /// The one that gets everything.
+    #[inline]
+    pub fn sole(&self) -> Option<&Arc<Consumer>> {
+        self.sole.as_ref()
+    }
+
     pub fn has_exclusive(&self) -> bool {
         self.iter().any(|consumer| consumer.exclusive)
     }

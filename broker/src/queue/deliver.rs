@@ -83,6 +83,35 @@ impl Queue {
         0
     }
 
+    /// Hands a message that has just come, and before which there is none, to the one consumer that gets everything.
+    /// It comes back where it has to wait for its turn or for room, or where there are several.
+    #[inline]
+    pub(super) fn pass(
+        self: &Arc<Self>,
+        state: &mut QueueState,
+        entry: Entry,
+        wakes: &mut Wakes,
+    ) -> Option<Entry> {
+        if state.is_selective {
+            return Some(entry);
+        }
+        let (Some(consumer), Some(message)) = (state.consumers.sole().cloned(), &entry.message) else {
+            return Some(entry);
+        };
+        let body_bytes = || u64::from(entry.body_len);
+        if !consumer.has_credit(body_bytes) {
+            return Some(entry);
+        }
+        let mut out = consumer.outbox.lock();
+        if consumer.outbox.is_full(&out) || !out.can_deliver(&consumer, body_bytes) || !out.takes(message) {
+            return Some(entry);
+        }
+        self.hand_over(state, &consumer, &mut out, entry, wakes);
+        drop(out);
+        wakes.add(&consumer.outbox);
+        None
+    }
+
     /// The entry has left the backlog, and the consumer has room for it.
     #[inline]
     pub(super) fn hand_over(

@@ -41,11 +41,27 @@ impl Queue {
             false => expires_at_ms(&state.limits, expiration_ms),
             true => waits_until_ms(message),
         };
-        let priority = priority(&state, message);
-        let seq = state.backlog.push(message.clone(), expires_at_ms, stored, priority);
-        let round = stored
-            .then(|| self.store().enqueue(self.spec.id, seq, message, EntryMeta { expires_at_ms, priority }));
-        self.drain(&mut state, wakes);
+        let enqueue = |seq, priority| {
+            let meta = EntryMeta { expires_at_ms, priority };
+            stored.then(|| self.store().enqueue(self.spec.id, seq, message, meta))
+        };
+        let round = match state.backlog.admit_alone(message, expires_at_ms, stored) {
+            Some(entry) => {
+                let round = enqueue(entry.seq, 0);
+                if let Some(entry) = self.pass(&mut state, entry, wakes) {
+                    state.backlog.append(entry);
+                    self.drain(&mut state, wakes);
+                }
+                round
+            }
+            None => {
+                let priority = priority(&state, message);
+                let seq = state.backlog.push(message.clone(), expires_at_ms, stored, priority);
+                let round = enqueue(seq, priority);
+                self.drain(&mut state, wakes);
+                round
+            }
+        };
         if state.is_bounded && state.limits.overflow() == Overflow::DropHead {
             self.drop_head_over_limit(&mut state);
         }
