@@ -15,6 +15,12 @@ pub fn prefetch_arc<T>(value: *const T) {
     }
 }
 
+/// The same for what begins at an address, as far as its first line goes.
+#[inline]
+pub fn prefetch_first<T: ?Sized>(value: *const T) {
+    line(value.cast());
+}
+
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[allow(unsafe_code)]

@@ -18,6 +18,9 @@ pub struct Foresight {
     next: usize,
     /// Where to look next is to be decided: one look before.
     due: usize,
+    /// What the look before saw: the names of queues, hashed.
+    seen: [u64; AHEAD],
+    seen_len: usize,
 }
 
 impl Connection {
@@ -26,38 +29,52 @@ impl Connection {
     pub(super) fn look_ahead(&self, foresight: &mut Foresight, input: &[u8], at: usize) {
         if at >= foresight.due && self.cx.routes.are_many() {
             foresight.due = foresight.next.max(at);
-            foresight.next = foresight.due + self.foresee(&input[foresight.due..]);
+            foresight.next = foresight.due + self.foresee(foresight, &input[foresight.due..]);
         }
     }
 
-    /// Has the queues fetched that the publishes at the head of `input` go to, as far as that is easily said. Bytes that
-    /// were looked at.
-    fn foresee(&self, input: &[u8]) -> usize {
-        let mut seen = 0;
-        let mut topology = None;
+    /// Has the queues fetched that the publishes at the head of `input` go to, as far as that is easily said; and what
+    /// belongs to the queues that the look before asked for. Bytes that were looked at.
+    fn foresee(&self, foresight: &mut Foresight, input: &[u8]) -> usize {
+        // Who changes the topology is not to wait for this, nor this for him.
+        let topology = if self.cx.routes.are_too_many() { self.cx.vhost.try_read() } else { None };
+        let queues = topology.as_ref().map(|topology| &topology.queues);
+        for &hash in &foresight.seen[..std::mem::take(&mut foresight.seen_len)] {
+            queues
+                .and_then(|queues| queues.probable(hash))
+                .into_iter()
+                .for_each(|queue| queue.prefetch_more());
+        }
+        let mut at = 0;
+        // First where the queues' names stand, then, when that has come, the queues.
         for _ in 0..AHEAD {
-            let Ok(Some((frame, size))) = amqp::next_frame(&input[seen..], self.frame_max) else { break };
-            seen += size;
+            let Ok(Some((frame, size))) = amqp::next_frame(&input[at..], self.frame_max) else { break };
+            at += size;
             if frame.kind != FrameKind::Method || amqp::peek_method_id(frame.payload) != Some(BASIC_PUBLISH) {
                 continue;
             }
             let Ok(publish) = amqp::decode_publish(frame.payload) else { break };
-            if let Some(route) = self.cx.routes.peek(&publish) {
-                route.first().into_iter().for_each(|queue| prefetch_arc(Arc::as_ptr(queue)));
-            } else if publish.exchange.is_empty() {
-                let topology = topology.get_or_insert_with(|| self.cx.vhost.read());
-                topology
-                    .queues
-                    .get(publish.routing_key)
-                    .into_iter()
-                    .for_each(|queue| prefetch_arc(Arc::as_ptr(queue)));
+            match queues {
+                Some(queues) if publish.exchange.is_empty() => {
+                    let hash = queues.hash(publish.routing_key);
+                    foresight.seen[foresight.seen_len] = hash;
+                    foresight.seen_len += 1;
+                    queues.prefetch(hash);
+                }
+                _ => {
+                    let queue = self.cx.routes.peek(&publish).and_then(|route| route.first());
+                    queue.into_iter().for_each(|queue| prefetch_arc(Arc::as_ptr(queue)));
+                }
             }
-            let Some((_, _, size)) = amqp::whole_content(&input[seen..], frame.channel, self.frame_max)
-            else {
+            let Some((_, _, size)) = amqp::whole_content(&input[at..], frame.channel, self.frame_max) else {
                 break;
             };
-            seen += size;
+            at += size;
         }
-        seen
+        for &hash in &foresight.seen[..foresight.seen_len] {
+            let queue = queues.and_then(|queues| queues.probable(hash));
+            queue.into_iter().for_each(|queue| prefetch_arc(Arc::as_ptr(queue)));
+        }
+        at
     }
 }

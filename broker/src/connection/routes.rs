@@ -104,6 +104,12 @@ impl RouteCache {
         self.routes.len() >= MANY
     }
 
+    /// Whether there is no room for all of them.
+    #[inline]
+    pub fn are_too_many(&self) -> bool {
+        self.turned_away > 0
+    }
+
     /// What is remembered of where a message goes that is still to be checked.
     pub fn peek(&self, publish: &PublishArgs<'_>) -> Option<&Route> {
         let (exchange, key) = (publish.exchange.as_bytes(), publish.routing_key.as_bytes());

@@ -182,6 +182,7 @@ impl Queue {
         }
         state.had_consumer = true;
         state.consumers.add(consumer.clone());
+        self.nearby.set(state.consumers.sole());
         if consumer.no_local {
             state.add_no_local(consumer);
         }
@@ -200,6 +201,7 @@ impl Queue {
         if state.consumers.remove(consumer) && consumer.no_local {
             state.remove_no_local(consumer);
         }
+        self.nearby.set(state.consumers.sole());
         self.used(&mut state);
         if was_active {
             // It is the next one's turn.

@@ -47,6 +47,7 @@ impl Queue {
         state.deleted = true;
         let remains = state.backlog.take_all();
         let consumers = state.consumers.take_all();
+        self.nearby.set(None);
         if state.timer_at_ms != 0 {
             self.environment.timer.cancel(self.spec.id, state.timer_at_ms);
         }

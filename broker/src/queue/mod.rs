@@ -15,6 +15,7 @@ use crate::firehose::Delivery;
 use crate::message::Message;
 use crate::outbox::Wakes;
 use crate::pager::Pager;
+use crate::prefetch::prefetch_first;
 use crate::store::{QueueId, Round, Store};
 use crate::timer::Timer;
 
@@ -31,6 +32,7 @@ mod ending;
 mod enter;
 mod extras;
 mod limits;
+mod nearby;
 mod no_local;
 mod paging;
 mod ready;
@@ -52,6 +54,7 @@ pub use limits::{DeadLetterStrategy, Limits, Overflow};
 pub use tally::{HandedOut, Tally};
 
 use extras::Extras;
+use nearby::Nearby;
 use unburied::Dead;
 
 /// Who may use a queue besides publishing to it.
@@ -159,6 +162,7 @@ pub struct Queue {
     consumer_timeout_ms: AtomicU64,
     /// Burials that wait for bodies to be read; later ones queue up behind them.
     burials_waiting: AtomicU32,
+    nearby: Nearby,
 }
 
 struct QueueState {
@@ -271,6 +275,7 @@ impl Queue {
             state: Mutex::new(state),
             consumer_timeout_ms,
             burials_waiting: AtomicU32::new(0),
+            nearby: Nearby::default(),
         })
     }
 
@@ -316,6 +321,13 @@ impl Queue {
         if let Some(host) = self.environment.host() {
             host.trace(delivery, wakes);
         }
+    }
+
+    /// Has what its next message needs brought to the processor's cache; the queue itself should be there.
+    #[inline]
+    pub fn prefetch_more(&self) {
+        prefetch_first(self.spec.name.as_ptr());
+        self.nearby.prefetch();
     }
 
     pub fn name(&self) -> &str {

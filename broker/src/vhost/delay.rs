@@ -94,7 +94,7 @@ impl Vhost {
         if !exchange.delayed {
             return None;
         }
-        let queue: Arc<Queue> = topology.queues.get(&*queue_name(&exchange.name)).cloned()?;
+        let queue: Arc<Queue> = topology.queues.get(&queue_name(&exchange.name)).cloned()?;
         let deleted = queue.delete(|_| Ok::<(), ()>(()));
         topology.remove_queue(&queue);
         if let Ok(deleted) = deleted {

@@ -18,6 +18,7 @@ use crate::outbox::Wakes;
 use crate::queue::{Owner, Queue, QueueEnvironment};
 
 mod bindings;
+mod by_name;
 pub mod delay;
 mod exchange;
 mod exchanges;
@@ -139,6 +140,11 @@ impl Vhost {
     /// For listings and routing; held briefly.
     pub fn read(&self) -> RwLockReadGuard<'_, Topology> {
         self.topology.read()
+    }
+
+    /// The same, unless somebody changes something just now.
+    pub fn try_read(&self) -> Option<RwLockReadGuard<'_, Topology>> {
+        self.topology.try_read()
     }
 
     /// Routes looked up while this number stays the same remain right.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::by_name::{ByName, Named};
 use super::delay;
 use super::exchange::{Binding, Bound, Destination, DestinationName, Exchange, ExchangeSpec};
 use super::routing::{HashOn, InvalidBinding, Kind};
@@ -14,12 +15,18 @@ use crate::queue::{ByPriority, Owner, Queue, delay_ms};
 #[derive(Default)]
 pub struct Topology {
     pub exchanges: HashMap<Arc<str>, Exchange>,
-    pub queues: HashMap<Arc<str>, Arc<Queue>>,
+    pub queues: ByName<Queue>,
     /// Bindings that end at a destination, so that deleting it costs no search.
     by_destination: HashMap<DestinationName, Vec<Binding>>,
     binding_count: usize,
     /// Queues that belong to a user, by user.
     pub owned: HashMap<Arc<str>, usize>,
+}
+
+impl Named for Queue {
+    fn name(&self) -> &str {
+        &self.spec.name
+    }
 }
 
 /// A message's headers, decoded when an exchange asks for them.
@@ -90,7 +97,7 @@ impl Topology {
         if let Owner::User(user) = &queue.spec.owner {
             *self.owned.entry(user.clone()).or_default() += 1;
         }
-        self.queues.insert(queue.spec.name.clone(), queue);
+        self.queues.insert(queue);
     }
 
     fn destination(&self, name: &DestinationName) -> Option<Destination> {
@@ -353,7 +360,7 @@ impl Topology {
         if exchange.spec.delayed && walk.waited_at != Some(&*exchange.spec.name) {
             walk.cacheable = false;
             if delay_ms(headers.get()).is_some() {
-                queues.extend(self.queues.get(&*delay::queue_name(&exchange.spec.name)).cloned());
+                queues.extend(self.queues.get(&delay::queue_name(&exchange.spec.name)).cloned());
                 return;
             }
         }

@@ -121,7 +121,7 @@ fn topology_under_fire_stays_consistent() {
     let list = |broker: &TestBroker| {
         let vhost = broker.broker().vhost("/").unwrap();
         let topology = vhost.read();
-        let mut queues: Vec<String> = topology.queues.keys().map(ToString::to_string).collect();
+        let mut queues: Vec<String> = topology.queues.values().map(|queue| queue.name().to_owned()).collect();
         let mut bindings: Vec<String> = topology
             .exchanges
             .values()
