@@ -52,6 +52,25 @@ impl Property {
     }
 }
 
+/// Where the header table begins, if there is one.
+#[inline]
+fn headers_reader(raw: &[u8]) -> Option<Reader<'_>> {
+    let mut reader = Reader::new(raw);
+    let flags = reader.u16().ok()?;
+    if flags & Property::Headers.flag() == 0 {
+        return None;
+    }
+    if flags & !DEFINED != 0 {
+        skip_flag_words(flags, &mut reader).ok()?;
+    }
+    for before in [Property::ContentType, Property::ContentEncoding] {
+        if flags & before.flag() != 0 {
+            skip(before, &mut reader).ok()?;
+        }
+    }
+    Some(reader)
+}
+
 /// Set if another word of flags follows.
 const CONTINUATION: u16 = 1;
 const DEFINED: u16 = !(Property::ClusterId.flag() - 1);
@@ -153,18 +172,13 @@ impl<'a> Properties<'a> {
 
     /// The headers to look into, of a list that was checked before.
     pub fn view_headers(raw: &'a [u8]) -> Option<TableView<'a>> {
-        let mut reader = Reader::new(raw);
-        let flags = reader.u16().ok()?;
-        if flags & !DEFINED != 0 {
-            skip_flag_words(flags, &mut reader).ok()?;
-        }
-        for before in [Property::ContentType, Property::ContentEncoding] {
-            if flags & before.flag() != 0 {
-                skip(before, &mut reader).ok()?;
-            }
-        }
-        let has_headers = flags & Property::Headers.flag() != 0;
-        has_headers.then(|| view_table(&mut reader).ok())?
+        view_table(&mut headers_reader(raw)?).ok()
+    }
+
+    /// The header table's octets without its length, of a list that was checked before.
+    #[inline]
+    pub fn headers_octets(raw: &'a [u8]) -> Option<&'a [u8]> {
+        headers_reader(raw)?.long_str().ok()
     }
 
     /// 2 is persistent.

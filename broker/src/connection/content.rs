@@ -3,6 +3,8 @@
 use crate::amqp::{ContentHeader, PublishArgs, ReplyCode};
 use crate::error::AmqpError;
 
+use super::routes::Address;
+
 const CLASS_BASIC: u16 = 60;
 const PUBLISH: (u16, u16) = (60, 40);
 
@@ -154,6 +156,10 @@ impl Content {
         }
     }
 
+    pub fn address(&self) -> Address<'_> {
+        Address { exchange_len: self.exchange_len, octets: &self.block[..self.address_len()] }
+    }
+
     pub fn exchange(&self) -> &str {
         std::str::from_utf8(&self.block[..usize::from(self.exchange_len)]).unwrap_or("")
     }
@@ -181,7 +187,7 @@ impl Content {
     }
 
     /// Bytes of exchange and routing key, which stand first.
-    pub fn address_len(&self) -> usize {
+    fn address_len(&self) -> usize {
         usize::from(self.exchange_len) + usize::from(self.routing_key_len)
     }
 }

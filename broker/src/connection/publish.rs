@@ -9,14 +9,14 @@ use crate::firehose::{Event, Original};
 use crate::message::Message;
 use crate::queue::{MILLISECONDS_MAX, Publish, Queue};
 use crate::store::{Round, StoreFailure};
-use crate::vhost::{LazyHeaders, PSEUDO_QUEUE, RouteError, is_reply_address};
+use crate::vhost::{DependsOn, LazyHeaders, PSEUDO_QUEUE, RouteError, is_reply_address};
 
 use super::channel::Channel;
 use super::confirms::Outcome;
 use super::content::Content;
 use super::context::Context;
 use super::rewrite::{Rewritten, rewrite};
-use super::routes::Route;
+use super::routes::{Known, Route};
 
 /// The two delivery modes (AMQP 0-9-1 §1.8.1).
 const TRANSIENT: u8 = 1;
@@ -242,16 +242,27 @@ fn route(cx: &mut Context, content: &Content) -> Result<Route, AmqpError> {
     let version = cx.vhost.version();
     let revision = cx.permission_revision();
     cx.routes.refresh(version, revision);
-    let address = &content.block[..content.address_len()];
-    if let Some(route) = cx.routes.get(content.exchange_len, address) {
-        return Ok(route.clone());
+    let address = content.address();
+    match cx.routes.get(address) {
+        Some(Known::To(route)) => return Ok(route.clone()),
+        Some(Known::ByHeaders) => {
+            if let Some(route) = cx.routes.get_by_headers(address, headers_of(content)) {
+                return Ok(route.clone());
+            }
+        }
+        None => {}
     }
     check_may_publish(cx, content.exchange(), content.routing_key())?;
-    let cacheable = look_up(cx, content, &[content.routing_key()])?;
-    Ok(match cacheable {
-        true => cx.routes.keep(content.exchange_len, address, &mut cx.found),
-        false => Route::take(&mut cx.found),
+    Ok(match look_up(cx, content, &[content.routing_key()])? {
+        DependsOn::Address => cx.routes.keep(address, &mut cx.found),
+        DependsOn::Headers => cx.routes.keep_by_headers(address, headers_of(content), &mut cx.found),
+        DependsOn::Properties => Route::take(&mut cx.found),
     })
+}
+
+/// The header table as it stands in the properties; nothing if there is none.
+fn headers_of(content: &Content) -> &[u8] {
+    Properties::headers_octets(content.properties()).unwrap_or_default()
 }
 
 /// Where the message goes by its own key and by those of CC and BCC; to each queue once.
@@ -268,8 +279,8 @@ fn route_copies(cx: &mut Context, content: &Content, more_keys: &[Box<str>]) -> 
     Ok(Route::take(&mut cx.found))
 }
 
-/// Puts the queues behind these keys into `cx.found`, and says whether the next message with the same goes there too.
-fn look_up(cx: &mut Context, content: &Content, keys: &[&str]) -> Result<bool, AmqpError> {
+/// Puts the queues behind these keys into `cx.found`, and says what it depends on that the next message goes there, too.
+fn look_up(cx: &mut Context, content: &Content, keys: &[&str]) -> Result<DependsOn, AmqpError> {
     cx.found.clear();
     cx.found.shrink_to(FOUND_KEPT);
     let headers = LazyHeaders::new(content.properties());
@@ -282,7 +293,7 @@ fn look_up(cx: &mut Context, content: &Content, keys: &[&str]) -> Result<bool, A
             cx.vhost.name
         )),
     })?;
-    Ok(routed.cacheable)
+    Ok(routed.depends_on)
 }
 
 fn check_may_publish(cx: &mut Context, exchange: &str, routing_key: &str) -> Result<(), AmqpError> {

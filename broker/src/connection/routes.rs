@@ -1,6 +1,7 @@
 //! A connection's memory of where exchange and routing key lead, so that publishing takes no topology lock, and of
 //! what was permitted for routes that cannot be remembered.
 
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -11,6 +12,9 @@ use crate::queue::Queue;
 
 /// Entries kept.
 const ENTRIES_MAX: usize = 1024;
+
+/// Longer header tables are looked at each time: they are likely to be different each time, too.
+const HEADERS_KEPT_BYTES_MAX: usize = 128;
 
 /// From so many entries on it is worth the while to look ahead.
 const MANY: usize = 256;
@@ -48,33 +52,79 @@ impl Deref for Route {
     }
 }
 
+/// Where a message is published to: exchange and routing key as they stand at the head of its block.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Address<'a> {
+    pub exchange_len: u8,
+    pub octets: &'a [u8],
+}
+
+/// What is remembered of an address.
+pub enum Known {
+    To(Route),
+    /// It depends on the headers.
+    ByHeaders,
+}
+
 /// Entries hold while neither the vhost's topology nor any permission has changed.
 #[derive(Default)]
 pub struct RouteCache {
     topology_version: u64,
     permission_revision: u64,
-    routes: HashMap<Key, Route>,
+    routes: HashMap<Key, Known>,
+    /// By address and headers.
+    by_headers: HashMap<Key, Route>,
     turned_away: usize,
     /// An exchange that the user may write to.
     writable: Option<Box<str>>,
 }
 
-/// Exchange and routing key as they stand at the head of a message's block.
-#[derive(PartialEq, Eq, Hash)]
+/// An address, and the headers behind it where they are part of the question.
+#[derive(PartialEq, Eq)]
 struct Key {
     exchange_len: u8,
-    address: Box<[u8]>,
+    address_len: u16,
+    octets: Box<[u8]>,
 }
 
-#[derive(Hash)]
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (address, headers) = self.octets.split_at(usize::from(self.address_len));
+        KeyRef { address: Address { exchange_len: self.exchange_len, octets: address }, headers }.hash(state);
+    }
+}
+
 struct KeyRef<'a> {
-    exchange_len: u8,
-    address: &'a [u8],
+    address: Address<'a>,
+    headers: &'a [u8],
+}
+
+impl Hash for KeyRef<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u8(self.address.exchange_len);
+        state.write(self.address.octets);
+        if !self.headers.is_empty() {
+            state.write(self.headers);
+        }
+    }
 }
 
 impl Equivalent<Key> for KeyRef<'_> {
     fn equivalent(&self, key: &Key) -> bool {
-        self.exchange_len == key.exchange_len && *self.address == *key.address
+        let (address, headers) = key.octets.split_at(usize::from(key.address_len));
+        self.address == Address { exchange_len: key.exchange_len, octets: address }
+            && *self.headers == *headers
+    }
+}
+
+impl KeyRef<'_> {
+    fn to_key(&self) -> Key {
+        Key {
+            exchange_len: self.address.exchange_len,
+            // Of two short strings.
+            address_len: self.address.octets.len() as u16,
+            octets: [self.address.octets, self.headers].concat().into(),
+        }
     }
 }
 
@@ -84,9 +134,14 @@ impl RouteCache {
         if self.topology_version != topology_version || self.permission_revision != permission_revision {
             self.topology_version = topology_version;
             self.permission_revision = permission_revision;
-            self.routes.clear();
+            self.clear();
             self.writable = None;
         }
+    }
+
+    fn clear(&mut self) {
+        self.routes.clear();
+        self.by_headers.clear();
     }
 
     /// Whether the user is known to be allowed to write to the exchange.
@@ -113,33 +168,58 @@ impl RouteCache {
     /// What is remembered of where a message goes that is still to be checked.
     pub fn peek(&self, publish: &PublishArgs<'_>) -> Option<&Route> {
         let (exchange, key) = (publish.exchange.as_bytes(), publish.routing_key.as_bytes());
-        if exchange.is_empty() {
-            return self.get(0, key);
-        }
         // Both are short strings.
-        let mut address = [0; 2 * u8::MAX as usize];
-        let len = exchange.len() + key.len();
-        address[..exchange.len()].copy_from_slice(exchange);
-        address[exchange.len()..len].copy_from_slice(key);
-        self.get(exchange.len() as u8, &address[..len])
+        let mut joined = [0; 2 * u8::MAX as usize];
+        let octets = match exchange.len() {
+            0 => key,
+            len => {
+                joined[..len].copy_from_slice(exchange);
+                joined[len..len + key.len()].copy_from_slice(key);
+                &joined[..len + key.len()]
+            }
+        };
+        match self.get(Address { exchange_len: exchange.len() as u8, octets })? {
+            Known::To(route) => Some(route),
+            Known::ByHeaders => None,
+        }
     }
 
-    pub fn get(&self, exchange_len: u8, address: &[u8]) -> Option<&Route> {
-        self.routes.get(&KeyRef { exchange_len, address })
+    #[inline]
+    pub fn get(&self, address: Address<'_>) -> Option<&Known> {
+        self.routes.get(&KeyRef { address, headers: &[] })
+    }
+
+    /// Where a message with these headers goes, if that is remembered. Without any and with an empty table are the same.
+    pub fn get_by_headers(&self, address: Address<'_>, headers: &[u8]) -> Option<&Route> {
+        self.by_headers.get(&KeyRef { address, headers })
     }
 
     /// The route to these queues, remembered if there is room. Empties `queues`.
-    pub fn keep(&mut self, exchange_len: u8, address: &[u8], queues: &mut Vec<Arc<Queue>>) -> Route {
+    pub fn keep(&mut self, address: Address<'_>, queues: &mut Vec<Arc<Queue>>) -> Route {
         let route = Route::take(queues);
-        if self.turns_away() {
-            return route;
+        if !self.turns_away() {
+            self.routes.insert(KeyRef { address, headers: &[] }.to_key(), Known::To(route.clone()));
         }
-        self.routes.insert(Key { exchange_len, address: address.into() }, route.clone());
+        route
+    }
+
+    /// The same where the headers count. Those that are long are not remembered.
+    pub fn keep_by_headers(
+        &mut self,
+        address: Address<'_>,
+        headers: &[u8],
+        queues: &mut Vec<Arc<Queue>>,
+    ) -> Route {
+        let route = Route::take(queues);
+        if headers.len() <= HEADERS_KEPT_BYTES_MAX && !self.turns_away() {
+            self.routes.insert(KeyRef { address, headers: &[] }.to_key(), Known::ByHeaders);
+            self.by_headers.insert(KeyRef { address, headers }.to_key(), route.clone());
+        }
         route
     }
 
     fn turns_away(&mut self) -> bool {
-        if self.routes.len() < ENTRIES_MAX {
+        if self.routes.len() + self.by_headers.len() < ENTRIES_MAX {
             return false;
         }
         self.turned_away += 1;
@@ -147,7 +227,7 @@ impl RouteCache {
             return true;
         }
         self.turned_away = 0;
-        self.routes.clear();
+        self.clear();
         false
     }
 }
@@ -157,11 +237,11 @@ mod tests {
     use super::*;
 
     fn insert(cache: &mut RouteCache, number: usize) {
-        cache.keep(0, number.to_string().as_bytes(), &mut Vec::new());
+        cache.keep(Address { exchange_len: 0, octets: number.to_string().as_bytes() }, &mut Vec::new());
     }
 
     fn has(cache: &RouteCache, number: usize) -> bool {
-        cache.get(0, number.to_string().as_bytes()).is_some()
+        cache.get(Address { exchange_len: 0, octets: number.to_string().as_bytes() }).is_some()
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub use queues::{DeclareQueue, DeleteQueue};
 pub use replies::{
     PSEUDO_QUEUE, Replies, ReplyConsumer, address as reply_address, is_address as is_reply_address,
 };
-pub use topology::{LazyHeaders, RouteError, Topology};
+pub use topology::{DependsOn, LazyHeaders, RouteError, Topology};
 
 /// Limits that a vhost keeps.
 #[derive(Debug, Clone)]

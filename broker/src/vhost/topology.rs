@@ -45,6 +45,18 @@ impl<'a> LazyHeaders<'a> {
     }
 }
 
+impl HashOn {
+    fn depends_on(&self) -> DependsOn {
+        match self {
+            HashOn::RoutingKey => DependsOn::Address,
+            HashOn::Header(_) => DependsOn::Headers,
+            HashOn::MessageId | HashOn::CorrelationId | HashOn::AppId | HashOn::Timestamp => {
+                DependsOn::Properties
+            }
+        }
+    }
+}
+
 impl LazyHeaders<'_> {
     /// What a consistent-hash exchange hashes; nothing where the message does not have it.
     fn hashed(&self, on: &HashOn) -> String {
@@ -67,8 +79,19 @@ impl LazyHeaders<'_> {
 /// What routing found, besides the queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Routed {
-    /// The same exchange and key lead to the same queues until the topology changes.
-    pub cacheable: bool,
+    /// What the next message must have in common with this one to go to the same queues, until the topology changes.
+    pub depends_on: DependsOn,
+}
+
+/// The more, the later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DependsOn {
+    /// Exchange and routing key.
+    Address,
+    /// Those, and the headers.
+    Headers,
+    /// Those, and any of the properties.
+    Properties,
 }
 
 /// Why a message cannot even be routed.
@@ -265,7 +288,7 @@ impl Topology {
     ) -> Result<Routed, RouteError> {
         if exchange.is_empty() {
             self.address(routing_keys, queues);
-            return Ok(Routed { cacheable: true });
+            return Ok(Routed { depends_on: DependsOn::Address });
         }
         let first = self.exchanges.get(exchange).ok_or(RouteError::NoExchange)?;
         if first.spec.internal {
@@ -329,8 +352,12 @@ impl Topology {
         headers: &LazyHeaders<'_>,
         queues: &mut Vec<Arc<Queue>>,
     ) -> Routed {
-        let mut walk =
-            Walk { visited: vec![first], waited_at, cacheable: true, may_repeat: routing_keys.len() > 1 };
+        let mut walk = Walk {
+            visited: vec![first],
+            waited_at,
+            depends_on: DependsOn::Address,
+            may_repeat: routing_keys.len() > 1,
+        };
         let mut at = 0;
         while at < walk.visited.len() {
             let name = walk.visited[at];
@@ -344,7 +371,7 @@ impl Topology {
         if walk.may_repeat || walk.visited.len() > 1 {
             each_once(queues);
         }
-        Routed { cacheable: walk.cacheable }
+        Routed { depends_on: walk.depends_on }
     }
 
     /// One exchange: its queues are collected, its exchanges and, where nothing matched, its alternate
@@ -358,7 +385,7 @@ impl Topology {
         walk: &mut Walk<'t>,
     ) {
         if exchange.spec.delayed && walk.waited_at != Some(&*exchange.spec.name) {
-            walk.cacheable = false;
+            walk.depends_on(DependsOn::Headers);
             if delay_ms(headers.get()).is_some() {
                 queues.extend(self.queues.get(&delay::queue_name(&exchange.spec.name)).cloned());
                 return;
@@ -370,11 +397,11 @@ impl Topology {
         let hashed_key;
         let (keys, headers) = match exchange.spec.kind {
             Kind::Headers => {
-                walk.cacheable = false;
+                walk.depends_on(DependsOn::Headers);
                 (own_key, headers.get())
             }
             Kind::ConsistentHash if exchange.hash_on != HashOn::RoutingKey => {
-                walk.cacheable = false;
+                walk.depends_on(exchange.hash_on.depends_on());
                 hashed = headers.hashed(&exchange.hash_on);
                 hashed_key = [&*hashed];
                 (&hashed_key[..], &no_headers)
@@ -419,11 +446,15 @@ fn each_once(queues: &mut Vec<Arc<Queue>>) {
 struct Walk<'t> {
     visited: Vec<&'t str>,
     waited_at: Option<&'t str>,
-    cacheable: bool,
+    depends_on: DependsOn,
     may_repeat: bool,
 }
 
 impl<'t> Walk<'t> {
+    fn depends_on(&mut self, what: DependsOn) {
+        self.depends_on = self.depends_on.max(what);
+    }
+
     fn enqueue(&mut self, name: &'t str) {
         if !self.visited.contains(&name) {
             self.visited.push(name);
