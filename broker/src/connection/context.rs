@@ -18,6 +18,7 @@ use crate::queue::Queue;
 use crate::store::Round;
 use crate::vhost::{Asker, Done, Vhost};
 
+use super::checks::Familiar;
 use super::pending::Pending;
 use super::routes::RouteCache;
 
@@ -82,6 +83,7 @@ pub struct Context {
     /// Outboxes, other connections' among them, to be woken when the batch is done.
     pub wakes: Wakes,
     pub routes: RouteCache,
+    pub familiar: Familiar,
     /// Where a message is routed to; kept for its memory.
     pub found: Vec<Arc<Queue>>,
     /// Queues that go when the connection closes.
@@ -144,6 +146,7 @@ impl Context {
             channel_max: opened.channel_max,
             wakes: Wakes::default(),
             routes: RouteCache::default(),
+            familiar: Familiar::default(),
             found: Vec::new(),
             exclusive_queues: HashMap::new(),
             gate: Gate::default(),

@@ -7,6 +7,7 @@
 mod arrival;
 mod body_frame;
 pub mod channel;
+mod checks;
 pub mod class;
 pub mod confirms;
 pub mod content;

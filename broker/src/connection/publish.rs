@@ -2,25 +2,21 @@
 
 use std::sync::Arc;
 
-use crate::amqp::{self, Properties, Property, ReplyCode};
+use crate::amqp::{self, Properties, ReplyCode};
 use crate::auth::Access;
 use crate::error::AmqpError;
 use crate::firehose::{Event, Original};
 use crate::message::Message;
-use crate::queue::{MILLISECONDS_MAX, Publish, Queue};
+use crate::queue::{Publish, Queue};
 use crate::store::{Round, StoreFailure};
 use crate::vhost::{DependsOn, LazyHeaders, PSEUDO_QUEUE, RouteError, is_reply_address};
 
 use super::channel::Channel;
+use super::checks::{Checked, check_properties};
 use super::confirms::Outcome;
 use super::content::Content;
 use super::context::Context;
-use super::rewrite::{Rewritten, rewrite};
 use super::routes::{Known, Route};
-
-/// The two delivery modes (AMQP 0-9-1 §1.8.1).
-const TRANSIENT: u8 = 1;
-const PERSISTENT: u8 = 2;
 
 /// Room for so many queues is kept from one message to the next.
 const FOUND_KEPT: usize = 64;
@@ -151,22 +147,6 @@ pub fn publish(cx: &mut Context, channel: u16, prepared: Prepared) -> Outcome {
     }
 }
 
-#[derive(Default)]
-struct Checked {
-    persistent: bool,
-    expiration_ms: Option<u64>,
-    /// What is unusual about the properties; boxed, for it hardly ever is there and every message is moved with it.
-    rewritten: Option<Box<Rewritten>>,
-}
-
-impl Checked {
-    /// Those to go on with.
-    fn properties<'c>(&'c self, content: &'c Content) -> &'c [u8] {
-        let other = self.rewritten.as_ref().and_then(|rewritten| rewritten.properties.as_deref());
-        other.unwrap_or(content.properties())
-    }
-}
-
 /// A copy for whoever traces the vhost; before the message itself goes anywhere.
 #[cold]
 fn trace(cx: &mut Context, channel: u16, content: &Content, properties: &[u8], route: &Route) {
@@ -178,62 +158,6 @@ fn trace(cx: &mut Context, channel: u16, content: &Content, properties: &[u8], r
     };
     let event = Event::Published(route.iter().map(|queue| queue.name()).collect());
     cx.broker.trace(&cx.vhost, (cx.id, channel), &event, &original, &mut cx.wakes);
-}
-
-#[inline]
-fn check_properties(cx: &Context, reply_address: Option<&str>, raw: &[u8]) -> Result<Checked, AmqpError> {
-    if raw == [0, 0] {
-        return Ok(Checked::default());
-    }
-    let properties = Properties::parse(raw).map_err(|error| {
-        AmqpError::connection(ReplyCode::SyntaxError, format!("cannot decode message properties: {error}"))
-    })?;
-    if let Some(user_id) = properties.user_id()
-        && user_id != cx.user.name()
-        && !cx.is_impersonator()
-    {
-        return Err(AmqpError::precondition_failed(format!(
-            "user_id property set to '{user_id}' but authenticated user was '{}'",
-            cx.user.name()
-        )));
-    }
-    let expiration_ms = if properties.has(Property::Expiration) {
-        Some(parse_expiration(properties.expiration().unwrap_or_default())?)
-    } else {
-        None
-    };
-    let persistent = match properties.delivery_mode() {
-        None | Some(TRANSIENT) => false,
-        Some(PERSISTENT) => true,
-        Some(other) => {
-            return Err(AmqpError::precondition_failed(format!(
-                "invalid message: {{delivery_mode_unknown,{other}}}"
-            )));
-        }
-    };
-    let rewritten = rewrite(&properties, reply_address)?;
-    Ok(Checked { persistent, expiration_ms, rewritten })
-}
-
-/// Milliseconds in decimal digits.
-fn parse_expiration(text: &str) -> Result<u64, AmqpError> {
-    let invalid = |why: String| AmqpError::precondition_failed(format!("invalid expiration '{text}': {why}"));
-    let digits_at = usize::from(text.starts_with(['-', '+']));
-    let digits = text[digits_at..].bytes().take_while(u8::is_ascii_digit).count();
-    let (number, left_over) = text.split_at(digits_at + digits);
-    if digits > 0 && !left_over.is_empty() {
-        return Err(invalid(format!("{{leftover_string,\"{left_over}\"}}")));
-    }
-    if digits == 0 {
-        return Err(invalid("no_integer".to_owned()));
-    }
-    if number.starts_with('-') && number.bytes().any(|digit| (b'1'..=b'9').contains(&digit)) {
-        return Err(invalid(format!("{{value_negative,{number}}}")));
-    }
-    match number[digits_at..].parse() {
-        Ok(milliseconds) if milliseconds <= MILLISECONDS_MAX => Ok(milliseconds),
-        _ => Err(invalid(format!("{{value_too_large,{}}}", &number[digits_at..]))),
-    }
 }
 
 /// Where the message goes; the right to publish there is checked with it.
@@ -395,30 +319,4 @@ fn with_pseudo_address(raw: &[u8]) -> Vec<u8> {
         _ => asked.extend_from_slice(raw),
     }
     asked
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn expiration_is_a_number_of_milliseconds() {
-        assert_eq!(parse_expiration("0"), Ok(0));
-        assert_eq!(parse_expiration("60000"), Ok(60000));
-        assert_eq!(parse_expiration("abc").unwrap_err().text, "invalid expiration 'abc': no_integer");
-        assert_eq!(
-            parse_expiration("12.5").unwrap_err().text,
-            "invalid expiration '12.5': {leftover_string,\".5\"}"
-        );
-        assert_eq!(parse_expiration("-0"), Ok(0));
-        assert_eq!(parse_expiration("315360000000"), Ok(315_360_000_000));
-        for too_much in ["315360000001", "99999999999999999999999999999999999999999"] {
-            assert_eq!(
-                parse_expiration(too_much).unwrap_err().text,
-                format!("invalid expiration '{too_much}': {{value_too_large,{too_much}}}")
-            );
-        }
-        assert_eq!(parse_expiration("").unwrap_err().text, "invalid expiration '': no_integer");
-        assert_eq!(parse_expiration("-1").unwrap_err().text, "invalid expiration '-1': {value_negative,-1}");
-    }
 }
