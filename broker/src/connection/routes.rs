@@ -257,6 +257,29 @@ mod tests {
     }
 
     #[test]
+    fn addresses_and_headers_do_not_run_into_one_another() {
+        fn address(exchange_len: u8, octets: &[u8]) -> Address<'_> {
+            Address { exchange_len, octets }
+        }
+        let mut cache = RouteCache::default();
+        cache.keep_by_headers(address(1, b"xk"), b"ab", &mut Vec::new());
+        assert!(cache.get_by_headers(address(1, b"xk"), b"ab").is_some());
+        for (exchange_len, octets, headers) in [
+            (2, &b"xk"[..], &b"ab"[..]),
+            (1, b"xka", b"b"),
+            (1, b"x", b"kab"),
+            (1, b"xk", b""),
+            (1, b"xk", b"ac"),
+        ] {
+            assert!(cache.get_by_headers(address(exchange_len, octets), headers).is_none());
+        }
+        assert!(matches!(cache.get(address(1, b"xk")), Some(Known::ByHeaders)));
+        assert!(cache.get(address(1, b"xkab")).is_none());
+        cache.keep_by_headers(address(1, b"yk"), &[0; HEADERS_KEPT_BYTES_MAX + 1], &mut Vec::new());
+        assert!(cache.get(address(1, b"yk")).is_none());
+    }
+
+    #[test]
     fn a_changed_topology_or_permission_forgets_all() {
         for changed in [(1, 0), (0, 1)] {
             let mut cache = RouteCache::default();

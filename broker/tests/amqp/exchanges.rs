@@ -176,6 +176,43 @@ fn each_type_routes_its_own_way() {
     assert_eq!(drained(&mut client, "b"), ["fanout", "topic 1", "topic 2"]);
 }
 
+/// The broker remembers where messages went; each of these takes its own way all the same.
+#[test]
+fn headers_count_for_each_message_anew() {
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    setup(&mut client, &["red", "blue", "late"]);
+    client.call(1, declare_exchange("f", "fanout"), exchange::DeclareOk);
+    client.call(1, bind_exchange("amq.headers", "f", ""), exchange::BindOk);
+    let by_colour = |queue, colour| queue::Bind {
+        arguments: [("colour", colour)].into(),
+        ..bind(queue, "amq.headers", "")
+    };
+    client.call(1, by_colour("red", "red"), queue::BindOk);
+    client.call(1, by_colour("blue", "blue"), queue::BindOk);
+    let send = |client: &mut Client, exchange: &str, colour: Option<&str>, body: &str| {
+        let headers = colour.map(|colour| [("colour", colour)].into());
+        let properties = BasicProperties { headers, ..Default::default() };
+        client.send_content(1, publish(exchange, "k"), &properties, body.as_bytes());
+    };
+    for (exchange, text) in [("amq.headers", "1"), ("amq.headers", "2"), ("f", "3"), ("f", "4")] {
+        for colour in [Some("red"), Some("blue"), None, Some("redder")] {
+            send(&mut client, exchange, colour, text);
+        }
+    }
+    assert_eq!(drained(&mut client, "red"), ["1", "2", "3", "4"]);
+    assert_eq!(drained(&mut client, "blue"), ["1", "2", "3", "4"]);
+    client.call(1, by_colour("late", "red"), queue::BindOk);
+    let unbind =
+        queue::Unbind { arguments: [("colour", "blue")].into(), ..unbind("blue", "amq.headers", "") };
+    client.call(1, unbind, queue::UnbindOk);
+    send(&mut client, "amq.headers", Some("red"), "bound");
+    send(&mut client, "amq.headers", Some("blue"), "unbound");
+    assert_eq!(drained(&mut client, "red"), ["bound"]);
+    assert_eq!(drained(&mut client, "late"), ["bound"]);
+    assert_eq!(drained(&mut client, "blue"), [""; 0]);
+}
+
 #[test]
 fn a_message_enters_a_queue_once_however_many_ways_lead_there() {
     let broker = TestBroker::start();
