@@ -3,225 +3,40 @@
 //! Exit codes: 0 it was done, 1 it was not (standard error says why, and what to do), 2 wrong usage.
 
 mod account;
+mod arguments;
 mod client;
 mod door;
 mod output;
 mod past;
 mod people;
+mod place;
 mod plain;
 mod play;
 mod remembered;
 mod talk;
 
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
-use shared::client::{QUIET_LAPIN, SignUp, UriError};
+use clap::Parser;
+use shared::client::{QUIET_LAPIN, SignUp};
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{self, Account};
-use crate::session::api::{Command, ExportFormat};
+use crate::config;
+use crate::session::api::Command;
 use crate::session::{Session, SessionConfig, StartError};
-use crate::store::{default_data_dir, state_dir};
 use crate::tui::{Defaults, Settings, TuiError, TuiOptions};
-use account::BrokerArgument;
+pub use arguments::Arguments;
+use arguments::Subcommands;
 use client::Client;
 use door::Door;
 use output::Output;
-use past::{Change, Which};
+use past::Change;
 use people::Verb;
+use place::Place;
 use remembered::Remembered;
-
-/// Chat with friends. Without a command: the terminal user interface.
-#[derive(Debug, Parser)]
-#[command(version, after_long_help = AFTER_HELP)]
-pub struct Arguments {
-    /// Where the broker is: amqp://host:port/vhost, or amqps for TLS; amqp://127.0.0.1:5672/ if not said. A login in it is used, but other users of this
-    /// machine can see arguments: put it into WARREN_BROKER, or the password into WARREN_PASSWORD.
-    #[arg(long, global = true, env = "WARREN_BROKER", hide_env_values = true, value_name = "URI")]
-    // Not parsed by clap, which would show a mistyped one with its password.
-    broker: Option<String>,
-    /// Trust the authorities in this PEM file besides those of the system, for amqps.
-    #[arg(long, global = true, env = "WARREN_CA_FILE", value_name = "FILE")]
-    ca_file: Option<PathBuf>,
-    /// Your user name.
-    #[arg(long, short, global = true, env = "WARREN_USER", value_name = "NAME")]
-    user: Option<String>,
-    /// Where to keep friends, history and what is still to be sent. Default: warren in your data folder.
-    #[arg(long, global = true, env = "WARREN_DATA_DIR", value_name = "FOLDER")]
-    data_dir: Option<PathBuf>,
-    /// Where the config file is. Default: warren/chat.toml in your config folder. `config --print-default` shows every option.
-    #[arg(long, global = true, env = "WARREN_CHAT_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Without a screen: a line is a message or a /command, and everything is told in lines. Good for screen readers, and
-    /// for scripts, with standard input and output.
-    #[arg(long)]
-    plain: bool,
-    /// Print one JSON object a line.
-    #[arg(long, global = true)]
-    json: bool,
-    #[command(subcommand)]
-    command: Option<Subcommands>,
-}
-
-const AFTER_HELP: &str = "\
-The password comes from WARREN_PASSWORD, from the broker's URI, from
-`password-command` in the config file, or is asked for.
-
-Exit codes: 0 it was done; 1 it was not, standard error says why; 2 wrong usage.
-
-With --json every line on standard output is one object, told apart by \"event\":
-  message     row, id, friend, direction (incoming, outgoing), text, at, state,
-              reason?, answers? (id, row?, text?), edits?, deleted?,
-              change? (waiting, lost), our_mark?, their_mark?
-  message-changed  the same, of a message that was edited, deleted or marked
-  state       friend, id, state, reason?
-  friend      name, status (friend, former, blocked), presence (online, away,
-              offline), last_seen?, unread, draft?, nickname?, muted?, archived?
-  request     name, note, at, direction, state (queued, pending, forwarded,
-              declined, failed), reason?
-  unfriended  by
-  typing      friend
-  connection  state (connecting, online, offline), attempt?, since?, reason?,
-              retry_at?
-  notice      text
-  unread      messages, requests
-  done        command, name?
-state of a message: queued, sent, delivered, read, returned, failed. Times are
-RFC 3339, UTC.";
-
-const DEFAULT_BROKER: &str = "amqp://127.0.0.1:5672/";
-
-#[derive(Debug, Subcommand)]
-enum Subcommands {
-    /// Create an account at the broker, if it lets you.
-    SignUp {
-        /// For brokers that ask for an invitation.
-        #[arg(long, value_name = "TOKEN")]
-        invite: Option<String>,
-    },
-    /// Ask somebody to be friends; waits until the request is in their inbox.
-    Befriend { name: String, note: Option<String> },
-    /// Take back a request that was not answered yet.
-    Withdraw { name: String },
-    /// Show requests, from others and yours.
-    Requests,
-    /// Accept a request.
-    Accept { name: String },
-    /// Decline a request.
-    Decline { name: String },
-    /// Hear nothing of somebody any more; a friend is unfriended.
-    Block { name: String },
-    /// Hear of somebody again.
-    Unblock { name: String },
-    /// End a friendship. The history stays.
-    Unfriend { name: String },
-    /// Show friends.
-    Friends,
-    /// Send a message; waits until the broker has it on its disk.
-    Send {
-        name: String,
-        /// `-` reads it from standard input.
-        text: String,
-    },
-    /// Show how many messages are unread, for status lines. Needs no connection, and does not change anything.
-    Unread,
-    /// About the config file: where it is, and what can stand in it.
-    Config {
-        /// Print a config file with every option, its meaning and its default.
-        #[arg(long)]
-        print_default: bool,
-    },
-    /// Answer a message; `last` is their newest.
-    Reply {
-        name: String,
-        /// Its row, as history --rows shows it, or `last`.
-        message: Which,
-        /// `-` reads it from standard input.
-        text: String,
-    },
-    /// Change a message of yours, here and with your friend; `last` is your newest.
-    Edit {
-        name: String,
-        message: Which,
-        /// What it is to say; `-` reads it from standard input.
-        text: String,
-    },
-    /// Take back a message of yours, here and with your friend.
-    Delete { name: String, message: Which },
-    /// Put a mark on a message, e.g. an emoji; without one, take yours back. `last` is their newest.
-    React { name: String, message: Which, mark: Option<String> },
-    /// Send again what came back or failed: a message of yours, or the last change to it.
-    Retry { name: String, message: Which },
-    /// Show a friend under another name; without one, under their own again.
-    Nickname { name: String, nickname: Option<String> },
-    /// Do not call for attention when somebody writes.
-    Mute { name: String },
-    /// Call for attention again.
-    Unmute { name: String },
-    /// Put somebody out of the way, until something new comes.
-    Archive { name: String },
-    /// Put somebody back into the list.
-    Unarchive { name: String },
-    /// Print what happens, until interrupted.
-    Listen,
-    /// Try everything alone: a broker, friend servers and a scripted friend inside this process. Without a terminal, the
-    /// story is told as text.
-    Demo,
-    /// Carry out a script with several users, and say whether it went as expected. Without --broker: with a broker of its
-    /// own, inside this process.
-    Script { file: PathBuf },
-    /// Show the newest messages with somebody, oldest first. Needs no connection.
-    History {
-        name: String,
-        #[arg(long, default_value_t = 50, value_name = "N")]
-        limit: usize,
-        /// Show the row of each message, by which other commands name it.
-        #[arg(long)]
-        rows: bool,
-    },
-    /// Show messages that have all these words; the last letters of words may be left out. Needs no connection.
-    Search {
-        #[arg(required = true, value_name = "WORD")]
-        words: Vec<String>,
-        /// Only what was said with this friend.
-        #[arg(long = "with", value_name = "NAME")]
-        friend: Option<String>,
-        #[arg(long, default_value_t = 50, value_name = "N")]
-        limit: usize,
-    },
-    /// Write all that was said with somebody to standard output, or to a new file. Needs no connection.
-    Export {
-        name: String,
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
-        #[arg(long, short, value_name = "FILE")]
-        output: Option<PathBuf>,
-    },
-    /// Show or set after how many days messages are forgotten; all are kept if not set.
-    Retention {
-        /// A number of days, or off.
-        days: Option<String>,
-    },
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
-    Text,
-    Json,
-}
-
-impl From<Format> for ExportFormat {
-    fn from(format: Format) -> ExportFormat {
-        match format {
-            Format::Text => ExportFormat::Text,
-            Format::Json => ExportFormat::Json,
-        }
-    }
-}
 
 /// Why a command failed, for the person.
 pub type Failure = String;
@@ -311,13 +126,6 @@ async fn run(arguments: &Arguments, state: Place, settings: Settings) -> Result<
                 signed_in(command, client, &state.folder()?, &output).await
             }
         },
-    }
-}
-
-fn data_dir(arguments: &Arguments) -> Result<PathBuf, Failure> {
-    match &arguments.data_dir {
-        Some(data_dir) => Ok(data_dir.clone()),
-        None => default_data_dir().map_err(|error| error.to_string()),
     }
 }
 
@@ -459,56 +267,4 @@ async fn chat(config: SessionConfig, settings: Settings) -> Result<(), ChatError
     let options = TuiOptions::new(config.broker.user(), config.broker.address(), settings);
     let Session { commands, events, .. } = Session::start(config)?;
     Ok(crate::tui::run(commands, events, options).await?)
-}
-
-/// Which user at which broker, and where the local state is.
-struct Place {
-    broker: BrokerArgument,
-    user: Option<String>,
-    data_dir: PathBuf,
-    password_command: Vec<String>,
-}
-
-impl Place {
-    /// From the arguments and the environment, the config file, and what was used last, in this order.
-    fn new(arguments: &Arguments, account: Account) -> Result<Place, Failure> {
-        let data_dir = data_dir(arguments)?;
-        let last = Remembered::load(&data_dir).unwrap_or_default();
-        let said = |text: String| Some(text).filter(|text| !text.is_empty());
-        let uri = arguments.broker.clone().or(said(account.broker)).or(said(last.broker));
-        let uri = uri.as_deref().unwrap_or(DEFAULT_BROKER);
-        let mut broker: BrokerArgument = uri.parse().map_err(|error: UriError| error.to_string())?;
-        if let Some(file) = &arguments.ca_file {
-            broker.uri = broker.uri.with_ca_file(file).map_err(|error| error.to_string())?;
-        }
-        let user = arguments.user.clone().or_else(|| match broker.has_user() {
-            true => None,
-            false => said(account.user).or(said(last.user)),
-        });
-        Ok(Place { broker, user, data_dir, password_command: account.password_command })
-    }
-
-    /// Whether nobody has to be asked for name or password.
-    fn login_is_known(&self) -> bool {
-        let has_password = std::env::var_os("WARREN_PASSWORD").is_some()
-            || self.broker.has_password()
-            || !self.password_command.is_empty();
-        has_password && (self.user.is_some() || self.broker.has_user())
-    }
-
-    fn whoami(&self) -> Result<String, Failure> {
-        account::user(&self.broker, self.user.as_deref())
-    }
-
-    /// The folder with the local state.
-    fn folder(&self) -> Result<PathBuf, Failure> {
-        let (uri, user) = (&self.broker.uri, account::user(&self.broker, self.user.as_deref())?);
-        state_dir(&self.data_dir, &uri.address(), uri.vhost(), &user).map_err(|error| error.to_string())
-    }
-
-    fn session(&self, sign_up: Option<SignUp>) -> Result<SessionConfig, Failure> {
-        let broker =
-            account::login(&self.broker, self.user.as_deref(), &self.password_command, sign_up.is_some())?;
-        Ok(SessionConfig { broker, sign_up, data_dir: self.data_dir.clone() })
-    }
 }

@@ -2,12 +2,16 @@
 //!
 //! The cursor is a byte offset at a grapheme boundary. Keys are those of readline.
 
+mod places;
+#[cfg(test)]
+mod tests;
+mod undo;
+
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::text::{self, Row};
 
-/// Steps back that are remembered.
-const UNDO_STEPS_MAX: usize = 200;
+use undo::Snapshot;
 
 /// One thing done to the text or the cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,12 +55,6 @@ enum Last {
     Deleting,
     Killing,
     Moving,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Snapshot {
-    text: String,
-    cursor: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -256,53 +254,6 @@ impl Editor {
         self.column = None;
     }
 
-    /// What is inserted may join with what follows (a combining mark, a flag's other half): the nearest
-    /// boundary at or behind `at`.
-    fn boundary_from(&self, at: usize) -> usize {
-        self.text
-            .grapheme_indices(true)
-            .map(|(start, _)| start)
-            .find(|start| *start >= at)
-            .unwrap_or(self.text.len())
-    }
-
-    /// The nearest boundary at or before `at`.
-    fn boundary_to(&self, at: usize) -> usize {
-        let starts = self.text.grapheme_indices(true).map(|(start, _)| start);
-        starts.take_while(|start| *start <= at).last().unwrap_or(0)
-    }
-
-    fn remember(&mut self, step: Last) {
-        self.last = step;
-        self.redo.clear();
-        if self.undo.len() == UNDO_STEPS_MAX {
-            self.undo.remove(0);
-        }
-        self.undo.push(Snapshot { text: self.text.clone(), cursor: self.cursor });
-    }
-
-    fn undo(&mut self) -> bool {
-        let Some(snapshot) = self.undo.pop() else { return false };
-        let current = self.restore(snapshot);
-        self.redo.push(current);
-        true
-    }
-
-    fn redo(&mut self) -> bool {
-        let Some(snapshot) = self.redo.pop() else { return false };
-        let current = self.restore(snapshot);
-        self.undo.push(current);
-        true
-    }
-
-    fn restore(&mut self, snapshot: Snapshot) -> Snapshot {
-        self.last = Last::Moving;
-        self.column = None;
-        let text = std::mem::replace(&mut self.text, snapshot.text);
-        let cursor = std::mem::replace(&mut self.cursor, snapshot.cursor);
-        Snapshot { text, cursor }
-    }
-
     fn move_to(&mut self, at: usize) -> bool {
         let moved = at != self.cursor;
         (self.cursor, self.last, self.column) = (at, Last::Moving, None);
@@ -350,214 +301,5 @@ impl Editor {
         self.text.replace_range(from..to, "");
         self.cursor = self.boundary_from(from);
         self.column = None;
-    }
-
-    fn grapheme_left(&self) -> usize {
-        self.text[..self.cursor].grapheme_indices(true).next_back().map_or(0, |(at, _)| at)
-    }
-
-    fn grapheme_right(&self) -> usize {
-        self.text[self.cursor..].graphemes(true).next().map_or(self.cursor, |g| self.cursor + g.len())
-    }
-
-    fn line_start(&self) -> usize {
-        self.text[..self.cursor].rfind('\n').map_or(0, |at| at + 1)
-    }
-
-    fn line_end(&self) -> usize {
-        self.text[self.cursor..].find('\n').map_or(self.text.len(), |at| self.cursor + at)
-    }
-
-    fn word_left(&self) -> usize {
-        let start = self.text[..self.cursor].unicode_word_indices().next_back().map_or(0, |(at, _)| at);
-        self.boundary_to(start)
-    }
-
-    fn word_right(&self) -> usize {
-        let next = self.text[self.cursor..].unicode_word_indices().next();
-        self.boundary_from(next.map_or(self.text.len(), |(at, word)| self.cursor + at + word.len()))
-    }
-
-    /// The beginning of the word before the cursor where only white space parts words (Ctrl-W).
-    fn white_word_left(&self) -> usize {
-        let before = self.text[..self.cursor].trim_end();
-        let start = before.rfind(char::is_whitespace);
-        let start = start.map_or(0, |at| at + before[at..].chars().next().map_or(0, char::len_utf8));
-        self.boundary_to(start)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn edited(text: &str, edits: &[Edit]) -> (String, usize) {
-        let mut editor = Editor::new(text);
-        let mut kills = String::new();
-        for edit in edits {
-            editor.apply(*edit, &mut kills);
-        }
-        (editor.text().to_owned(), editor.cursor())
-    }
-
-    #[test]
-    fn edits_as_readline_does() {
-        use Edit::*;
-        let table: &[(&str, &[Edit], &str, usize)] = &[
-            ("hello there", &[DeleteWordLeft], "hello ", 6),
-            ("hello there ", &[DeleteWordLeft], "hello ", 6),
-            ("hello there", &[WordLeft, DeleteToLineStart], "there", 0),
-            ("hello there", &[WordLeft, DeleteToLineEnd], "hello ", 6),
-            ("one\ntwo", &[LineStart, DeleteToLineStart], "onetwo", 3),
-            ("one\ntwo", &[Start, LineEnd, DeleteToLineEnd], "onetwo", 3),
-            ("one two", &[DeleteWordLeft, Start, Yank], "twoone ", 3),
-            ("one two", &[DeleteWordLeft, DeleteWordLeft, Yank], "one two", 7),
-            ("one two", &[Start, DeleteWordRight], " two", 0),
-            ("a👨‍👩‍👧b", &[Left, DeleteLeft], "ab", 1),
-            ("ae\u{301}", &[DeleteLeft], "a", 1),
-            ("日本", &[Left, DeleteRight], "日", 3),
-            ("ab", &[DeleteLeft, DeleteLeft, Undo], "ab", 2),
-            ("ab", &[DeleteLeft, Undo, Redo], "a", 1),
-            ("", &[DeleteLeft, DeleteRight, DeleteWordLeft, Undo, Yank], "", 0),
-            ("a\nb\nc", &[Left, Left, DeleteLine], "a\nc", 2),
-            ("a\nb", &[DeleteLine], "a", 1),
-            ("a\nb", &[DeleteLine, DeleteLine, DeleteLine], "", 0),
-            ("a\nb", &[Left, DeleteLine, Yank], "a\nb", 3),
-        ];
-        for (text, edits, want, cursor) in table {
-            assert_eq!(edited(text, edits), ((*want).to_owned(), *cursor), "{text:?} {edits:?}");
-        }
-    }
-
-    #[test]
-    fn undo_takes_back_words() {
-        let mut editor = Editor::default();
-        "hello there".chars().for_each(|c| editor.type_char(c));
-        editor.apply(Edit::Undo, &mut String::new());
-        assert_eq!(editor.text(), "hello");
-        editor.apply(Edit::Undo, &mut String::new());
-        assert_eq!(editor.text(), "");
-        editor.apply(Edit::Redo, &mut String::new());
-        editor.apply(Edit::Redo, &mut String::new());
-        assert_eq!(editor.text(), "hello there");
-    }
-
-    #[test]
-    fn a_paste_is_one_step_and_harmless() {
-        let mut editor = Editor::new("x");
-        editor.paste("a\r\nb\rc\td\u{1b}[2J");
-        assert_eq!(editor.text(), "xa\nb\nc\td[2J");
-        editor.apply(Edit::Undo, &mut String::new());
-        assert_eq!(editor.text(), "x");
-    }
-
-    #[test]
-    fn moves_between_rows_keeping_the_column() {
-        let mut editor = Editor::new("long line\nx\nanother");
-        assert!(editor.up(20));
-        assert_eq!(editor.cursor(), 11);
-        assert!(editor.up(20));
-        assert_eq!(editor.cursor(), 7);
-        assert!(!editor.up(20));
-        assert!(editor.down(20));
-        assert!(editor.down(20));
-        assert_eq!(editor.cursor(), 19);
-        assert!(!editor.down(20));
-    }
-
-    #[test]
-    fn every_row_of_a_wrapped_word_can_be_reached() {
-        let mut editor = Editor::new("abcdefghij");
-        assert_eq!(editor.layout(4).1, (2, 2));
-        assert!(editor.up(4));
-        assert_eq!(editor.layout(4).1, (1, 2));
-        assert!(editor.up(4));
-        assert_eq!(editor.layout(4).1, (0, 2));
-    }
-
-    #[derive(Debug, Clone)]
-    enum Step {
-        Type(char),
-        Paste(String),
-        Edit(Edit),
-        Up(usize),
-        Down(usize),
-    }
-
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
-        use Edit::*;
-        let edit = proptest::sample::select(vec![
-            Left,
-            Right,
-            WordLeft,
-            WordRight,
-            LineStart,
-            LineEnd,
-            Start,
-            End,
-            DeleteLeft,
-            DeleteRight,
-            DeleteWordLeft,
-            DeleteWordRight,
-            DeleteToLineStart,
-            DeleteToLineEnd,
-            Yank,
-            Undo,
-            Redo,
-        ]);
-        let odd = proptest::sample::select(vec![
-            '\u{301}', '\u{200d}', '👩', '🇩', '\n', ' ', '日', '\u{202e}', '\r',
-        ]);
-        let step = prop_oneof![
-            any::<char>().prop_map(Step::Type),
-            odd.prop_map(Step::Type),
-            any::<String>().prop_map(Step::Paste),
-            edit.prop_map(Step::Edit),
-            (0usize..=200).prop_map(Step::Up),
-            (0usize..=200).prop_map(Step::Down),
-        ];
-        proptest::collection::vec(step, 0..60)
-    }
-
-    proptest! {
-        #[test]
-        fn the_cursor_stays_on_a_grapheme(steps in steps(), width in 0usize..=200) {
-            let mut editor = Editor::default();
-            let mut kills = String::new();
-            for step in steps {
-                match step {
-                    Step::Type(c) => editor.type_char(c),
-                    Step::Paste(text) => editor.paste(&text),
-                    Step::Edit(edit) => { editor.apply(edit, &mut kills); }
-                    Step::Up(width) => { editor.up(width); }
-                    Step::Down(width) => { editor.down(width); }
-                }
-                let text = editor.text();
-                let boundary = editor.cursor() == text.len()
-                    || text.grapheme_indices(true).any(|(at, _)| at == editor.cursor());
-                prop_assert!(boundary, "{:?} at {}", text, editor.cursor());
-                let (rows, (row, column)) = editor.layout(width);
-                prop_assert!(row < rows.len() && column <= width);
-            }
-        }
-
-        #[test]
-        fn undoing_everything_brings_back_the_beginning(steps in steps()) {
-            let mut editor = Editor::default();
-            let mut kills = String::new();
-            for step in steps {
-                match step {
-                    Step::Type(c) => editor.type_char(c),
-                    Step::Paste(text) => editor.paste(&text),
-                    Step::Edit(edit) => { editor.apply(edit, &mut kills); }
-                    Step::Up(width) => { editor.up(width); }
-                    Step::Down(width) => { editor.down(width); }
-                }
-            }
-            while editor.apply(Edit::Undo, &mut kills) {}
-            prop_assert_eq!(editor.text(), "");
-        }
     }
 }
