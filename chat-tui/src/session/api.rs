@@ -121,6 +121,8 @@ pub enum Command {
         friend: String,
     },
     SetAway(bool),
+    /// Try to connect at once, if there is no connection.
+    Reconnect,
     /// Friend requests are to arrive with this session, if another one of the same user has them.
     TakeOver,
     /// Flush the outbox as far as the link allows, say offline to friends, close.

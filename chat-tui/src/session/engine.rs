@@ -197,6 +197,10 @@ impl Engine {
                     uplink.set_away(away);
                 }
             }
+            Command::Reconnect => match &self.link {
+                Role::Online { uplink, .. } => uplink.retry(),
+                Role::Waiting => self.backlog.push_back(Event::Notice(ALONGSIDE.into())),
+            },
             Command::TakeOver => match &self.link {
                 Role::Online { uplink, .. } => uplink.take_over(),
                 Role::Waiting => self.backlog.push_back(Event::Notice(ALONGSIDE.into())),

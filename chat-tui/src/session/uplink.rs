@@ -39,6 +39,7 @@ pub struct Uplink {
     away: watch::Sender<bool>,
     leave: watch::Sender<bool>,
     take_over: watch::Sender<u64>,
+    retry: watch::Sender<u64>,
     typing: mpsc::Sender<String>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -55,6 +56,8 @@ pub(super) struct Context {
     pub leave: watch::Receiver<bool>,
     /// Grows when this session is to have the inbox.
     pub take_over: watch::Receiver<u64>,
+    /// Grows when the next attempt to connect is not to wait.
+    pub retry: watch::Receiver<u64>,
 }
 
 impl Context {
@@ -83,6 +86,7 @@ impl Uplink {
         let (away, away_receiver) = watch::channel(away);
         let (leave, leave_receiver) = watch::channel(false);
         let (take_over, take_over_receiver) = watch::channel(0);
+        let (retry, retry_receiver) = watch::channel(0);
         let (typing, typing_receiver) = mpsc::channel(8);
         let context = Context {
             me: broker.user().to_owned(),
@@ -92,9 +96,10 @@ impl Uplink {
             away: away_receiver,
             leave: leave_receiver,
             take_over: take_over_receiver,
+            retry: retry_receiver,
         };
         let task = tokio::spawn(stay_connected(broker, sign_up, context, typing_receiver));
-        Uplink { notes, look, away, leave, take_over, typing, task }
+        Uplink { notes, look, away, leave, take_over, retry, typing, task }
     }
 
     /// The store has something new to bring about.
@@ -109,6 +114,11 @@ impl Uplink {
     /// Friend requests are to arrive here, not with another session of the user.
     pub fn take_over(&self) {
         self.take_over.send_modify(|count| *count += 1);
+    }
+
+    /// Do not wait any longer before the next attempt to connect.
+    pub fn retry(&self) {
+        self.retry.send_modify(|count| *count += 1);
     }
 
     pub fn typing(&self, friend: String) {
@@ -135,6 +145,7 @@ async fn stay_connected(
     mut typing: mpsc::Receiver<String>,
 ) {
     let mut leave = context.leave.clone();
+    let mut retry = context.retry.clone();
     let mut backoff = Backoff::new(backoff::Settings::default());
     let mut was_online = false;
     let mut offline_since = None;
@@ -171,8 +182,11 @@ async fn stay_connected(
         let since = *offline_since.get_or_insert(now);
         let offline = Connection::Offline { since, reason, retry_at: now + delay };
         note(&context, Note::Connection(offline)).await;
+        // What was asked for before this attempt failed has been done.
+        retry.mark_unchanged();
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
+            Ok(()) = retry.changed() => {}
             () = left(&mut leave) => break,
         }
     }
@@ -200,4 +214,36 @@ pub(super) async fn left(leave: &mut watch::Receiver<bool>) {
 async fn note(context: &Context, note: Note) {
     // An engine that is gone takes this task with it.
     let _ = context.notes.send(note).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_want_to_wait_for_the_next_attempt_need_not() {
+        let nobody =
+            std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).unwrap();
+        let broker: BrokerUri = format!("amqp://alice:secret@{nobody}/").parse().unwrap();
+        let store = StoreActor::spawn(Store::open_in_memory().unwrap()).unwrap();
+        let mut uplink = Uplink::start(broker, None, store, false);
+        // What is asked for too early is no reason not to wait later.
+        uplink.retry();
+        loop {
+            match uplink.notes.recv().await.unwrap() {
+                Note::Connection(Connection::Offline { retry_at, .. })
+                    if retry_at > SystemTime::now() + Duration::from_secs(10) =>
+                {
+                    let asked = tokio::time::Instant::now();
+                    uplink.retry();
+                    let next = uplink.notes.recv().await.unwrap();
+                    assert!(matches!(next, Note::Connection(Connection::Connecting { .. })), "{next:?}");
+                    assert!(asked.elapsed() < Duration::from_secs(5), "waited {:?}", asked.elapsed());
+                    return;
+                }
+                _ => {}
+            }
+        }
+    }
 }

@@ -86,6 +86,8 @@ pub enum Signal {
     Terminate,
     /// Ctrl-C at a terminal that is not ours at the moment.
     Interrupt,
+    /// The shell is to have the terminal for a while.
+    Suspend,
 }
 
 #[cfg(unix)]
@@ -95,6 +97,7 @@ pub(super) fn signals() -> io::Result<impl Stream<Item = Signal> + Unpin> {
         (signal(SignalKind::terminate())?, Signal::Terminate),
         (signal(SignalKind::hangup())?, Signal::Terminate),
         (signal(SignalKind::interrupt())?, Signal::Interrupt),
+        (signal(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()))?, Signal::Suspend),
     ];
     Ok(futures_lite::stream::poll_fn(move |context| {
         for (signal, meaning) in &mut kinds {
@@ -183,6 +186,8 @@ pub(super) struct App<I, G, S> {
     waiting: VecDeque<Command>,
     /// The editor that has the terminal.
     outside: Option<Outside>,
+    /// The person wants to go back to the shell for a while.
+    stopping: bool,
     /// Whom the person's program was started for last, and when.
     notified: Option<(String, Instant)>,
     /// When leaving: until when the session is waited for.
@@ -232,6 +237,7 @@ where
             theme,
             waiting: VecDeque::new(),
             outside: None,
+            stopping: false,
             notified: None,
             deadline: None,
         })
@@ -285,6 +291,10 @@ where
             let Some(msg) = self.poll_next().await? else { break };
             self.apply(msg)?;
         }
+        if std::mem::take(&mut self.stopping) {
+            let msg = self.stop().await?;
+            self.apply(msg)?;
+        }
         self.draw()
     }
 
@@ -303,11 +313,15 @@ where
                 }
                 return Ok(None);
             }
-            signal = self.signals.next() => return Ok(match signal {
+            signal = self.signals.next() => return match signal {
                 // In the terminal it is in, the editor has got it as well.
-                Some(Signal::Interrupt) if self.outside.is_some() => None,
-                signal => signal.map(|_| Msg::Terminate),
-            }),
+                Some(Signal::Interrupt) if self.outside.is_some() => Ok(None),
+                Some(Signal::Suspend) => {
+                    self.stopping = true;
+                    Ok(Some(Msg::Tick))
+                }
+                signal => Ok(signal.map(|_| Msg::Terminate)),
+            },
             status = ended(&mut self.outside) => status,
             input = self.input.next() => return message_of(input),
             event = self.events.recv() => return match event {
@@ -339,6 +353,7 @@ where
                 Effect::Abandon => return Err(End::Abandoned),
                 Effect::Exit(reason) => return Err(End::Ended(reason)),
                 Effect::EditOutside(text) => self.go_outside(&text)?,
+                Effect::Suspend => self.stopping = true,
                 Effect::Open(link) => {
                     if let Err(problem) = outside::open_link(&link) {
                         self.apply(Msg::Session(Event::Notice(problem)))?;
@@ -371,6 +386,23 @@ where
             }
         }
         Ok(())
+    }
+
+    /// Stops, with the terminal as the shell wants it, until somebody lets us go on.
+    async fn stop(&mut self) -> Result<Msg, End> {
+        if self.outside.is_some() {
+            // It has the terminal, and was told the same.
+            let _ = self.screen.stop().await;
+            return Ok(Msg::Tick);
+        }
+        self.input.pause();
+        self.screen.suspend();
+        let stopped = self.screen.stop().await;
+        self.take_back()?;
+        Ok(match stopped {
+            Ok(()) => Msg::Tick,
+            Err(problem) => Msg::Session(Event::Notice(problem)),
+        })
     }
 
     /// Lends the terminal to the person's editor.

@@ -12,6 +12,10 @@ pub enum Row {
     Entry(Entry),
     /// What was said last with the one above.
     Preview(Entry),
+    /// How many requests of others are not in the list, where there are many.
+    MoreRequests {
+        hidden: usize,
+    },
     /// How many are put away, and whether they follow.
     Archive {
         count: usize,
@@ -28,7 +32,11 @@ pub fn rows(model: &Model) -> Vec<Row> {
     // Looking each of them up in the list would take ever longer with more friends.
     let friends: HashMap<&str, &Friend> = model.friends.iter().map(|f| (f.name.as_str(), f)).collect();
     let mut archive = (count > 0).then_some(Row::Archive { count, open });
+    let mut more = model.requests_hidden().map(|hidden| Row::MoreRequests { hidden });
     for entry in model.entries() {
+        if !matches!(entry, Entry::Incoming(_)) {
+            rows.extend(more.take());
+        }
         let title = title(&friends, &entry);
         if heading != Some(title) {
             // Those put away stand between friends and those who no longer are, even if none of them is listed.
@@ -43,6 +51,7 @@ pub fn rows(model: &Model) -> Vec<Row> {
         }
         rows.push(Row::Entry(entry));
     }
+    rows.extend(more);
     begin(&mut rows, archive);
     with_previews(model, &friends, rows)
 }

@@ -5,7 +5,7 @@
 //!    ├─ update ★ ──→ layer ★ ──→ model ★ → timeline ★, composer ★ → editor ★ → text ★
 //!    ├─ plain ★ (the same model and update, without a screen)
 //!    ├─ welcome (signing in, before there is a session)
-//!    ├─ outside (an editor of the person's own)
+//!    ├─ outside (an editor of the person's own), job (stopping, as a job of a shell)
 //!    ├─ ground (whether the terminal is dark or light)
 //!    └─ view ★ ────→ theme ★, layout ★, list ★, marks ★
 //!              keymap ★ → action ★ (what can be done; the keys, the help and the commands come from it)
@@ -20,12 +20,14 @@ mod complete;
 mod composer;
 mod editor;
 mod ground;
+mod job;
 mod keymap;
 mod layer;
 mod layout;
 mod list;
 mod marks;
 mod model;
+mod notice;
 mod outside;
 mod plain;
 mod preset;

@@ -14,6 +14,7 @@ use super::composer::Composer;
 use super::keymap::{Chord, Keymap, Situation};
 use super::layer::Layer;
 use super::layout::{self, Areas, Pane, Shape};
+use super::notice::{Notice, PastNotices};
 use super::selection::Selection;
 use super::settings::Notify;
 use super::text;
@@ -24,6 +25,9 @@ use crate::session::api::{Connection, Direction, Friend, FriendStatus, Presence,
 const MESSAGE_BYTES_WARN: usize = TEXT_BYTES_MAX / 8 * 7;
 
 const NOTICE_ROWS_MAX: usize = 3;
+
+/// Of the requests of others, unless the person wants to see all.
+const REQUESTS_LISTED: usize = 3;
 
 /// One line of the list.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,19 +43,6 @@ impl Entry {
             Entry::Incoming(name) | Entry::Outgoing(name) | Entry::Friend(name) => name,
         }
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoticeKind {
-    Info,
-    Error,
-}
-
-#[derive(Debug, Clone)]
-pub struct Notice {
-    pub kind: NoticeKind,
-    pub text: String,
-    pub until: Timestamp,
 }
 
 /// One friend's messages, and what is being written to them.
@@ -125,6 +116,8 @@ pub struct Model {
     /// Whose message is open in an editor outside.
     pub outside: Option<String>,
     pub notice: Option<Notice>,
+    /// What was told before, and what is told now.
+    pub past_notices: PastNotices,
     /// What the last search found: with whom, and the row.
     pub found: Vec<(String, i64)>,
     /// What was cut last, in whichever input.
@@ -141,6 +134,8 @@ pub struct Model {
     pub away_after_minutes: Option<u32>,
     /// Those who were put away are in the list.
     pub archive_open: bool,
+    /// All requests of others are in the list, however many.
+    pub requests_open: bool,
     pub draft_due: Option<Timestamp>,
     pub typing_told: Option<Timestamp>,
     /// Until then a second Ctrl-C leaves.
@@ -182,6 +177,7 @@ impl Model {
             completion_refused: None,
             outside: None,
             notice: None,
+            past_notices: PastNotices::default(),
             found: Vec::new(),
             kills: String::new(),
             terminal_focused: true,
@@ -192,6 +188,7 @@ impl Model {
             last_input: None,
             away_after_minutes: None,
             archive_open: false,
+            requests_open: false,
             draft_due: None,
             typing_told: None,
             interrupt_until: None,
@@ -229,8 +226,14 @@ impl Model {
         let requests = |direction: Direction| self.requests.iter().filter(move |r| r.direction == direction);
         let friends = |status: FriendStatus| self.friends.iter().filter(move |f| f.status == status);
         let mut entries: Vec<Entry> = Vec::new();
+        let incoming =
+            requests(Direction::Incoming).filter(|r| is_open(r)).map(|r| Entry::Incoming(r.name.clone()));
+        let shown = self.requests_listed();
         entries.extend(
-            requests(Direction::Incoming).filter(|r| is_open(r)).map(|r| Entry::Incoming(r.name.clone())),
+            incoming
+                .enumerate()
+                .filter(|(n, entry)| *n < shown || self.selected.as_ref() == Some(entry))
+                .map(|(_, entry)| entry),
         );
         entries.extend(requests(Direction::Outgoing).map(|r| Entry::Outgoing(r.name.clone())));
         let entry = |f: &Friend| Entry::Friend(f.name.clone());
@@ -242,6 +245,19 @@ impl Model {
             entries.extend(friends(status).filter(|f| !f.archived).map(entry));
         }
         entries
+    }
+
+    /// How many requests of others are in the list: many strangers must not push friends out of view.
+    fn requests_listed(&self) -> usize {
+        let count = self.open_requests();
+        if self.requests_open || !has_many(count) { count } else { REQUESTS_LISTED }
+    }
+
+    /// How many requests of others are not in the list; `None` if there are not so many that any would be hidden.
+    pub fn requests_hidden(&self) -> Option<usize> {
+        let listed = |entry: &Entry| matches!(entry, Entry::Incoming(_));
+        let count = self.open_requests();
+        has_many(count).then(|| count - self.entries().iter().filter(|entry| listed(entry)).count())
     }
 
     /// How many are put away.
@@ -444,7 +460,9 @@ impl Model {
         self.composer_rows = u16::try_from(rows).unwrap_or(u16::MAX);
         let columns = self.message_columns();
         let height = usize::from(self.areas().timeline.height);
+        let called = self.shown_friend().map_or(String::new(), |name| self.called(name).to_owned());
         if let Some(conversation) = self.conversation_mut() {
+            conversation.timeline.call(&called);
             conversation.timeline.lay_out(Viewport {
                 width: usize::from(columns.text_width),
                 height,
@@ -452,6 +470,11 @@ impl Model {
             });
         }
     }
+}
+
+/// Whether so many requests wait that only the newest are in the list. Hiding a single one would save no row.
+fn has_many(requests: usize) -> bool {
+    requests > REQUESTS_LISTED + 1
 }
 
 /// Whether a request still waits for an answer.

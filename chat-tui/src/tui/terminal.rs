@@ -21,6 +21,7 @@ use ratatui::buffer::{Buffer, Cell, CellWidth};
 use ratatui::layout::{Position, Rect};
 use ratatui::{Frame, Terminal};
 
+use super::job;
 use super::model::Model;
 use super::settings::{Desktop, Settings};
 use super::text;
@@ -35,6 +36,8 @@ pub trait Screen {
     fn draw(&mut self, model: &Model, theme: &Theme, now: Timestamp) -> io::Result<()>;
     /// Gives the terminal back for a while.
     fn suspend(&mut self);
+    /// Stops the process until somebody lets it go on, if there is somebody who can.
+    fn stop(&mut self) -> impl Future<Output = Result<(), String>>;
     /// Takes it over again.
     fn resume(&mut self) -> io::Result<()>;
     /// Carries out the effects that are about the terminal.
@@ -199,6 +202,10 @@ impl Screen for OwnTerminal {
         restore();
     }
 
+    async fn stop(&mut self) -> Result<(), String> {
+        job::stop().await
+    }
+
     fn resume(&mut self) -> io::Result<()> {
         Self::take_over(self.terminal.backend_mut(), false)?;
         wipe(&mut self.terminal)
@@ -217,6 +224,7 @@ impl Screen for OwnTerminal {
             Effect::Mouse(false) => execute!(out, DisableMouseCapture),
             Effect::Redraw => wipe(&mut self.terminal),
             Effect::Open(_)
+            | Effect::Suspend
             | Effect::Theme(_)
             | Effect::Session(_)
             | Effect::Leave

@@ -54,6 +54,9 @@ pub enum Look {
 }
 
 impl Look {
+    /// Every name.
+    pub const NAMES: &[&str] = &["auto", "dark", "light", "contrast", "plain"];
+
     /// As it is written in the config file.
     pub fn named(name: &str) -> Option<Look> {
         Some(match name {

@@ -36,6 +36,7 @@ pub fn subject(command: &Command) -> Option<&str> {
         | Command::SetRetention { .. }
         | Command::Typing { .. }
         | Command::SetAway(_)
+        | Command::Reconnect
         | Command::TakeOver
         | Command::Shutdown => None,
     }
@@ -83,6 +84,7 @@ pub fn decide(me: &str, peer: &Peer, target: Option<&Target>, command: &Command,
         | Command::SetRetention { .. }
         | Command::Typing { .. }
         | Command::SetAway(_)
+        | Command::Reconnect
         | Command::TakeOver
         | Command::Shutdown => Ok(Vec::new()),
     };

@@ -39,6 +39,8 @@ pub enum Action {
     Mute,
     Archive,
     ShowArchived,
+    ShowRequests,
+    Reconnect,
     TakeOver,
     Away,
     DoNotDisturb,
@@ -67,8 +69,10 @@ pub enum Action {
     Retention,
     Mouse,
     Theme,
+    Notices,
     Help,
     Redraw,
+    Suspend,
     Interrupt,
     Quit,
 }
@@ -135,6 +139,13 @@ pub enum Argument {
     Known,
     /// Words, named so in the help.
     Words(&'static str),
+    /// The same, with those that are offered; others may be allowed too.
+    Choice {
+        what: &'static str,
+        of: &'static [&'static str],
+        /// Nothing is done without a word.
+        needed: bool,
+    },
     /// The same; without a name there is a choice.
     Anybody,
 }
@@ -152,7 +163,7 @@ impl Slash {
         match self.argument {
             Argument::None => format!("/{}", self.name),
             Argument::NameAndNote => format!("/{} NAME NOTE", self.name),
-            Argument::Words(what) => format!("/{} {what}", self.name),
+            Argument::Words(what) | Argument::Choice { what, .. } => format!("/{} {what}", self.name),
             _ => format!("/{} NAME", self.name),
         }
     }

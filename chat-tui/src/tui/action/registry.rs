@@ -2,6 +2,7 @@
 
 use super::{Action, Argument, Group, Spec, When, spec};
 use crate::tui::editor::Edit;
+use crate::tui::theme::Look;
 
 pub const ACTIONS: &[Spec] = {
     use Action as A;
@@ -32,6 +33,8 @@ pub const ACTIONS: &[Spec] = {
         spec(A::Archive, "archive", Friends, "Hide a friend until they write, or show again", &[])
             .typed(Argument::Known),
         spec(A::ShowArchived, "archived", Friends, "Show the hidden friends too, or not", &[])
+            .typed(Argument::None),
+        spec(A::ShowRequests, "requests", Friends, "Show all friend requests, or only the newest", &[])
             .typed(Argument::None),
         spec(
             A::Switch,
@@ -114,9 +117,9 @@ pub const ACTIONS: &[Spec] = {
         )
         .typed(Argument::None),
         spec(A::Export, "export", Reading, "Write the whole conversation to a file", &[])
-            .typed(Argument::Words("text|json FILE")),
+            .typed(Argument::Choice { what: "text|json FILE", of: &["text", "json"], needed: false }),
         spec(A::Retention, "retention", Reading, "Forget messages after so many days", &[])
-            .typed(Argument::Words("DAYS|off")),
+            .typed(Argument::Choice { what: "DAYS|off", of: &["off", "30", "90", "365"], needed: true }),
         spec(A::Mouse, "mouse", Reading, "Mouse for Warren, or for selecting text", &[(Chat, "alt-m")]),
         spec(A::Send, "send", Writing, "Send", &[(Chat, "enter")]),
         spec(
@@ -271,16 +274,21 @@ pub const ACTIONS: &[Spec] = {
             "Everything that can be done, by a few letters",
             &[(Chat, "ctrl-p"), (Chat, "alt-x")],
         ),
+        spec(A::Reconnect, "reconnect", Warren, "Try to connect now, without waiting", &[])
+            .typed(Argument::None),
         spec(A::TakeOver, "take-over", Warren, "Have friend requests arrive here, not elsewhere", &[])
             .typed(Argument::None),
         spec(A::Away, "away", Warren, "Show yourself as away, or back", &[]).typed(Argument::None),
         spec(A::DoNotDisturb, "do-not-disturb", Warren, "No bell and no notifications, or again", &[])
             .typed(Argument::None),
         spec(A::Theme, "theme", Warren, "Colours: auto, dark, light, contrast, plain", &[])
-            .typed(Argument::Words("LOOK")),
+            .typed(Argument::Choice { what: "LOOK", of: Look::NAMES, needed: true }),
+        spec(A::Notices, "notices", Warren, "What you were told before", &[(Chat, "alt-l")])
+            .typed(Argument::None),
         spec(A::Help, "help", Warren, "This help", &[(Always, "f1"), (Empty, "?"), (List, "?")])
             .typed(Argument::None),
         spec(A::Redraw, "redraw", Warren, "Draw the screen anew", &[(Always, "ctrl-l")]),
+        spec(A::Suspend, "suspend", Warren, "Back to the shell, until `fg`", &[]).typed(Argument::None),
         spec(A::Interrupt, "interrupt", Warren, "", &[(Always, "ctrl-c")]),
         spec(A::Quit, "quit", Warren, "Leave Warren", &[(Always, "ctrl-q")]).typed(Argument::None),
     ]

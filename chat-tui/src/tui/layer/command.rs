@@ -70,6 +70,24 @@ impl CommandLine {
         Reply::Consumed
     }
 
+    /// Where a word has to be chosen, shows those there are, and then takes the highlighted one.
+    fn take_choice(&mut self, context: &Context) -> Option<Reply> {
+        let line = self.editor.text();
+        let (word, typed) = split(line);
+        let (_, slash) = find(word)?;
+        let Argument::Choice { needed, .. } = slash.argument else { return None };
+        if needed && !line.contains(char::is_whitespace) {
+            self.editor.replace(&format!("{} ", slash.name));
+            return Some(Reply::Consumed);
+        }
+        // A number is meant as it stands, even if another one begins so.
+        let unfinished = if typed.is_empty() { needed } else { typed.chars().all(char::is_alphabetic) };
+        if unfinished && let Some(choice) = completions(line, context).into_iter().nth(self.chosen) {
+            self.editor.replace(&choice.line);
+        }
+        None
+    }
+
     fn run(&mut self, context: &Context) -> Reply {
         // What is highlighted is what is meant, unless a whole command stands there already.
         let (word, _) = split(self.editor.text());
@@ -84,6 +102,9 @@ impl CommandLine {
             }
             self.chosen = 0;
         }
+        if let Some(reply) = self.take_choice(context) {
+            return reply;
+        }
         match parse(self.editor.text(), context) {
             Ok(intent) => Reply::CloseAnd(intent),
             Err(problem) => {
@@ -92,6 +113,18 @@ impl CommandLine {
             }
         }
     }
+}
+
+/// The words that begin like what is typed.
+fn choices(slash: Slash, of: &[&str], typed: &str) -> Vec<Completion> {
+    let fitting = of.iter().filter(|word| word.starts_with(&typed.to_ascii_lowercase()));
+    fitting
+        .map(|word| Completion {
+            line: format!("{} {word}", slash.name),
+            label: (*word).to_owned(),
+            description: String::new(),
+        })
+        .collect()
 }
 
 fn split(line: &str) -> (&str, &str) {
@@ -115,7 +148,7 @@ pub fn parse(line: &str, context: &Context) -> Result<Intent, String> {
     match slash.argument {
         Argument::None if !rest.is_empty() => return Err(format!("Type only /{}.", slash.name)),
         Argument::None => {}
-        Argument::Words(_) => {
+        Argument::Words(_) | Argument::Choice { .. } => {
             return Ok(Intent::Perform { action: spec.action, name: None, note: rest.to_owned() });
         }
         Argument::NameAndNote | Argument::Anybody if rest.is_empty() => {}
@@ -152,13 +185,17 @@ fn check_known(kind: Argument, name: &str, context: &Context) -> Result<(), Stri
         Argument::Blocked => format!("{name} is not blocked."),
         // Whoever troubles people can be blocked without having been in the list.
         Argument::Anybody => format!("There is nobody called {name} in your list."),
-        Argument::Known | Argument::None | Argument::NameAndNote | Argument::Words(_) => return Ok(()),
+        Argument::Known
+        | Argument::None
+        | Argument::NameAndNote
+        | Argument::Words(_)
+        | Argument::Choice { .. } => return Ok(()),
     })
 }
 
 fn fits(kind: Argument, person: &Person) -> bool {
     match kind {
-        Argument::None | Argument::Words(_) => false,
+        Argument::None | Argument::Words(_) | Argument::Choice { .. } => false,
         Argument::Known => person.status != Some(FriendStatus::Blocked),
         Argument::Anybody => true,
         Argument::NameAndNote => person.status == Some(FriendStatus::Former),
@@ -183,6 +220,9 @@ pub fn completions(line: &str, context: &Context) -> Vec<Completion> {
         Some((word, typed)) => {
             let Some((_, slash)) = find(word) else { return Vec::new() };
             let typed = typed.trim_start();
+            if let Argument::Choice { of, .. } = slash.argument {
+                return choices(slash, of, typed);
+            }
             let begins = |name: &str| name.to_lowercase().starts_with(&typed.to_lowercase());
             let mut people: Vec<&Person> = context
                 .people

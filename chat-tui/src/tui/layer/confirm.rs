@@ -83,11 +83,11 @@ impl Confirm {
         }
     }
 
-    pub fn delete(friend: &str, row: i64, text: &str) -> Self {
+    pub fn delete(friend: &str, called: &str, row: i64, text: &str) -> Self {
         Confirm {
             question: "Take this message back?".to_owned(),
             explanation: format!(
-                "“{text}” is deleted here and with {friend}, as soon as {friend}'s Warren hears of it."
+                "“{text}” is deleted here and with {called}, as soon as {called}'s Warren hears of it."
             ),
             yes: "Delete",
             no: "Keep",

@@ -6,6 +6,7 @@ pub mod command;
 pub mod confirm;
 pub mod help;
 pub mod links;
+pub mod notices;
 pub mod palette;
 pub mod picker;
 pub mod react;
@@ -15,7 +16,7 @@ pub mod switcher;
 use super::action::Action;
 use super::editor::Editor;
 use super::keymap::{Chord, Keymap};
-use super::model::{Entry, Model};
+use super::model::{Entry, Model, is_open};
 use crate::session::api::{self, Direction, FriendStatus};
 
 #[derive(Debug, Clone)]
@@ -29,6 +30,7 @@ pub enum Layer {
     Search(search::Search),
     React(react::React),
     Links(links::Links),
+    Notices(notices::Notices),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -114,7 +116,9 @@ impl Context {
             Person { entry, status, label, unread, archived }
         };
         let mut entries = model.entries();
-        let hidden = model.friends.iter().filter(|f| f.archived).map(|f| Entry::Friend(f.name.clone()));
+        let archived = model.friends.iter().filter(|f| f.archived).map(|f| Entry::Friend(f.name.clone()));
+        let asking = model.requests.iter().filter(|r| r.direction == Direction::Incoming && is_open(r));
+        let hidden = asking.map(|r| Entry::Incoming(r.name.clone())).chain(archived);
         let hidden: Vec<Entry> = hidden.filter(|entry| !entries.contains(entry)).collect();
         entries.extend(hidden);
         Context {
@@ -143,6 +147,7 @@ impl Layer {
             Layer::Search(search) => search.handle(input, kills),
             Layer::React(react) => react.handle(input, kills),
             Layer::Links(links) => links.handle(input),
+            Layer::Notices(notices) => notices.handle(input, context),
         }
     }
 }

@@ -43,6 +43,7 @@ fn take(spec: &Spec, context: &Context) -> Reply {
         None | Some(Argument::None) => {
             Intent::Perform { action: spec.action, name: None, note: String::new() }
         }
+        Some(Argument::Choice { needed: true, .. }) => Intent::TypeCommand(format!("{} ", spec.name)),
         Some(_) => command::parse(spec.name, context)
             .unwrap_or_else(|_| Intent::TypeCommand(format!("{} ", spec.name))),
     };

@@ -28,6 +28,10 @@ impl Plain {
                 let how = Said::Info("Which one? /open-link NUMBER opens it.".to_owned());
                 numbered.chain([how]).collect()
             }
+            Layer::Notices(notices) if notices.is_empty() => {
+                vec![Said::Info("Nothing was told yet.".to_owned())]
+            }
+            Layer::Notices(notices) => notices.texts().map(|text| Said::Info(text.to_owned())).collect(),
             Layer::Palette(_) | Layer::Command(_) | Layer::Confirm(_) => {
                 vec![Said::Problem("That needs the screen: start chat-tui without --plain.".to_owned())]
             }

@@ -9,7 +9,8 @@ mod tests;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::model::{Entry, Model, NoticeKind, Purpose};
+use super::model::{Entry, Model, Purpose};
+use super::notice::NoticeKind;
 use super::settings::Notify;
 use super::update::{Effect, Msg, update};
 use crate::session::api::{Command, Event, Message, Span};
@@ -70,6 +71,7 @@ impl Plain {
         // Of a size at which everything has room; nobody sees it.
         let mut model = Model::new(user, broker, TimeZone::UTC, (80, 24));
         model.choose_nobody = true;
+        model.requests_open = true;
         model.notify = notify;
         Plain { model, opening: false, told: None, asked: None, searching: None }
     }
@@ -156,6 +158,9 @@ impl Plain {
                             .to_owned(),
                     ));
                 }
+                Effect::Suspend => turn
+                    .said
+                    .push(Said::Problem("That needs the screen: start chat-tui without --plain.".to_owned())),
                 // About a screen.
                 _ => {}
             }

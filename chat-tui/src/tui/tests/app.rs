@@ -32,6 +32,8 @@ struct FakeScreen {
     draws: Arc<AtomicUsize>,
     /// After so many drawings the terminal is gone.
     draws_max: usize,
+    /// Who had the terminal.
+    told: UnboundedSender<&'static str>,
 }
 
 impl Screen for FakeScreen {
@@ -47,9 +49,17 @@ impl Screen for FakeScreen {
         Ok(())
     }
 
-    fn suspend(&mut self) {}
+    fn suspend(&mut self) {
+        let _ = self.told.send("suspended");
+    }
+
+    async fn stop(&mut self) -> Result<(), String> {
+        let _ = self.told.send("stopped");
+        Err("There is no shell here.".to_owned())
+    }
 
     fn resume(&mut self) -> io::Result<()> {
+        let _ = self.told.send("resumed");
         Ok(())
     }
 
@@ -82,6 +92,7 @@ struct Running {
     events: Sender<Event>,
     commands: Receiver<Command>,
     draws: Arc<AtomicUsize>,
+    told: UnboundedReceiver<&'static str>,
     task: JoinHandle<Result<(), TuiError>>,
 }
 
@@ -93,7 +104,8 @@ fn start(draws_max: usize) -> Running {
     let (signals, mut signals_in) = unbounded_channel();
     let draws = Arc::new(AtomicUsize::new(0));
     let terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
-    let screen = FakeScreen { terminal, draws: draws.clone(), draws_max };
+    let (told_out, told) = unbounded_channel();
+    let screen = FakeScreen { terminal, draws: draws.clone(), draws_max, told: told_out };
     let options = TuiOptions {
         user: "alice".into(),
         broker: "test".into(),
@@ -104,7 +116,7 @@ fn start(draws_max: usize) -> Running {
     let signals_in = stream::poll_fn(move |context| signals_in.poll_recv(context));
     let app =
         App::new(commands_out, events_in, keys_in, signals_in, screen, Theme::default(), options).unwrap();
-    Running { keys, signals, events, commands, draws, task: tokio::spawn(app.run()) }
+    Running { keys, signals, events, commands, draws, told, task: tokio::spawn(app.run()) }
 }
 
 impl Running {
@@ -171,6 +183,27 @@ async fn the_session_ends_properly_when_the_terminal_goes_away() {
     assert_eq!(told.await, [Command::Shutdown]);
     ui.event(Event::Ended { reason: None }).await;
     assert!(matches!(ui.task.await.unwrap(), Err(TuiError::Lost(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_shell_has_the_terminal_while_we_are_stopped() {
+    let mut ui = start(usize::MAX);
+    ui.with_bob().await;
+    ui.signals.send(Signal::Suspend).unwrap();
+    let turns = ["suspended", "stopped", "resumed"];
+    for turn in turns {
+        assert_eq!(ui.told.recv().await, Some(turn));
+    }
+    for key in "/suspend".chars() {
+        ui.key(&key.to_string());
+    }
+    ui.key("enter");
+    for turn in turns {
+        assert_eq!(ui.told.recv().await, Some(turn));
+    }
+    ui.key("ctrl-q");
+    assert_eq!(ui.rest().await, [Command::Shutdown], "it goes on as before");
+    ui.task.abort();
 }
 
 #[tokio::test(start_paused = true)]

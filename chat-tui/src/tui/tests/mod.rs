@@ -5,4 +5,5 @@ mod random;
 mod reading;
 mod screens;
 mod surface;
+mod told;
 mod writing;

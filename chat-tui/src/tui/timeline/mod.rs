@@ -57,21 +57,22 @@ impl Entry {
         deed(&self.message.text).is_some()
     }
 
-    /// What is shown besides the text: edits, what became of them, reactions. None if there is nothing.
-    pub fn notes(&self) -> Option<String> {
+    /// What is shown besides the text: edits, what became of them, reactions. None if there is nothing. The friend is
+    /// `called` so.
+    fn notes(&self, called: &str) -> Option<String> {
         let message = &self.message;
         let mut notes = Vec::new();
         match (message.deleted, message.amending) {
             (true, Amending::Settled) => {}
             (true, Amending::Waiting) => notes.push("not told yet".to_owned()),
-            (true, Amending::Lost) => notes.push(format!("{} still has it", message.friend)),
+            (true, Amending::Lost) => notes.push(format!("{called} still has it")),
             (false, _) if message.revision == 0 => {}
             (false, Amending::Settled) => notes.push("edited".to_owned()),
             (false, Amending::Waiting) => notes.push("edited, not sent yet".to_owned()),
             (false, Amending::Lost) => notes.push("edited, but the edit did not arrive".to_owned()),
         }
         notes.extend(message.our_mark.as_ref().map(|mark| format!("{mark} you")));
-        notes.extend(message.their_mark.as_ref().map(|mark| format!("{mark} {}", message.friend)));
+        notes.extend(message.their_mark.as_ref().map(|mark| format!("{mark} {called}")));
         if notes.is_empty() { None } else { Some(notes.join(" · ")) }
     }
 }
@@ -129,6 +130,8 @@ pub struct Timeline {
     blank: usize,
     /// The row of the first message that was not seen before.
     new_from: Option<i64>,
+    /// How the person calls the friend.
+    called: String,
     /// Shown below the newest message.
     remark: Option<String>,
     /// Some part of the history has come.
@@ -162,6 +165,7 @@ impl Timeline {
             visible: Vec::new(),
             blank: 0,
             new_from: None,
+            called: String::new(),
             remark: None,
             loaded: false,
             older: false,
@@ -178,6 +182,16 @@ impl Timeline {
 
     pub fn entry(&self, index: usize) -> Option<&Entry> {
         self.entries.get(index)
+    }
+
+    /// Says how the person calls the friend; the next layout shows it.
+    pub fn call(&mut self, name: &str) {
+        name.clone_into(&mut self.called);
+    }
+
+    /// What is shown besides the text of the entry.
+    pub fn notes(&self, index: usize) -> Option<String> {
+        self.entries.get(index)?.notes(&self.called)
     }
 
     pub fn is_empty(&self) -> bool {

@@ -260,7 +260,7 @@ impl Timeline {
             first: n == 0,
             last: n == last,
         }));
-        if self.entries[index].notes().is_some() && self.notes_beside(index, last_row).is_none() {
+        if self.notes(index).is_some() && self.notes_beside(index, last_row).is_none() {
             lines.push(Line::Notes(index));
         }
         if let Delivery::Failed(reason) = &self.entries[index].message.state {
@@ -273,7 +273,7 @@ impl Timeline {
     /// The notes of the entry, if they fit behind the last row of its text, and the columns before them.
     pub fn notes_beside(&self, index: usize, last_row: Row) -> Option<(usize, String)> {
         let entry = self.entries.get(index)?;
-        let notes = entry.notes()?;
+        let notes = self.notes(index)?;
         let text = match entry.message.deleted {
             true => DELETED,
             false => entry.message.text[last_row.start..last_row.end].trim_end(),

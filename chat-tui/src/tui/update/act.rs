@@ -3,12 +3,13 @@
 use jiff::Timestamp;
 
 use super::{Effect, after, complete, inform, message, people, words, write};
-use crate::session::api::Command;
+use crate::session::api::{Command, Connection};
 use crate::tui::action::Action;
 use crate::tui::editor::Edit;
 use crate::tui::layer::befriend::Befriend;
 use crate::tui::layer::command::CommandLine;
 use crate::tui::layer::help::Help;
+use crate::tui::layer::notices::Notices;
 use crate::tui::layer::palette::Palette;
 use crate::tui::layer::switcher::Switcher;
 use crate::tui::layer::{Context, Intent, Layer};
@@ -22,6 +23,7 @@ pub fn perform(model: &mut Model, action: Action, now: Timestamp, effects: &mut 
         Action::Quit => leave(model, effects),
         Action::Interrupt => interrupt(model, now, effects),
         Action::Redraw => effects.push(Effect::Redraw),
+        Action::Suspend => effects.push(Effect::Suspend),
         // On the way out nothing else is started.
         _ if model.leaving => {}
         Action::Send => write::send(model, now, effects),
@@ -54,6 +56,7 @@ pub fn perform(model: &mut Model, action: Action, now: Timestamp, effects: &mut 
         Action::Palette => model.layers.push(Layer::Palette(Palette::new())),
         Action::Befriend => model.layers.push(Layer::Befriend(Befriend::new(&people::former_shown(model)))),
         Action::Switch => model.layers.push(Layer::Switcher(Switcher::new(&Context::of(model)))),
+        Action::Notices => model.layers.push(Layer::Notices(Notices::new(&model.past_notices))),
         Action::Help => model.layers.push(Layer::Help(Help::default())),
         Action::Previous => step(model, -1, effects),
         Action::Next => step(model, 1, effects),
@@ -78,6 +81,10 @@ pub fn perform(model: &mut Model, action: Action, now: Timestamp, effects: &mut 
                 people::about(model, action, name, now, effects);
             }
         }
+        Action::Reconnect if matches!(model.connection, Connection::Online { .. }) => {
+            inform(model, "You are online.", now);
+        }
+        Action::Reconnect => effects.push(Effect::Session(Command::Reconnect)),
         Action::TakeOver => effects.push(Effect::Session(Command::TakeOver)),
         Action::Away => away(model, now, effects),
         Action::DoNotDisturb => do_not_disturb(model, now),
@@ -116,6 +123,14 @@ pub fn perform(model: &mut Model, action: Action, now: Timestamp, effects: &mut 
                 "Archived friends are in the list."
             } else {
                 "Archived friends are hidden."
+            };
+            inform(model, text, now);
+        }
+        Action::ShowRequests => {
+            model.requests_open = !model.requests_open;
+            let text = match model.requests_open {
+                true => "All friend requests are in the list.",
+                false => "Only the newest friend requests are in the list.",
             };
             inform(model, text, now);
         }

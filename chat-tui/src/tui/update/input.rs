@@ -152,6 +152,7 @@ fn click(model: &mut Model, at: Position, effects: &mut Vec<Effect>) {
             act::select(model, entry.clone(), effects);
             model.pane = Pane::Conversation;
         }
+        Some(Row::MoreRequests { .. }) => model.requests_open = !model.requests_open,
         Some(Row::Archive { .. }) => model.archive_open = !model.archive_open,
         Some(Row::Heading(..) | Row::Blank) | None => {}
     }

@@ -134,7 +134,12 @@ pub fn delete(model: &mut Model, now: Timestamp) {
     match target(model, is_ours) {
         Some((friend, message)) if is_ours(&message) => {
             let excerpt = text::fit(message.text.trim(), EXCERPT_COLUMNS);
-            model.layers.push(Layer::Confirm(Confirm::delete(&friend, message.row, &excerpt)));
+            model.layers.push(Layer::Confirm(Confirm::delete(
+                &friend,
+                model.called(&friend),
+                message.row,
+                &excerpt,
+            )));
         }
         Some(_) => complain(model, "Only your own messages can be taken back, and only once.", now),
         None => complain(model, "There is no message of yours to take back.", now),

@@ -16,7 +16,8 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use write::DRAFT_BYTES_MAX;
 
-use super::model::{Model, Notice, NoticeKind};
+use super::model::Model;
+use super::notice::{Notice, NoticeKind};
 use super::theme::Look;
 use crate::session::api::{Command, Connection, Event};
 
@@ -67,6 +68,8 @@ pub enum Effect {
     Theme(Look),
     /// Draw everything anew.
     Redraw,
+    /// Stop, and give the terminal to the shell meanwhile.
+    Suspend,
 }
 
 const INFO_SECONDS: i64 = 6;
@@ -133,11 +136,14 @@ fn after(at: Timestamp, seconds: i64) -> Timestamp {
 }
 
 fn inform(model: &mut Model, text: impl Into<String>, now: Timestamp) {
-    let notice = Notice { kind: NoticeKind::Info, text: text.into(), until: after(now, INFO_SECONDS) };
-    model.notice = Some(notice);
+    tell(model, NoticeKind::Info, text.into(), INFO_SECONDS, now);
 }
 
 fn complain(model: &mut Model, text: impl Into<String>, now: Timestamp) {
-    let notice = Notice { kind: NoticeKind::Error, text: text.into(), until: after(now, ERROR_SECONDS) };
-    model.notice = Some(notice);
+    tell(model, NoticeKind::Error, text.into(), ERROR_SECONDS, now);
+}
+
+fn tell(model: &mut Model, kind: NoticeKind, text: String, seconds: i64, now: Timestamp) {
+    model.past_notices.remember(kind, &text, now);
+    model.notice = Some(Notice { kind, text, until: after(now, seconds) });
 }

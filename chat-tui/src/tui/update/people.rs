@@ -44,19 +44,21 @@ pub fn about(model: &mut Model, action: Action, name: String, now: Timestamp, ef
         Action::Withdraw => tell(model, Command::Withdraw { name }, now, effects),
         Action::Unblock => tell(model, Command::Unblock { name }, now, effects),
         Action::Mute => {
+            let called = model.called(&name);
             let muted = !model.friend(&name).is_some_and(|f| f.muted);
             let text = match muted {
-                true => format!("{name} no longer calls for your attention. /mute lifts it."),
-                false => format!("{name} calls for your attention again."),
+                true => format!("{called} no longer calls for your attention. /mute lifts it."),
+                false => format!("{called} calls for your attention again."),
             };
             inform(model, text, now);
             effects.push(Effect::Session(Command::Mute { name, muted }));
         }
         Action::Archive => {
+            let called = model.called(&name);
             let archived = !model.friend(&name).is_some_and(|f| f.archived);
             let text = match archived {
-                true => format!("{name} is hidden until something new comes. /archived shows who is."),
-                false => format!("{name} is back in the list."),
+                true => format!("{called} is hidden until something new comes. /archived shows who is."),
+                false => format!("{called} is back in the list."),
             };
             inform(model, text, now);
             effects.push(Effect::Session(Command::Archive { name, archived }));

@@ -6,10 +6,11 @@ use jiff::Timestamp;
 
 use super::{Effect, after, complain, inform};
 use crate::session::api::{
-    Command, Direction, Event, Friend, FriendStatus, Message, Page, Request, RequestState, Span,
+    Command, Connection, Direction, Event, Friend, FriendStatus, Message, Page, Request, RequestState, Span,
 };
 use crate::tui::layer::Layer;
-use crate::tui::model::{Model, NoticeKind};
+use crate::tui::model::Model;
+use crate::tui::notice::NoticeKind;
 use crate::tui::timeline::deed;
 
 /// Shown that long after the last sign of typing.
@@ -20,7 +21,14 @@ const BELL_SECONDS_MAX: i64 = 120;
 
 pub fn event(model: &mut Model, event: Event, now: Timestamp, effects: &mut Vec<Effect>) {
     match event {
-        Event::Connection(connection) => model.connection = connection,
+        Event::Connection(connection) => {
+            match &connection {
+                Connection::Offline { reason, .. } => model.past_notices.went_offline(reason, now),
+                Connection::Online { .. } => model.past_notices.came_online(now),
+                Connection::Connecting { .. } => {}
+            }
+            model.connection = connection;
+        }
         Event::Friends(friends) => {
             tell_new_friends(model, &friends, now);
             set_friends(model, friends);
@@ -62,6 +70,8 @@ pub fn event(model: &mut Model, event: Event, now: Timestamp, effects: &mut Vec<
             // What went wrong stays readable.
             if model.notice.as_ref().is_none_or(|n| n.kind == NoticeKind::Info) {
                 inform(model, text, now);
+            } else {
+                model.past_notices.remember(NoticeKind::Info, &text, now);
             }
         }
         Event::Ended { reason } => effects.push(Effect::Exit(reason)),
@@ -177,7 +187,8 @@ fn unfriended(model: &mut Model, by: &str, now: Timestamp) {
         friend.status = FriendStatus::Former;
     }
     if model.shown_friend() != Some(by) {
-        inform(model, format!("{by} is no longer your friend."), now);
+        let text = format!("{} is no longer your friend.", model.called(by));
+        inform(model, text, now);
     }
 }
 

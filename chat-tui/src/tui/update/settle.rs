@@ -97,9 +97,10 @@ fn save_due_draft(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) 
 
 /// Who ended the friendship with `name`, as far as the person is to be told.
 pub fn former_text(model: &Model, name: &str) -> String {
+    let called = model.called(name);
     match model.friend(name).is_some_and(|friend| friend.ended_by_us) {
-        true => format!("You have ended the friendship with {name}."),
-        false => format!("{name} is no longer your friend."),
+        true => format!("You have ended the friendship with {called}."),
+        false => format!("{called} is no longer your friend."),
     }
 }
 

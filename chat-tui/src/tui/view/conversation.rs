@@ -106,10 +106,19 @@ fn nobody(scene: &Scene<'_>, buffer: &mut Buffer) {
         put_wrapped(buffer, area, &format!("No friends yet. {hint}"), quiet);
         return;
     }
-    let area = middle(areas.timeline, 4);
+    let area = middle(areas.timeline, 6);
     put_centred(buffer, area, "No friends yet.", theme.style(Role::Title));
     put_centred(buffer, below(area, 1), &hint, theme.style(Role::Text));
     put_centred(buffer, below(area, 3), &name, quiet);
+    let others = format!(
+        "{} finds everything that can be done, {} shows all keys, {} leaves.",
+        model.key(Action::Palette),
+        model.key(Action::Help),
+        model.key(Action::Quit)
+    );
+    if text::columns(&others) + 2 <= usize::from(areas.timeline.width) && areas.timeline.height > 8 {
+        put_centred(buffer, below(area, 5), &others, quiet);
+    }
 }
 
 /// A block of `height` rows in the upper middle of `area`.
@@ -121,7 +130,7 @@ fn messages(scene: &Scene<'_>, conversation: &Conversation, buffer: &mut Buffer)
     let timeline = &conversation.timeline;
     let area = scene.areas.timeline;
     if timeline.is_empty() && timeline.remark().is_none() {
-        let name = scene.model.shown_friend().unwrap_or_default();
+        let name = scene.model.called(scene.model.shown_friend().unwrap_or_default());
         let text = if timeline.is_loaded() {
             format!("This is the beginning of your chat with {name}. Say hello.")
         } else {
@@ -218,7 +227,7 @@ fn line(
             }
         }
         Line::Notes(index) => {
-            if let Some((entry, notes)) = entry(index).and_then(|e| Some((e, e.notes()?))) {
+            if let Some((entry, notes)) = entry(index).zip(conversation.timeline.notes(index)) {
                 put(buffer, text_area, &notes, theme.style(notes_role(entry)));
             }
         }

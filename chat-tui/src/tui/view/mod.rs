@@ -5,6 +5,7 @@ mod conversation;
 mod dialogs;
 mod help;
 mod hyperlinks;
+mod notices;
 pub(super) mod paint;
 mod request;
 mod search;
@@ -19,7 +20,8 @@ use ratatui::layout::{Position, Rect};
 
 use super::layer::Layer;
 use super::layout::Areas;
-use super::model::{Model, NoticeKind};
+use super::model::Model;
+use super::notice::NoticeKind;
 use super::theme::{Role, Theme};
 pub use hyperlinks::{Hyperlink, hyperlinks};
 use paint::put;
@@ -71,6 +73,7 @@ fn draw_layer(layer: &Layer, scene: &Scene<'_>, buffer: &mut Buffer) -> Option<P
         Layer::Search(layer) => return search::draw(layer, scene, buffer),
         Layer::React(layer) => return search::react(layer, scene, buffer),
         Layer::Links(layer) => dialogs::links(layer, scene, buffer),
+        Layer::Notices(layer) => notices::draw(layer, scene, buffer),
     }
     None
 }
@@ -93,12 +96,17 @@ fn rules(scene: &Scene<'_>, buffer: &mut Buffer) {
     }
 }
 
-fn notice(scene: &Scene<'_>, buffer: &mut Buffer) {
-    let Some(notice) = &scene.model.notice else { return };
-    let (mark, role) = match notice.kind {
+/// The mark before a notice, of two columns, and its role.
+fn notice_look(kind: NoticeKind) -> (&'static str, Role) {
+    match kind {
         NoticeKind::Info => ("· ", Role::Notice),
         NoticeKind::Error => ("! ", Role::Error),
-    };
+    }
+}
+
+fn notice(scene: &Scene<'_>, buffer: &mut Buffer) {
+    let Some(notice) = &scene.model.notice else { return };
+    let (mark, role) = notice_look(notice.kind);
     let style = scene.theme.style(role);
     let rows = paint::rows(scene.areas.notice);
     for (n, (area, text)) in rows.zip(scene.model.notice_rows()).enumerate() {

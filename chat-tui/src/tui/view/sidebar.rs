@@ -10,8 +10,11 @@ use crate::tui::action::Action;
 use crate::tui::list::{self, Row};
 use crate::tui::marks;
 use crate::tui::model::Entry;
+use crate::tui::text;
 use crate::tui::theme::Role;
 use crate::tui::timeline::deed;
+
+const ASKS: &str = "asks you";
 
 pub fn draw(scene: &Scene<'_>, buffer: &mut Buffer) {
     let areas = &scene.areas;
@@ -30,6 +33,7 @@ pub fn draw(scene: &Scene<'_>, buffer: &mut Buffer) {
             Row::Heading(title, badge) => heading(scene, buffer, area, title, *badge),
             Row::Entry(entry) => self::entry(scene, buffer, area, entry),
             Row::Preview(entry) => preview(scene, buffer, area, entry),
+            Row::MoreRequests { hidden } => more_requests(scene, buffer, area, *hidden),
             Row::Archive { count, open } => archive(scene, buffer, area, *count, *open),
         }
     }
@@ -88,6 +92,14 @@ fn preview(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, entry: &Entry) {
     put(buffer, shorten(inset(area, 3), 1), &text, scene.theme.style(Role::Quiet));
 }
 
+fn more_requests(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, hidden: usize) {
+    let text = match hidden {
+        0 => "▾ fewer".to_owned(),
+        hidden => format!("▸ {hidden} more"),
+    };
+    put(buffer, shorten(inset(area, 1), 1), &text, scene.theme.style(Role::Quiet));
+}
+
 fn archive(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, count: usize, open: bool) {
     let area = shorten(inset(area, 1), 1);
     let mark = if open { "▾" } else { "▸" };
@@ -108,8 +120,13 @@ fn entry(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, entry: &Entry) {
             }
         }
         Entry::Incoming(name) => {
-            let used = put_right(buffer, area, "asks you", scene.theme.style(Role::News));
-            name_row(scene, buffer, shorten(area, used + 1), ("+", Role::News), name, Role::Title, selected);
+            // The mark says the same: who it is matters more.
+            let room = usize::from(area.width).saturating_sub(2 + text::columns(name));
+            let used = match room > text::columns(ASKS) {
+                true => put_right(buffer, area, ASKS, scene.theme.style(Role::News)) + 1,
+                false => 0,
+            };
+            name_row(scene, buffer, shorten(area, used), ("+", Role::News), name, Role::Title, selected);
         }
         Entry::Outgoing(name) => {
             let state = scene.model.request(name, Direction::Outgoing).map_or("", |r| outgoing(&r.state));

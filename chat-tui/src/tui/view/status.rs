@@ -23,16 +23,25 @@ pub fn draw(scene: &Scene<'_>, buffer: &mut Buffer) {
     put(buffer, area, mark, scene.theme.style(role));
     let rest = inset(area, 2);
     let width = usize::from(rest.width);
-    let fitting = variants.iter().find(|v| text::columns(v) <= width).or(variants.last());
-    let mut shown = fitting.cloned().unwrap_or_default();
-    if let Connection::Offline { reason, .. } = &scene.model.connection {
-        let room = width.saturating_sub(text::columns(&shown) + 2);
-        if shown == variants[0] && room >= REASON_COLUMNS_MIN {
-            shown = format!("{shown}: {}", text::fit(reason, room));
-        }
-    }
-    let used = put(buffer, rest, &shown, quiet);
+    let shown = match &scene.model.connection {
+        Connection::Offline { reason, .. } => with_reason(scene, &variants, reason, width),
+        _ => None,
+    };
+    let fitting = || variants.iter().find(|v| text::columns(v) <= width).or(variants.last()).cloned();
+    let used = put(buffer, rest, &shown.or_else(fitting).unwrap_or_default(), quiet);
     right(scene, buffer, inset(rest, used + 2));
+}
+
+/// The connection and why it is lost: in so few words that the reason has room, or else where to read it.
+fn with_reason(scene: &Scene<'_>, variants: &[String], reason: &str, width: usize) -> Option<String> {
+    let whole = variants.iter().map(|v| format!("{v}: {reason}"));
+    if let Some(whole) = whole.into_iter().find(|text| text::columns(text) <= width) {
+        return Some(whole);
+    }
+    let when = variants.iter().rev().nth(1)?;
+    let more = format!(" {} says more", scene.model.key(Action::Notices));
+    let room = width.checked_sub(text::columns(when) + 2 + text::columns(&more))?;
+    (room >= REASON_COLUMNS_MIN).then(|| format!("{when}: {}{more}", text::fit(reason, room)))
 }
 
 fn right(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) {

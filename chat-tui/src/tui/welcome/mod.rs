@@ -17,7 +17,7 @@ use self::form::{Form, Wish};
 use super::app::{Keys, Signal, TerminalKeys, signals};
 use super::keymap::{Chord, Keymap, Situation};
 use super::layer;
-use super::terminal::OwnTerminal;
+use super::terminal::{OwnTerminal, Screen};
 use super::theme::Theme;
 use super::{Settings, TuiError};
 
@@ -115,13 +115,27 @@ impl<I: Keys, G: Stream<Item = Signal> + Unpin> Desk<I, G> {
     /// What the person wants next.
     async fn wish(&mut self) -> Result<Wish, TuiError> {
         tokio::select! {
-            Some(_) = self.signals.next() => Ok(Wish::Leave),
+            Some(signal) = self.signals.next() => match signal {
+                Signal::Suspend => self.stop().await,
+                Signal::Terminate | Signal::Interrupt => Ok(Wish::Leave),
+            },
             input = self.keys.next() => match input {
                 Some(Ok(input)) => Ok(self.take(input)),
                 Some(Err(error)) => Err(TuiError::Lost(error)),
                 None => Ok(Wish::Leave),
             },
         }
+    }
+
+    /// Stops, with the terminal as the shell wants it, until somebody lets us go on.
+    async fn stop(&mut self) -> Result<Wish, TuiError> {
+        self.keys.pause();
+        self.screen.suspend();
+        // Without a shell there is nothing to go back to, and nothing happens.
+        let _ = self.screen.stop().await;
+        self.screen.resume().map_err(TuiError::Lost)?;
+        self.keys.resume();
+        Ok(Wish::Nothing)
     }
 
     fn take(&mut self, input: Input) -> Wish {
