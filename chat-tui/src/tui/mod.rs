@@ -18,6 +18,7 @@ mod action;
 mod app;
 mod complete;
 mod composer;
+mod doubtful;
 mod editor;
 mod ground;
 mod job;

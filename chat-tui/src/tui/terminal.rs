@@ -21,6 +21,7 @@ use ratatui::buffer::{Buffer, Cell, CellWidth};
 use ratatui::layout::{Position, Rect};
 use ratatui::{Frame, Terminal};
 
+use super::doubtful::Doubtful;
 use super::job;
 use super::model::Model;
 use super::settings::{Desktop, Settings};
@@ -64,6 +65,7 @@ pub struct OwnTerminal {
     desktop: Desktop,
     /// Where links were drawn last.
     links: Vec<Rect>,
+    doubtful: Doubtful,
 }
 
 impl OwnTerminal {
@@ -77,7 +79,7 @@ impl OwnTerminal {
         let made = Terminal::new(CrosstermBackend::new(out)).and_then(|mut terminal| {
             wipe(&mut terminal)?;
             let desktop = settings.notify.desktop.resolve(|name| std::env::var(name).ok());
-            Ok(OwnTerminal { terminal, desktop, links: Vec::new() })
+            Ok(OwnTerminal { terminal, desktop, links: Vec::new(), doubtful: Doubtful::default() })
         });
         made.inspect_err(|_| restore())
     }
@@ -120,7 +122,11 @@ impl OwnTerminal {
             return Err(io::Error::other("a part of Warren has failed, see above"));
         }
         queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
-        let drawn = self.terminal.draw(picture)?;
+        let doubtful = &mut self.doubtful;
+        let drawn = self.terminal.draw(|frame| {
+            picture(frame);
+            doubtful.mark(frame.buffer_mut());
+        })?;
         let mut again: Vec<(&str, LinkCells)> = Vec::new();
         // What is no longer a link has to be drawn as such, even if it looks the same.
         for area in self.links.drain(..) {
