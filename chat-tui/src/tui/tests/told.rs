@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::fixture::*;
 use crate::session::api::*;
 use crate::tui::model::Entry;
+use crate::tui::theme::Theme;
 use crate::tui::update::Effect;
 
 fn offline(reason: &str) -> Event {
@@ -116,4 +117,17 @@ fn who_does_not_want_to_wait_for_the_next_attempt_says_so() {
     assert_eq!(ui.commands(), []);
     ui.event(offline("refused")).types("/reconnect").keys("enter");
     assert_eq!(ui.commands(), [Command::Reconnect]);
+}
+
+#[test]
+fn emphasis_is_shown_as_it_was_typed_and_looks_like_it() {
+    use ratatui::style::{Color, Modifier};
+    let mut ui = Ui::with_bob(60, 24);
+    let text = "a *bold word that goes on in the next row, and ends there* then ~gone~ and `code`";
+    ui.event(Event::Message(incoming(3, "bob", text, 0))).shows("*bold word").shows("~gone~");
+    let theme = Theme::default();
+    let is = |text: &str, modifier| ui.style_of(text, &theme).add_modifier.contains(modifier);
+    assert!(is("*bold", Modifier::BOLD) && is("ends there*", Modifier::BOLD) && !is("then", Modifier::BOLD));
+    assert!(is("~gone~", Modifier::CROSSED_OUT) && !is("and `", Modifier::CROSSED_OUT));
+    assert_eq!(ui.style_of("`code`", &theme).fg, Some(Color::Cyan));
 }

@@ -1,7 +1,10 @@
 //! ★ The conversation: who it is with, and the messages.
 
+use std::ops::Range;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::{Modifier, Style};
 
 use super::paint::{
     below, inset, put, put_all, put_centred, put_clipped, put_right, put_wrapped, rows, shorten,
@@ -13,7 +16,7 @@ use crate::tui::action::Action;
 use crate::tui::layout::{self, MessageColumns};
 use crate::tui::marks;
 use crate::tui::model::Conversation;
-use crate::tui::text::{self, Row};
+use crate::tui::text::{self, Emphasis, Row};
 use crate::tui::theme::Role;
 use crate::tui::timeline::{DELETED, Entry, Line, day_label, local, moment, time_label};
 
@@ -321,18 +324,37 @@ fn body(scene: &Scene<'_>, entry: &Entry, row: Row, area: Rect, buffer: &mut Buf
     let role =
         if undelivered && entry.message.direction == Direction::Outgoing { Role::Quiet } else { Role::Text };
     let plain = scene.theme.style(role);
-    let link = plain.patch(scene.theme.style(Role::Link));
     // Only white space hangs over the edge; a row is never shortened with an ellipsis.
     let end = row.start + text[row.start..row.end].trim_end().len();
-    let mut at = row.start;
     let mut area = area;
-    for range in text::links(text) {
-        let (from, to) = (range.start.clamp(at, end), range.end.clamp(at, end));
-        area = inset(area, put_clipped(buffer, area, &text[at..from], plain));
-        area = inset(area, put_clipped(buffer, area, &text[from..to], link));
-        at = to;
+    for (part, style) in styled(text, row.start..end, plain, scene) {
+        area = inset(area, put_clipped(buffer, area, &text[part], style));
     }
-    put_clipped(buffer, area, &text[at..end], plain);
+}
+
+/// The parts of `text` within `within` that look different from each other.
+fn styled(text: &str, within: Range<usize>, plain: Style, scene: &Scene<'_>) -> Vec<(Range<usize>, Style)> {
+    let links = text::links(text).into_iter().map(|range| (range, scene.theme.style(Role::Link)));
+    let emphases = text::emphases(text).into_iter().map(|(range, emphasis)| {
+        let style = match emphasis {
+            Emphasis::Bold => Style::new().add_modifier(Modifier::BOLD),
+            Emphasis::Italic => Style::new().add_modifier(Modifier::ITALIC),
+            Emphasis::Struck => Style::new().add_modifier(Modifier::CROSSED_OUT),
+            Emphasis::Code => scene.theme.style(Role::Code),
+        };
+        (range, style)
+    });
+    let ranges: Vec<(Range<usize>, Style)> = links.chain(emphases).collect();
+    let ends = ranges.iter().flat_map(|(range, _)| [range.start, range.end]);
+    let mut cuts: Vec<usize> =
+        ends.filter(|at| within.contains(at)).chain([within.start, within.end]).collect();
+    cuts.sort_unstable();
+    cuts.dedup();
+    let style = |at: usize| {
+        let covering = ranges.iter().filter(|(range, _)| range.contains(&at));
+        covering.fold(plain, |style, (_, over)| style.patch(*over))
+    };
+    cuts.windows(2).map(|ends| (ends[0]..ends[1], style(ends[0]))).collect()
 }
 
 /// `──── label ────`
