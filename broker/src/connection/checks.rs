@@ -29,11 +29,9 @@ impl Familiar {
     fn checked(&self, raw: &[u8]) -> Option<Checked> {
         // No list is as empty as one that was never kept.
         let is_same = !raw.is_empty() && *raw == *self.raw;
-        is_same.then(|| Checked {
-            persistent: self.persistent,
-            expiration_ms: self.expiration_ms,
-            rewritten: None,
-        })
+        let known =
+            Checked { persistent: self.persistent, expiration_ms: self.expiration_ms, rewritten: None };
+        is_same.then_some(known)
     }
 
     fn keep(&mut self, raw: &[u8], checked: &Checked) {
