@@ -25,6 +25,15 @@ pub use web_socket::*;
 /// No answer takes this long, not even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Waits until a count is above a goal, as long as it grows at all: a busy machine is slow, a broker that is stuck stands.
+pub fn grows_above(what: &str, goal: u64, count: impl Fn() -> u64) {
+    let mut last = count();
+    while last <= goal {
+        eventually(what, || count() > last);
+        last = count();
+    }
+}
+
 /// Waits for something that the protocol does not announce.
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
