@@ -200,7 +200,9 @@ impl Authority {
         peer: IpAddr,
     ) -> Result<Arc<User>, AuthError> {
         let name = name?;
-        if !identity.is_empty() && identity != name.as_bytes() {
+        // No identity has a NUL (RFC 4422); some clients send nothing else.
+        let names_somebody = identity.iter().any(|&octet| octet != 0);
+        if names_somebody && identity != name.as_bytes() {
             return Err(MechanismError::OtherIdentity.into());
         }
         let Some(user) = self.user(&name) else {

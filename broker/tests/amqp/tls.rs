@@ -120,13 +120,17 @@ fn a_certificate_is_a_login() {
     assert_eq!(client.fetch(1, "q").text(), "hello");
     client.close();
 
-    let mut client = dial(Some(&alice));
-    start(&mut client);
-    client.send(0, external("alice"));
-    open(&mut client);
+    // AMQPStorm names nobody, in its own way.
+    for identity in ["alice", "\0\0"] {
+        let mut client = dial(Some(&alice));
+        start(&mut client);
+        client.send(0, external(identity));
+        open(&mut client);
+    }
 
     for (identity, wish, why) in [
         (&alice, "bob", "acting for others is not supported"),
+        (&alice, "\0bob", "acting for others is not supported"),
         (&authority.sign("nobody", &[]), "", "Login was refused using authentication mechanism EXTERNAL"),
     ] {
         let mut client = dial(Some(identity));
