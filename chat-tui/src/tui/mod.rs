@@ -5,6 +5,7 @@
 //!    ├─ update ★ ──→ layer ★ ──→ model ★ → timeline ★, composer ★ → editor ★ → text ★
 //!    ├─ plain ★ (the same model and update, without a screen)
 //!    ├─ welcome (signing in, before there is a session)
+//!    ├─ keys (what comes from the terminal, and signals)
 //!    ├─ outside (an editor of the person's own), job (stopping, as a job of a shell)
 //!    ├─ ground (whether the terminal is dark or light)
 //!    └─ view ★ ────→ theme ★, layout ★, list ★, marks ★
@@ -23,6 +24,7 @@ mod editor;
 mod ground;
 mod job;
 mod keymap;
+mod keys;
 mod layer;
 mod layout;
 mod list;

@@ -18,8 +18,9 @@ use tokio::task::JoinHandle;
 
 use super::fixture::*;
 use crate::session::api::*;
-use crate::tui::app::{App, Keys, Signal, TuiError, TuiOptions};
+use crate::tui::app::{App, TuiError, TuiOptions};
 use crate::tui::keymap::Chord;
+use crate::tui::keys::{Keys, Signal};
 use crate::tui::model::Model;
 use crate::tui::settings::Settings;
 use crate::tui::terminal::Screen;

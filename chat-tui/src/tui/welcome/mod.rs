@@ -14,8 +14,8 @@ use crossterm::event::{Event as Input, KeyEventKind};
 use futures_lite::{Stream, StreamExt};
 
 use self::form::{Form, Wish};
-use super::app::{Keys, Signal, TerminalKeys, signals};
 use super::keymap::{Chord, Keymap, Situation};
+use super::keys::{Keys, Signal, TerminalKeys, signals};
 use super::layer;
 use super::terminal::{OwnTerminal, Screen};
 use super::theme::Theme;
