@@ -1,5 +1,7 @@
 //! Things break, and the people at their terminals see it and lose nothing.
 
+use std::process::Command;
+
 use e2e::World;
 use e2e::terminal::{Background, Terminal, key};
 use rustix::process::Signal;
@@ -59,8 +61,38 @@ fn sigterm_gives_the_terminal_back_and_keeps_the_draft() {
 }
 
 #[test]
+fn a_chat_that_is_stopped_leaves_the_terminal_to_the_shell_and_goes_on() {
+    let world = World::new();
+    let (alice, _bob) = world.friends("alice", "bob");
+    let chat = alice.command(&[]);
+    let at_alice = Terminal::start("alice's shell", &shell(&chat), Terminal::SIZE, Background::Dark);
+    at_alice.shows("shell>").types("\"$CHAT\" \"$@\"").types(key::ENTER).shows("online since");
+    at_alice.types("/suspend").types(key::ENTER).shows("Stopped");
+    at_alice.assert_clean();
+    at_alice.types("echo $((20 + 22))").types(key::ENTER).shows("42");
+    at_alice.types("fg").types(key::ENTER).shows("Write to bob");
+    at_alice.types("still here").types(key::ENTER).shows_row(&["✓", "still here"]);
+    at_alice.types("/quit").types(key::ENTER).shows("shell>");
+    at_alice.assert_clean();
+}
+
+/// A shell that watches over jobs, and leaves the terminal as it is; its arguments are `command`.
+fn shell(command: &Command) -> Command {
+    let mut shell = Command::new("bash");
+    // What it reads from is a terminal, so it is interactive with `-s` as well, which lets arguments follow.
+    shell.args(["--norc", "--noediting", "-i", "-s", "--"]).args(command.get_args());
+    shell.env("PS1", "shell> ").env("CHAT", command.get_program());
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            shell.env(name, value);
+        }
+    }
+    shell
+}
+
+#[test]
 fn a_panic_gives_the_terminal_back_and_can_be_read() {
-    let program = std::process::Command::new(env!("CARGO_BIN_EXE_panicking-tui"));
+    let program = Command::new(env!("CARGO_BIN_EXE_panicking-tui"));
     let mut terminal = Terminal::start("panicking-tui", &program, Terminal::SIZE, Background::Dark);
     terminal.shows("Write to bob").types("x");
     assert!(!terminal.wait().success());
