@@ -16,7 +16,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use crate::alarm::Alarms;
-use crate::auth::{Authority, LoadError};
+use crate::auth::{AuthOptions, Authority, LoadError};
 use crate::client_log::ClientLog;
 use crate::clock;
 use crate::config::{Config, Listener};
@@ -24,7 +24,7 @@ use crate::connection::Crowd;
 use crate::definitions::{Definitions, DefinitionsError, Snapshot};
 use crate::delivery_counts::{self, DeliveryCounts};
 use crate::firehose::Delivery;
-use crate::management::ControlSocketError;
+use crate::management::{self, ControlSocketError};
 use crate::outbox::Wakes;
 use crate::pager::Pager;
 use crate::queue::{Entry, Host, Queue, QueueEnvironment};
@@ -59,13 +59,15 @@ pub enum StartError {
     #[error(transparent)]
     BadDefinition(#[from] BadDefinition),
     #[error(transparent)]
+    LoadDefinitions(#[from] management::LoadError),
+    #[error(transparent)]
     ControlSocket(#[from] ControlSocketError),
 }
 
 pub use connections::{ConnectionInfo, Traffic};
 pub use start::{Process, Surroundings};
 pub use users::deleted;
-pub use vhosts::{VhostError, vhost_deleted};
+pub use vhosts::{VhostError, check_vhost_name, vhost_deleted};
 
 pub struct Broker {
     pub config: Config,
@@ -109,7 +111,11 @@ impl Broker {
         std::fs::create_dir_all(&dir).map_err(|source| StartError::DataDir { path: dir.clone(), source })?;
         let lock = store::lock_data_dir(&dir)?;
         let (definitions, mut snapshot) = Definitions::open(&dir.join("definitions.sqlite"))?;
-        let authority = Authority::load(&mut snapshot, definitions.clone(), config.auth.clone())?;
+        let auth = AuthOptions {
+            starts_empty: !config.load_definitions.as_os_str().is_empty(),
+            ..config.auth.clone()
+        };
+        let authority = Authority::load(&mut snapshot, definitions.clone(), auth)?;
         let known: hashbrown::HashSet<u64> = snapshot.queues.iter().map(|row| row.id).collect();
         let options =
             StoreOptions { on_progress: start::logged(surroundings.on_progress), ..store_options(&config) };

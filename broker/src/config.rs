@@ -52,6 +52,8 @@ pub struct Config {
     pub proxy_protocol: Vec<SocketAddr>,
     /// Everything durable lives here. One broker at a time.
     pub data_dir: PathBuf,
+    /// A file of definitions that is imported at every start; empty: none.
+    pub load_definitions: PathBuf,
     /// A level, or directives of `tracing_subscriber::EnvFilter`.
     pub log: String,
     pub limits: Limits,
@@ -122,6 +124,7 @@ impl Default for Config {
             listen_wss: Vec::new(),
             proxy_protocol: Vec::new(),
             data_dir: default_data_dir(&Env::new()),
+            load_definitions: PathBuf::new(),
             log: "info".into(),
             limits: Limits::default(),
             auth: AuthOptions::default(),

@@ -43,6 +43,9 @@ impl Broker {
         let configured: Vec<Listener> = config.listeners().collect();
         let opened = tokio::task::spawn_blocking(move || Broker::open(config, surroundings)).await;
         let broker = opened.map_err(|error| StartError::Thread(std::io::Error::other(error)))??;
+        if !broker.config.load_definitions.as_os_str().is_empty() {
+            management::load_definitions(&broker, &broker.config.load_definitions).await?;
+        }
         let mut bound = Vec::new();
         for listener in configured {
             let (address, socket) = bind(listener.address).await?;

@@ -2,16 +2,14 @@
 //!
 //! Each is in force when its method returns, and durable once its ticket is committed.
 
+use super::password::Slot;
 use super::*;
 use crate::definitions::{Ticket, UserLimitsRow, UserRow};
 
 impl Authority {
     /// A new user without permissions. No rule for names but the protocol's: this is for operators.
     pub async fn add_user(&self, name: &str, password: &str, tags: Vec<String>) -> Result<Ticket, UserError> {
-        let is_long = name.len() > mechanism::USER_NAME_BYTES_MAX;
-        if name.is_empty() || is_long || name.contains(char::is_control) {
-            return Err(UserError::BadName);
-        }
+        check_user_name(name)?;
         if self.state.read().is_taken(name) {
             return Err(UserError::Exists(name.to_owned()));
         }
@@ -24,6 +22,40 @@ impl Authority {
         }
         state.users.insert(name.to_owned(), Arc::new(User::new(row.clone())));
         Ok(self.submit(Change::PutUser(row)))
+    }
+
+    /// Makes a user, or gives the one that is there this password and these tags. Connections stay open.
+    pub async fn put_user(
+        &self,
+        name: &str,
+        password: &NewPassword,
+        tags: Vec<String>,
+    ) -> Result<Ticket, UserError> {
+        check_user_name(name)?;
+        let password_hash = match password {
+            NewPassword::Unchanged => None,
+            NewPassword::Hash(hash) => Some(hash.clone()),
+            NewPassword::Plain(password) => Some(self.hash(password).await?),
+        };
+        let mut state = self.state.write();
+        let known = state.users.get(name).cloned();
+        if known.is_none() && state.is_taken(name) {
+            return Err(UserError::Exists(name.to_owned()));
+        }
+        let known_hash = || known.as_ref().map_or_else(String::new, |user| user.row().password_hash);
+        let row =
+            UserRow { name: name.to_owned(), password_hash: password_hash.unwrap_or_else(known_hash), tags };
+        let user = match &known {
+            Some(user) => user.changed(row.clone()),
+            None => User::new(row.clone()),
+        };
+        state.users.insert(name.to_owned(), Arc::new(user));
+        Ok(self.submit(Change::PutUser(row)))
+    }
+
+    /// Of all users, by name.
+    pub fn user_rows(&self) -> Vec<UserRow> {
+        self.list_users().iter().map(|user| user.row()).collect()
     }
 
     /// Keeps the name from being given to a new account as long as the guard lives: for as long as there is
@@ -224,6 +256,30 @@ impl Authority {
         Ok(self.passwords.hash(slot, password.into()).await?)
     }
 
+    /// Replaces an imported hash by one of ours, now that the password is known. Nothing waits for it to be durable:
+    /// the old one is as right.
+    pub(super) async fn hash_anew(&self, slot: Slot, user: Arc<User>, password: &[u8]) -> Arc<User> {
+        let password_hash = match self.passwords.hash(slot, password.to_vec()).await {
+            Ok(password_hash) => password_hash,
+            Err(error) => {
+                tracing::warn!("the imported password hash of user '{}' stays: {error}", user.name());
+                return user;
+            }
+        };
+        let mut state = self.state.write();
+        match state.users.get_mut(user.name()) {
+            // Nobody has changed it meanwhile.
+            Some(current) if Arc::ptr_eq(current, &user) => {
+                let row = UserRow { password_hash, ..user.row() };
+                *current = Arc::new(user.changed(row.clone()));
+                let changed = current.clone();
+                self.submit(Change::PutUser(row));
+                changed
+            }
+            _ => user,
+        }
+    }
+
     fn replace_user(&self, name: &str, change: impl FnOnce(&mut UserRow)) -> Result<Ticket, UserError> {
         let mut state = self.state.write();
         let Some(user) = state.users.get_mut(name) else {
@@ -244,6 +300,36 @@ impl Authority {
     fn changed(&self) {
         self.revision.fetch_add(1, Ordering::Release);
     }
+}
+
+/// What becomes of the password of a user who is imported.
+#[derive(Clone, PartialEq, Eq)]
+pub enum NewPassword {
+    /// Somebody new gets none.
+    Unchanged,
+    /// As it is stored; empty: no password is right.
+    Hash(String),
+    Plain(String),
+}
+
+/// As good as a secret.
+impl std::fmt::Debug for NewPassword {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            NewPassword::Unchanged => "Unchanged",
+            NewPassword::Hash(_) => "Hash",
+            NewPassword::Plain(_) => "Plain",
+        })
+    }
+}
+
+/// What the protocol and logs can bear.
+pub fn check_user_name(name: &str) -> Result<(), UserError> {
+    let is_long = name.len() > mechanism::USER_NAME_BYTES_MAX;
+    if name.is_empty() || is_long || name.contains(char::is_control) {
+        return Err(UserError::BadName);
+    }
+    Ok(())
 }
 
 fn limits_of(user: &User) -> UserLimitsRow {

@@ -21,6 +21,7 @@ pub mod mechanism;
 mod options;
 mod password;
 pub mod permission;
+mod rabbit_hash;
 mod seed;
 pub mod sign_up;
 #[cfg(test)]
@@ -38,13 +39,14 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
-pub use admin::ReservedName;
+pub use admin::{NewPassword, ReservedName, check_user_name};
 pub use certificate::{CertificateError, CertificateFacts};
 pub use error::{AuthError, LoadError, RefusedReason, UserError};
 pub use mechanism::{EXTERNAL, PASSWORD_MECHANISMS};
 pub use options::{AuthOptions, OpenFor, PlainWithoutTls, Profile, SignUpMode, SignUpOptions};
-pub use password::{Cost, PasswordError};
+pub use password::{Cost, PasswordError, is_own_hash};
 pub use permission::{Access, Pattern, PatternError, Permission};
+pub use rabbit_hash::{RabbitHash, RabbitHashError};
 pub use sign_up::{SignUp, SignUpError, TokenError};
 pub(crate) use throttle::PeerKey;
 pub use topic::TopicPermissions;
@@ -110,7 +112,8 @@ struct Limits {
 
 impl Authority {
     /// The users of the snapshot. Where there is neither a user nor a vhost yet, first makes vhost `/` and the user
-    /// `guest` with password `guest`, tag administrator and all permissions, and adds them to `snapshot`.
+    /// `guest` with password `guest`, tag administrator and all permissions, and adds them to `snapshot`; unless
+    /// `options.starts_empty`.
     ///
     /// Blocks while that password is hashed.
     pub fn load(
@@ -123,7 +126,7 @@ impl Authority {
             Permission::new(&profile.configure, &profile.write, &profile.read, Some(&profile.publish_keys))?;
         warn_of_unanchored(&profile, "of auth.sign_up.profile");
         let passwords = Passwords::new(options.password_cost, options.password_checks_at_once_max)?;
-        if snapshot.vhosts.is_empty() && snapshot.users.is_empty() {
+        if snapshot.vhosts.is_empty() && snapshot.users.is_empty() && !options.starts_empty {
             seed::seed(snapshot, &definitions, &passwords)?;
         }
         let limits = Limits {
@@ -250,10 +253,15 @@ impl Authority {
         }
         let hash = user.as_ref().and_then(|user| user.password_hash()).cloned();
         let has_password = hash.is_some();
-        let (is_right, _slot) = self.passwords.verify(slot, password.clone(), hash).await?;
+        let is_outdated = hash.as_ref().is_some_and(|hash| Passwords::is_outdated(hash));
+        let (is_right, slot) = self.passwords.verify(slot, password.clone(), hash).await?;
         let reason = match user {
             // Not if it was deleted meanwhile: the name may be somebody else's by now.
             Some(user) if is_right && self.is_current(&user) => {
+                let user = match is_outdated {
+                    true => self.hash_anew(slot, user, &password).await,
+                    false => user,
+                };
                 user.set_proven(&self.passwords, &password);
                 self.limits.lock().logins.succeeded(&(peer.into(), name));
                 return Ok(user);

@@ -17,6 +17,9 @@ pub struct AuthOptions {
     /// Not in the file: weak hashes would be nobody's wish but a test's.
     #[serde(skip)]
     pub password_cost: Cost,
+    /// A new data folder gets no `guest`: a file of definitions says who there is.
+    #[serde(skip)]
+    pub starts_empty: bool,
 }
 
 impl Default for AuthOptions {
@@ -27,6 +30,7 @@ impl Default for AuthOptions {
             plain_without_tls: PlainWithoutTls::Loopback,
             sign_up: SignUpOptions::default(),
             password_cost: Cost::default(),
+            starts_empty: false,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Password hashes: argon2id, as PHC strings.
+//! Password hashes: argon2id, as PHC strings; and those of RabbitMQ that were imported, until they are replaced.
 //!
 //! A check costs tens of milliseconds and 19 MiB on purpose. So checks run on blocking threads, only so many at once
 //! ([`Passwords::slot`]), and a password that was right is remembered as a [`Proof`].
@@ -12,6 +12,8 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::rabbit_hash::RabbitHash;
 
 /// What one check costs. The default is OWASP's for argon2id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,10 +127,25 @@ impl Passwords {
     ) -> Result<(bool, Slot), PasswordError> {
         let this = self.clone();
         blocking(slot, move || {
-            let right = this.verify_blocking(&password, hash.as_ref().unwrap_or(&this.nobody))?;
-            Ok(right && hash.is_some())
+            let Some(hash) = hash else {
+                this.verify_blocking(&password, &this.nobody)?;
+                return Ok(false);
+            };
+            match RabbitHash::stored(&hash) {
+                Some(imported) => {
+                    // Its own check takes no time, and would tell who has an account.
+                    this.verify_blocking(&password, &this.nobody)?;
+                    Ok(imported.is_of(&password))
+                }
+                None => this.verify_blocking(&password, &hash),
+            }
         })
         .await
+    }
+
+    /// Whether a password that was found right should be hashed anew: what is stored is not as slow as it could be.
+    pub fn is_outdated(hash: &str) -> bool {
+        RabbitHash::stored(hash).is_some()
     }
 
     fn verify_blocking(&self, password: &[u8], hash: &str) -> Result<bool, PasswordError> {
@@ -159,6 +176,11 @@ impl Passwords {
         }
         mac
     }
+}
+
+/// Whether a hash is one that this broker makes, and not one of RabbitMQ's.
+pub fn is_own_hash(hash: &str) -> bool {
+    PasswordHash::new(hash).is_ok_and(|hash| hash.algorithm.as_str().starts_with("argon2"))
 }
 
 async fn blocking<T: Send + 'static>(

@@ -35,6 +35,11 @@ impl TopicPermissions {
         self.0.insert(permission.row.exchange.clone(), permission);
     }
 
+    /// Whether its patterns can be read.
+    pub fn check(row: &TopicPermissionRow) -> Result<(), PatternError> {
+        TopicPermission::new(row.clone()).map(drop)
+    }
+
     /// For one exchange, or for all.
     pub fn clear(&mut self, exchange: Option<&str>) {
         self.0.retain(|name, _| exchange.is_some_and(|exchange| exchange != name));

@@ -30,9 +30,7 @@ pub enum VhostError {
 impl Broker {
     /// A vhost with the predeclared exchanges, which nobody may open yet. Returns when it is durable.
     pub async fn add_vhost(&self, name: &str, metadata: Metadata) -> Result<(), VhostError> {
-        if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains(char::is_control) {
-            return Err(VhostError::BadName);
-        }
+        check_vhost_name(name)?;
         let ticket = {
             let mut vhosts = self.vhosts.write();
             if vhosts.contains_key(name) {
@@ -99,6 +97,13 @@ impl Broker {
         let limits = self.vhost_limits.clone();
         Vhost::new(name.into(), self.definitions.clone(), self.environment.clone(), limits)
     }
+}
+
+pub fn check_vhost_name(name: &str) -> Result<(), VhostError> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains(char::is_control) {
+        return Err(VhostError::BadName);
+    }
+    Ok(())
 }
 
 /// What the connections of a deleted vhost are closed with.

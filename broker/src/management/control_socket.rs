@@ -16,8 +16,8 @@ use tokio::time::timeout;
 use crate::broker::Broker;
 
 use super::execute;
-use super::reply::{Failure, Line, REQUEST_BYTES_MAX};
-use super::request::Envelope;
+use super::reply::{FILE_BYTES_MAX, Failure, Line, REQUEST_BYTES_MAX};
+use super::request::{Envelope, Request, Transfer};
 
 const FILE_NAME: &str = "control.sock";
 
@@ -148,9 +148,10 @@ async fn serve_one(broker: Arc<Broker>, stream: UnixStream) -> io::Result<()> {
 }
 
 async fn read_request(reader: OwnedReadHalf) -> io::Result<Result<Envelope, Failure>> {
+    let mut reader = BufReader::new(reader);
     let mut line = Vec::new();
     let limit = REQUEST_BYTES_MAX as u64 + 1;
-    BufReader::new(reader.take(limit)).read_until(b'\n', &mut line).await?;
+    (&mut reader).take(limit).read_until(b'\n', &mut line).await?;
     if line.last() != Some(&b'\n') {
         let reason = match line.len() > REQUEST_BYTES_MAX {
             true => format!("the request is larger than {REQUEST_BYTES_MAX} bytes"),
@@ -158,12 +159,23 @@ async fn read_request(reader: OwnedReadHalf) -> io::Result<Result<Envelope, Fail
         };
         return Ok(Err(Failure::new(reason)));
     }
-    Ok(serde_json::from_slice(&line).map_err(|error| {
+    let parsed = serde_json::from_slice(&line).map_err(|error| {
         Failure::new(format!(
             "this broker (version {}) does not understand the request: {error}. Use `broker ctl` of the same version",
             env!("CARGO_PKG_VERSION")
         ))
-    }))
+    });
+    let mut envelope: Envelope = match parsed {
+        Ok(envelope) => envelope,
+        Err(failure) => return Ok(Err(failure)),
+    };
+    if let Request::Transfer(Transfer::ImportDefinitions { text, .. }) = &mut envelope.request {
+        reader.take(FILE_BYTES_MAX as u64 + 1).read_to_string(text).await?;
+        if text.len() > FILE_BYTES_MAX {
+            return Ok(Err(Failure::new(format!("the file is larger than {FILE_BYTES_MAX} bytes"))));
+        }
+    }
+    Ok(Ok(envelope))
 }
 
 /// Writes what comes out of the channel, until it is closed or the peer takes no more.
@@ -205,6 +217,11 @@ impl Output {
     pub async fn line(&self, line: &Line) {
         // Nobody listens any more: what was asked is done all the same.
         let _ = self.chunks.send(encoded(line)).await;
+    }
+
+    /// As [`Output::blocking_chunk`].
+    pub fn blocking_line(&self, line: &Line) -> bool {
+        self.blocking_chunk(encoded(line))
     }
 
     /// For a thread that may block; waits when the peer reads slowly. False when nobody listens any more.

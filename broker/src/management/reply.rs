@@ -6,6 +6,9 @@ use serde_json::Value;
 /// Bytes of a request's line; a longer one is refused.
 pub const REQUEST_BYTES_MAX: usize = 1 << 20;
 
+/// Bytes of a file of definitions, which comes behind its request; more than a million queues need.
+pub const FILE_BYTES_MAX: usize = 256 << 20;
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Line {
@@ -14,6 +17,8 @@ pub enum Line {
     Row(Vec<Value>),
     /// Named values for people and programs.
     Facts(Vec<(String, Value)>),
+    /// The next piece of a file.
+    Piece(String),
     /// Said to the person.
     Note(String),
     Done,

@@ -28,6 +28,8 @@ pub enum Request {
     #[command(flatten)]
     Act(Act),
     #[command(flatten)]
+    Transfer(Transfer),
+    #[command(flatten)]
     Run(Run),
 }
 
@@ -335,6 +337,46 @@ pub enum Act {
         #[arg(value_name = "QUEUE")]
         name: String,
     },
+}
+
+/// Definitions as files.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
+#[command(rename_all = "snake_case")]
+pub enum Transfer {
+    /// Write users, vhosts, permissions, policies, exchanges, queues and bindings to a file that RabbitMQ can import too
+    ExportDefinitions {
+        /// `-` is standard output
+        file: String,
+        #[command(flatten)]
+        format: FileFormat,
+    },
+    /// Declare what a file says that this broker or RabbitMQ exported: all of it or, if anything in it is wrong, nothing
+    ImportDefinitions {
+        /// Standard input if it is not given, or `-`
+        file: Option<String>,
+        #[command(flatten)]
+        format: FileFormat,
+        /// What is in the file; comes behind the request's line, to the end of the stream.
+        #[arg(skip)]
+        #[serde(skip)]
+        text: String,
+    },
+}
+
+/// There is one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
+pub struct FileFormat {
+    /// json
+    #[arg(long, default_value = "json", value_parser = only_json)]
+    pub format: String,
+}
+
+fn only_json(format: &str) -> Result<String, String> {
+    match format {
+        "json" => Ok(format.to_owned()),
+        "erlang" => Err("the broker runs no Erlang; files are in JSON (--format json)".to_owned()),
+        _ => Err("files are in JSON (--format json)".to_owned()),
+    }
 }
 
 /// How the broker itself runs.

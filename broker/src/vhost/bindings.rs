@@ -4,8 +4,9 @@ use crate::amqp::{FieldTable, ReplyCode};
 use crate::definitions::{BindingRow, Change};
 use crate::error::AmqpError;
 
-use super::exchange::{Binding, DestinationName};
+use super::exchange::{Binding, Destination, DestinationName};
 use super::exchanges::check_not_default;
+use super::routing::{InvalidBinding, Kind, Router};
 use super::topology::Topology;
 use super::{Asker, Done, Vhost, encoded};
 
@@ -26,6 +27,11 @@ impl BindRequest<'_> {
             arguments: self.arguments.clone(),
         }
     }
+}
+
+/// What can be said against a binding to an exchange of this kind.
+pub fn check_binding(kind: Kind, routing_key: &str, arguments: &FieldTable) -> Result<(), InvalidBinding> {
+    Router::<Destination>::new(kind).check(routing_key, arguments)
 }
 
 impl Vhost {

@@ -66,19 +66,42 @@ pub fn check_not_default(name: &str) -> Result<(), AmqpError> {
     Ok(())
 }
 
+/// The type of an exchange that every vhost has.
+pub fn predeclared(name: &str) -> Option<Kind> {
+    PREDECLARED.iter().find(|(known, ..)| *known == name).map(|&(_, kind, _)| kind)
+}
+
+/// What can be said against an exchange whatever else there is in the vhost. How it routes, and whether messages may
+/// wait before.
+pub fn check_exchange(vhost: &str, declare: &DeclareExchange<'_>) -> Result<(Kind, bool), AmqpError> {
+    check_not_default(declare.name)?;
+    let Some((kind, delayed)) = delay::parse_type(declare.kind, declare.arguments)? else {
+        return Err(AmqpError::connection(
+            ReplyCode::CommandInvalid,
+            format!("unknown exchange type '{}'", declare.kind),
+        ));
+    };
+    check_alternate(vhost, declare)?;
+    if kind == Kind::ConsistentHash {
+        HashOn::parse(declare.arguments)?;
+    }
+    Ok((kind, delayed))
+}
+
+fn check_alternate(vhost: &str, declare: &DeclareExchange<'_>) -> Result<(), AmqpError> {
+    match declare.arguments.get("alternate-exchange") {
+        None | Some(FieldValue::LongString(_)) => Ok(()),
+        Some(other) => Err(AmqpError::precondition_failed(format!(
+            "invalid type '{}' for arg 'alternate-exchange' in exchange '{}' in vhost '{vhost}'",
+            other.type_name(),
+            declare.name,
+        ))),
+    }
+}
+
 impl Vhost {
     pub fn declare_exchange(&self, declare: &DeclareExchange<'_>) -> Result<Done<()>, AmqpError> {
-        check_not_default(declare.name)?;
-        let Some((kind, delayed)) = delay::parse_type(declare.kind, declare.arguments)? else {
-            return Err(AmqpError::connection(
-                ReplyCode::CommandInvalid,
-                format!("unknown exchange type '{}'", declare.kind),
-            ));
-        };
-        self.check_alternate(declare)?;
-        if kind == Kind::ConsistentHash {
-            HashOn::parse(declare.arguments)?;
-        }
+        let (kind, delayed) = check_exchange(&self.name, declare)?;
         let mut topology = self.topology.write();
         if let Some(existing) = topology.exchanges.get(declare.name) {
             self.check_equivalent(&existing.spec, declare)?;
@@ -130,18 +153,6 @@ impl Vhost {
                 "declared with arguments that have no effect here: {}",
                 unknown.join(", ")
             );
-        }
-    }
-
-    fn check_alternate(&self, declare: &DeclareExchange<'_>) -> Result<(), AmqpError> {
-        match declare.arguments.get("alternate-exchange") {
-            None | Some(FieldValue::LongString(_)) => Ok(()),
-            Some(other) => Err(AmqpError::precondition_failed(format!(
-                "invalid type '{}' for arg 'alternate-exchange' in exchange '{}' in vhost '{}'",
-                other.type_name(),
-                declare.name,
-                self.name
-            ))),
         }
     }
 

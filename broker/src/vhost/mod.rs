@@ -32,11 +32,11 @@ pub mod routing;
 mod topology;
 pub mod undo;
 
-pub use bindings::BindRequest;
+pub use bindings::{BindRequest, check_binding};
 pub use exchange::{Binding, DestinationName, ExchangeSpec};
-pub use exchanges::{DeclareExchange, check_not_default};
+pub use exchanges::{DeclareExchange, check_exchange, check_not_default, predeclared};
 pub use metadata::Metadata;
-pub use queues::{DeclareQueue, DeleteQueue};
+pub use queues::{DeclareQueue, DeleteQueue, check_queue};
 pub use replies::{
     PSEUDO_QUEUE, Replies, ReplyConsumer, address as reply_address, is_address as is_reply_address,
 };

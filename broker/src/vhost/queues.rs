@@ -58,7 +58,8 @@ impl Vhost {
         }
     }
 
-    fn declare_typed_queue(
+    /// [`Vhost::declare_queue`], whatever type queues of this vhost have whose client does not say.
+    pub fn declare_typed_queue(
         &self,
         declare: &DeclareQueue<'_>,
         asker: Asker<'_>,
@@ -66,9 +67,8 @@ impl Vhost {
         if let Some(queue) = self.topology.read().queues.get(declare.name).cloned() {
             return self.redeclare(queue, declare, asker);
         }
-        let parsed = arguments::parse(declare.name, &self.name, declare.arguments)?;
-        self.check_quorum(declare, &parsed)?;
-        let owner = self.owner(declare, &parsed, asker)?;
+        let parsed = check_queue(&self.name, declare)?;
+        let owner = owner(declare, &parsed, asker);
         let mut topology = self.topology.write();
         if let Some(queue) = topology.queues.get(declare.name).cloned() {
             drop(topology);
@@ -119,23 +119,6 @@ impl Vhost {
         Ok(Done { value: queue, ticket })
     }
 
-    /// What a quorum queue cannot be (as in RabbitMQ).
-    fn check_quorum(&self, declare: &DeclareQueue<'_>, parsed: &QueueArguments) -> Result<(), AmqpError> {
-        if parsed.kind != QueueType::Quorum {
-            return Ok(());
-        }
-        let property = match (declare.durable, declare.exclusive, declare.auto_delete) {
-            (_, _, true) => "auto-delete",
-            (_, true, _) => "exclusive-owner",
-            (false, ..) => "non-durable",
-            _ => return Ok(()),
-        };
-        Err(AmqpError::precondition_failed(format!(
-            "invalid property '{property}' for queue '{}' in vhost '{}'",
-            declare.name, self.name
-        )))
-    }
-
     fn redeclare(
         &self,
         queue: Arc<Queue>,
@@ -167,24 +150,6 @@ impl Vhost {
         arguments::check_equivalent("queue", declare.name, &self.name, declare.arguments, &spec.arguments)?;
         let ticket = self.undecided(spec.ticket);
         Ok(Done { value: queue, ticket })
-    }
-
-    fn owner(
-        &self,
-        declare: &DeclareQueue<'_>,
-        parsed: &QueueArguments,
-        asker: Asker<'_>,
-    ) -> Result<Owner, AmqpError> {
-        match (parsed.owned_by_user, declare.exclusive) {
-            (false, false) => Ok(Owner::Anyone),
-            (false, true) => Ok(Owner::Connection(asker.connection_id)),
-            (true, true) if declare.durable => Ok(Owner::User(asker.user.into())),
-            (true, _) => Err(AmqpError::precondition_failed(format!(
-                "invalid arg 'x-exclusive-scope' for queue '{}' in vhost '{}': a queue that belongs to a user is \
-                 declared with exclusive=true and durable=true",
-                declare.name, self.name
-            ))),
-        }
     }
 
     /// Whether there may be one more of what is declared.
@@ -353,4 +318,43 @@ impl Vhost {
 /// A queue that ends with its connection is never durable, even if declared so (as in RabbitMQ).
 fn is_durable(declare: &DeclareQueue<'_>, owner: &Owner) -> bool {
     declare.durable && !matches!(owner, Owner::Connection(_))
+}
+
+/// What can be said against a new queue whatever else there is in the vhost.
+pub fn check_queue(vhost: &str, declare: &DeclareQueue<'_>) -> Result<QueueArguments, AmqpError> {
+    let parsed = arguments::parse(declare.name, vhost, declare.arguments)?;
+    check_quorum(vhost, declare, &parsed)?;
+    if parsed.owned_by_user && !(declare.exclusive && declare.durable) {
+        return Err(AmqpError::precondition_failed(format!(
+            "invalid arg 'x-exclusive-scope' for queue '{}' in vhost '{vhost}': a queue that belongs to a user is \
+             declared with exclusive=true and durable=true",
+            declare.name
+        )));
+    }
+    Ok(parsed)
+}
+
+/// What a quorum queue cannot be (as in RabbitMQ).
+fn check_quorum(vhost: &str, declare: &DeclareQueue<'_>, parsed: &QueueArguments) -> Result<(), AmqpError> {
+    if parsed.kind != QueueType::Quorum {
+        return Ok(());
+    }
+    let property = match (declare.durable, declare.exclusive, declare.auto_delete) {
+        (_, _, true) => "auto-delete",
+        (_, true, _) => "exclusive-owner",
+        (false, ..) => "non-durable",
+        _ => return Ok(()),
+    };
+    Err(AmqpError::precondition_failed(format!(
+        "invalid property '{property}' for queue '{}' in vhost '{vhost}'",
+        declare.name
+    )))
+}
+
+fn owner(declare: &DeclareQueue<'_>, parsed: &QueueArguments, asker: Asker<'_>) -> Owner {
+    match (parsed.owned_by_user, declare.exclusive) {
+        (true, _) => Owner::User(asker.user.into()),
+        (false, true) => Owner::Connection(asker.connection_id),
+        (false, false) => Owner::Anyone,
+    }
 }

@@ -1,5 +1,6 @@
 //! `broker ctl` against a running broker, both as processes.
 
+mod definitions;
 #[path = "../amqp/harness/mod.rs"]
 mod harness;
 mod http;

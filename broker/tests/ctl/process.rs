@@ -179,6 +179,16 @@ impl Drop for Broker {
     }
 }
 
+/// A broker that does not start on this folder, with these variables: its exit code and what it said.
+pub fn refuses_to_start(folder: &Path, environment: &[(&str, &str)]) -> Ran {
+    let mut command = Command::new(BROKER);
+    command.arg("--data-dir").arg(folder.join("data")).args(["--listen", "127.0.0.1:0"]);
+    command.envs(environment.iter().copied());
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let text = |octets| String::from_utf8(octets).unwrap();
+    Ran { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+}
+
 fn launch(mut command: Command, folder: &Path) -> (Child, SocketAddr, BufReader<ChildStdout>) {
     command.arg("--config").arg(folder.join("broker.toml"));
     command.arg("--data-dir").arg(folder.join("data"));

@@ -99,10 +99,6 @@ const ABSENT: &[(&[&str], &str)] = &[
         &["suspend_listeners", "resume_listeners", "maintenance_status", "drain", "revive"],
         "there is no other broker that clients could go to meanwhile. `close_all_connections` and `stop` are there",
     ),
-    (
-        &["export_definitions", "import_definitions"],
-        "copy the data folder of a stopped broker, or declare from a script: all other commands can be repeated",
-    ),
     (&["list_node_auth_attempt_stats"], "logins that failed are in the log, and slowed down by themselves"),
     (&["autocomplete"], "`broker ctl help` lists the commands"),
 ];

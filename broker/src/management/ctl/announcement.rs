@@ -1,7 +1,7 @@
 //! What a command says before it asks the broker. Pure.
 
 use crate::management::request::{
-    Act, List, Look, PolicyCommand, Request, Run, SetPolicy, UserCommand, VhostCommand,
+    Act, List, Look, PolicyCommand, Request, Run, SetPolicy, Transfer, UserCommand, VhostCommand,
 };
 
 /// What is about to be done, as `rabbitmqctl` says it.
@@ -116,6 +116,20 @@ pub fn announcement(request: &Request, vhost: &str) -> String {
             }
             Act::DeleteQueue { name, .. } => format!("Deleting queue '{name}' on vhost '{vhost}' ..."),
             Act::PurgeQueue { name } => format!("Purging queue '{name}' in vhost '{vhost}' ..."),
+        },
+        Request::Transfer(transfer) => match transfer {
+            Transfer::ExportDefinitions { file, .. } if file == "-" => {
+                "Exporting definitions in JSON to standard output ...".to_owned()
+            }
+            Transfer::ExportDefinitions { file, .. } => {
+                format!("Exporting definitions in JSON to a file at \"{file}\" ...")
+            }
+            Transfer::ImportDefinitions { file: Some(file), .. } if file != "-" => {
+                format!("Importing definitions in JSON from a file at \"{file}\" ...")
+            }
+            Transfer::ImportDefinitions { .. } => {
+                "Importing definitions in JSON from standard input ...".to_owned()
+            }
         },
         Request::Run(run) => match run {
             Run::Stop => "Stopping and halting the broker ...".to_owned(),

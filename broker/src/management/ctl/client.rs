@@ -1,14 +1,15 @@
 //! The asking end of the control socket.
 
 use std::io::{self, BufRead, BufReader, Write};
+use std::net::Shutdown;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::management::control_socket::{self, ControlSocketError};
-use crate::management::reply::{Failure, Line, REQUEST_BYTES_MAX};
-use crate::management::request::Envelope;
+use crate::management::reply::{FILE_BYTES_MAX, Failure, Line, REQUEST_BYTES_MAX};
+use crate::management::request::{Envelope, Request, Transfer};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -23,6 +24,8 @@ pub enum ClientError {
     Path(#[from] ControlSocketError),
     #[error("{0}")]
     Io(#[from] io::Error),
+    #[error("cannot {what} {path}: {source}")]
+    File { what: &'static str, path: String, source: io::Error },
     #[error("{0}")]
     Refused(#[from] Failure),
     #[error("the broker's answer cannot be read: {0}")]
@@ -54,7 +57,19 @@ pub fn ask(data_dir: &Path, envelope: &Envelope, timeout: Duration) -> Result<An
         return Err(ClientError::Refused(Failure::new(reason)));
     }
     request.push(b'\n');
+    let file = match &envelope.request {
+        Request::Transfer(Transfer::ImportDefinitions { text, .. }) => Some(text),
+        _ => None,
+    };
+    if file.is_some_and(|text| text.len() > FILE_BYTES_MAX) {
+        let reason = format!("the file is larger than {FILE_BYTES_MAX} bytes");
+        return Err(ClientError::Refused(Failure::new(reason)));
+    }
     (&stream).write_all(&request)?;
+    if let Some(text) = file {
+        (&stream).write_all(text.as_bytes())?;
+        stream.shutdown(Shutdown::Write)?;
+    }
     Ok(Answer(BufReader::with_capacity(64 << 10, stream)))
 }
 
@@ -88,7 +103,12 @@ pub fn stop(data_dir: &Path, envelope: &Envelope, timeout: Duration) -> Result<(
     for line in ask(data_dir, envelope, timeout)? {
         match line? {
             Line::Failed(failure) => return Err(ClientError::Refused(failure)),
-            Line::Columns(_) | Line::Row(_) | Line::Facts(_) | Line::Note(_) | Line::Done => {}
+            Line::Columns(_)
+            | Line::Row(_)
+            | Line::Facts(_)
+            | Line::Piece(_)
+            | Line::Note(_)
+            | Line::Done => {}
         }
     }
     // It goes last, and only in good order. Another one may be the next broker's.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use clap::{Command, Subcommand};
 
-use crate::management::request::{Act, List, Look, PolicyCommand, Run, UserCommand, VhostCommand};
+use crate::management::request::{Act, List, Look, PolicyCommand, Run, Transfer, UserCommand, VhostCommand};
 
 use super::local::Local;
 
@@ -33,6 +33,7 @@ pub fn commands() -> String {
     group::<VhostCommand>(&mut text, "Vhosts");
     group::<PolicyCommand>(&mut text, "Policies");
     group::<Act>(&mut text, "Queues and connections");
+    group::<Transfer>(&mut text, "Definitions as files");
     group::<Run>(&mut text, "The broker itself");
     group::<Local>(&mut text, "Without asking it");
     // Writing to a string cannot fail.

@@ -7,6 +7,7 @@ mod help;
 mod local;
 mod print;
 mod top;
+mod transfer;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::config::Config;
 
 use super::reply::Line;
-use super::request::{Envelope, Look, Request, Run};
+use super::request::{Envelope, Look, Request, Run, Transfer};
 pub use absent::explanation;
 use client::{Answer, ClientError};
 use local::Local;
@@ -110,7 +111,9 @@ fn failed(program: &str, error: &ClientError) -> ExitCode {
     eprintln!("{program}: {}", print::harmless(&error.to_string()));
     match error {
         ClientError::Unavailable { .. } | ClientError::Path(_) => ExitCode::from(EXIT_UNAVAILABLE),
-        ClientError::Io(_) | ClientError::Refused(_) | ClientError::Answer(_) => ExitCode::FAILURE,
+        ClientError::Io(_) | ClientError::File { .. } | ClientError::Refused(_) | ClientError::Answer(_) => {
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -146,6 +149,7 @@ fn ask(
         *password = Some(read_password(user)?);
     }
     args.announce(&announcement::announcement(&request, &args.vhost));
+    transfer::read_file(&mut request)?;
     let envelope = Envelope {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         vhost: args.vhost.clone(),
@@ -155,6 +159,9 @@ fn ask(
         return client::stop(&config.data_dir, &envelope, timeout).map(|()| ExitCode::SUCCESS);
     }
     let answer = client::ask(&config.data_dir, &envelope, timeout)?;
+    if let Request::Transfer(Transfer::ExportDefinitions { file, .. }) = &request {
+        return transfer::write_file(file, answer, args.is_quiet()).map(|()| ExitCode::SUCCESS);
+    }
     let mut printer = Printer::new(std::io::BufWriter::new(std::io::stdout().lock()), args.format());
     match copy(answer, &mut printer, args.is_quiet()) {
         // Whoever reads our output has seen enough.
@@ -176,7 +183,7 @@ fn copy(answer: Answer, printer: &mut Printer<impl Write>, is_quiet: bool) -> Re
             Line::Row(values) => printer.row(&values)?,
             Line::Facts(facts) => printer.facts(&facts)?,
             Line::Note(note) if !is_quiet => eprintln!("{}", print::harmless(&note)),
-            Line::Note(_) => {}
+            Line::Note(_) | Line::Piece(_) => {}
             Line::Failed(failure) => {
                 printer.finish()?;
                 return Err(ClientError::Refused(failure));

@@ -2,6 +2,7 @@
 
 mod policies;
 mod run;
+mod transfer;
 mod users;
 mod vhosts;
 
@@ -41,6 +42,7 @@ pub async fn execute(broker: &Arc<Broker>, envelope: Envelope, output: &Output) 
         Request::Vhost(command) => vhosts::execute(broker, &vhost, command, output).await,
         Request::Policy(command) => policies::execute(broker, &vhost, command, output).await,
         Request::Act(act) => self::act(broker, &vhost, act, output).await,
+        Request::Transfer(command) => transfer::execute(broker, command, output).await,
         Request::Run(command) => run::execute(broker, command, output).await,
     }
 }

@@ -17,6 +17,7 @@ use crate::management::list::{
     self, Column, bindings, channels, connections, consumers, exchanges, limits, policies, queues,
 };
 use crate::management::objects::{Objects, resident_memory_bytes};
+use crate::management::transfer::export;
 use crate::vhost::Vhost;
 
 use super::body::{Body, Pieces};
@@ -115,6 +116,11 @@ pub fn answer<B>(broker: &Arc<Broker>, user: &User, request: &Request<B>) -> Res
                 limits::users(&broker, None).collect::<Vec<_>>().into_iter()
             })
         }
+        ["definitions"] if !user.is_administrator() => refusal(
+            StatusCode::FORBIDDEN,
+            "this needs a user with the tag administrator: there are password hashes in it",
+        ),
+        ["definitions"] => definitions(broker.clone()),
         ["nodes"] => json_answer(StatusCode::OK, &json!([node(broker)])),
         // There are none, and nothing that would read any.
         ["parameters" | "global-parameters"] => json_answer(StatusCode::OK, &json!([])),
@@ -227,6 +233,14 @@ fn array<R, I: Iterator<Item = R>>(
         }
         text.push(']');
         pieces.send(text.into_bytes());
+    };
+    response(StatusCode::OK, "application/json", Body::made_by(make))
+}
+
+/// What `broker ctl export_definitions` writes.
+fn definitions(broker: Arc<Broker>) -> Response<Body> {
+    let make = move |pieces: Pieces| {
+        export(&broker, |piece| pieces.send(piece.into_bytes()));
     };
     response(StatusCode::OK, "application/json", Body::made_by(make))
 }
