@@ -10,6 +10,7 @@ use super::context::Context;
 use super::{BASIC_PUBLISH, Connection, Phase, blame, class, publish, settle};
 
 const BASIC_ACK: (u16, u16) = (60, 80);
+const CHANNEL_OPEN: (u16, u16) = (20, 10);
 const CHANNEL_CLOSE: (u16, u16) = (20, 40);
 const CHANNEL_CLOSE_OK: (u16, u16) = (20, 41);
 const CONNECTION_CLASS: u16 = 10;
@@ -180,6 +181,7 @@ impl Connection {
             CHANNEL_CLOSE => {
                 self.decode(frame.payload)?;
                 self.close_channel(frame.channel);
+                self.closed.add(frame.channel);
                 self.cx.send(frame.channel, amqp::channel::CloseOk);
                 Ok(())
             }
@@ -208,7 +210,13 @@ impl Connection {
             FrameKind::Method => amqp::peek_method_id(frame.payload).unwrap_or_default(),
             _ => (0, 0),
         };
-        if id != (20, 10) {
+        if id != CHANNEL_OPEN && self.closed.contains(frame.channel) {
+            if id == CHANNEL_CLOSE {
+                self.cx.send(frame.channel, amqp::channel::CloseOk);
+            }
+            return Ok(());
+        }
+        if id != CHANNEL_OPEN {
             return Err(
                 AmqpError::connection(ReplyCode::ChannelError, "expected 'channel.open'").caused_by(id)
             );
@@ -250,9 +258,9 @@ impl Connection {
                 self.channels.remove(&frame.channel);
             }
             Some(CHANNEL_CLOSE) => self.cx.send(frame.channel, amqp::channel::CloseOk),
-            Some((20, 10)) => {
+            Some(CHANNEL_OPEN) => {
                 return Err(AmqpError::connection(ReplyCode::ChannelError, "second 'channel.open' seen")
-                    .caused_by((20, 10)));
+                    .caused_by(CHANNEL_OPEN));
             }
             _ => {}
         }

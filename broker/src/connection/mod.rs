@@ -61,11 +61,37 @@ pub enum Phase {
     Closed,
 }
 
+/// Channels that the client closed a moment ago: what it sent for them before it could read close-ok, from another of
+/// its threads perhaps, is dropped (as by RabbitMQ), and is no reason to close the connection. For two reads, since a
+/// message may come in pieces.
+#[derive(Default)]
+struct Closed {
+    lately: Vec<u16>,
+    before: Vec<u16>,
+}
+
+impl Closed {
+    fn add(&mut self, channel: u16) {
+        self.lately.push(channel);
+    }
+
+    fn contains(&self, channel: u16) -> bool {
+        self.lately.contains(&channel) || self.before.contains(&channel)
+    }
+
+    fn end_batch(&mut self) {
+        if !self.lately.is_empty() || !self.before.is_empty() {
+            self.before = std::mem::take(&mut self.lately);
+        }
+    }
+}
+
 pub struct Connection {
     pub cx: Context,
     pub phase: Phase,
     frame_max: u32,
     channels: HashMap<u16, Box<Channel>>,
+    closed: Closed,
     /// Channels with confirms that are ready or wait for the disk.
     confirming: Vec<u16>,
     /// A large body frame whose end has not come.
@@ -82,6 +108,7 @@ impl Connection {
             phase: Phase::Running,
             frame_max,
             channels: HashMap::new(),
+            closed: Closed::default(),
             confirming: Vec::new(),
             body_frame: None,
             reads_large: false,
@@ -131,6 +158,7 @@ impl Connection {
 
     /// The frames of a read are handled: sends confirms that are due and wakes others.
     pub fn end_batch(&mut self) {
+        self.closed.end_batch();
         self.cx.traffic.set_counts(self.cx.published, self.cx.acknowledged);
         self.cx.forget_taken();
         self.flush_confirms();

@@ -1,6 +1,6 @@
 //! Opening, closing and the life of channels.
 
-use broker::amqp::{basic, channel, queue};
+use broker::amqp::{BasicProperties, basic, channel, queue};
 
 use crate::harness::*;
 
@@ -37,6 +37,41 @@ fn after_an_error_frames_are_ignored_until_close_ok() {
     client.send(1, get("nosuch"));
     client.call(2, declare("q"), declare_ok("q", 0, 0));
     client.expect_channel_error(1, 404, "NOT_FOUND");
+}
+
+/// Other threads of the client may not know yet that one of them has closed it.
+#[test]
+fn what_was_sent_before_close_ok_could_be_read_is_dropped() {
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    client.open_channel(2);
+    let message = |channel| {
+        encode_content(channel, publish("", "late"), &BasicProperties::default(), b"dropped", 131_072)
+    };
+    let close = || encode(1, channel::Close::default());
+    client.send_bytes(&[close(), encode(1, declare("late")), message(1), message(1), close()].concat());
+    client.expect(1, channel::CloseOk);
+    client.expect(1, channel::CloseOk);
+    client.open_channel(1);
+    client.refused(1, declare_passive("late"), 404, "NOT_FOUND");
+    // The rest of a message may come with the next read.
+    let (whole, last) = (message(1), message(1).len() - 3);
+    client.send_bytes(&[close(), whole[..last].to_vec()].concat());
+    client.expect(1, channel::CloseOk);
+    client.send_bytes(&whole[last..]);
+    client.sync(2);
+    // It is open again as soon as that is asked for.
+    client.open_channel(1);
+    client.send_bytes(&[close(), encode(1, channel::Open), encode(1, declare("q"))].concat());
+    client.expect(1, channel::CloseOk);
+    client.expect(1, channel::OpenOk);
+    client.expect(1, declare_ok("q", 0, 0));
+    // Whoever has had the time to read close-ok has made a mistake.
+    client.close_channel(1);
+    client.sync(2);
+    client.sync(2);
+    client.send(1, declare("late"));
+    client.expect_connection_error(504, "CHANNEL_ERROR - expected 'channel.open'");
 }
 
 #[test]
