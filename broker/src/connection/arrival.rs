@@ -82,6 +82,7 @@ async fn arrive(
     let mut stream = Stream::Tcp(socket);
     if arrival.listener.protocol.uses_tls() {
         arrival.stage = "the TLS handshake";
+        refuse_plain(&mut stream, arrival).await?;
         stream = over_tls(broker, stream).await?;
     }
     if arrival.listener.protocol.uses_web_socket() {
@@ -91,6 +92,16 @@ async fn arrive(
     }
     let established = opening::open(broker, &mut stream, arrival, waiting).await?;
     Ok((established, stream))
+}
+
+/// A client that speaks AMQP where TLS is expected is told so, in AMQP: it could make nothing of an alert.
+async fn refuse_plain(stream: &mut Stream, arrival: &mut Arrival) -> Result<(), OpeningError> {
+    let mut first = [0; 4];
+    let read = stream.socket().peek(&mut first).await?;
+    match &first[..read] == b"AMQP" {
+        true => Err(opening::refuse_plain(stream, arrival).await?),
+        false => Ok(()),
+    }
 }
 
 async fn over_tls(broker: &Broker, stream: Stream) -> Result<Stream, OpeningError> {

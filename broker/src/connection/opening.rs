@@ -51,7 +51,7 @@ pub enum OpeningError {
         "{0} others had not sent their login yet, and it had taken longest of those from the address with the most (limits.handshakes_max)"
     )]
     Crowded(usize),
-    #[error("TLS: {0}")]
+    #[error("TLS: {}{}", .0, tls_hint(.0))]
     Tls(std::io::Error),
     #[error("WebSocket: {0}")]
     WebSocket(std::io::Error),
@@ -61,6 +61,18 @@ pub enum OpeningError {
     Refused(AmqpError),
     #[error("{0}")]
     Login(AuthError),
+}
+
+/// What the client is likely to mean.
+fn tls_hint(error: &std::io::Error) -> &'static str {
+    let text = error.to_string();
+    if ["UnknownCA", "BadCertificate", "CertificateUnknown"].iter().any(|alert| text.ends_with(alert)) {
+        " (the client does not trust the broker's certificate: it needs the certificate of the authority that signed it)"
+    } else if text.contains("InvalidContentType") {
+        " (the client speaks something else than TLS)"
+    } else {
+        ""
+    }
 }
 
 /// How long a refused client has to say `close-ok`, and then to close its socket.
@@ -201,6 +213,25 @@ pub async fn open(
     }
 }
 
+/// Answers a client that speaks AMQP without TLS on a listener for AMQP over TLS, before it sends its password.
+pub async fn refuse_plain(stream: &mut Stream, arrival: &mut Arrival) -> Result<OpeningError, OpeningError> {
+    let error = frame_error(
+        "this port is for TLS, and the client speaks plain AMQP: connect with amqps://, or to a port without TLS"
+            .to_owned(),
+    )
+    .caused_by((0, 0));
+    let mut wire = Wire {
+        stream,
+        arrival,
+        version: Version::default(),
+        input: Vec::new(),
+        frame_max: FRAME_MAX_BEFORE_TUNE,
+        traffic: Arc::default(),
+    };
+    wire.refuse(&error).await?;
+    Ok(OpeningError::Refused(error))
+}
+
 async fn negotiate(
     broker: &Arc<Broker>,
     wire: &mut Wire<'_>,
@@ -300,7 +331,9 @@ async fn protocol_header(wire: &mut Wire<'_>) -> Result<(), OpeningError> {
     wire.hang_up().await?;
     let shown = &wire.input[..wire.input.len().min(8)];
     let hint = match shown {
-        [0x16, 0x03, ..] => " (TLS, which has listeners of its own: listen_tls)",
+        [0x16, 0x03, ..] => {
+            " (TLS: the client wants amqps, for which there is listen_tls; without TLS its address begins with amqp://)"
+        }
         [b'G', b'E', b'T', b' ', ..] => " (HTTP; for WebSockets there is listen_ws)",
         _ => "",
     };

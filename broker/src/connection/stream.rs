@@ -28,7 +28,7 @@ pub enum Stream {
 }
 
 impl Stream {
-    fn socket(&self) -> &TcpStream {
+    pub(super) fn socket(&self) -> &TcpStream {
         match self {
             Stream::Tcp(socket) => socket,
             Stream::Tls(stream) => stream.socket(),

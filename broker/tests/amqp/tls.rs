@@ -204,7 +204,7 @@ fn what_is_not_tls_is_closed_and_nobody_else_notices() {
     });
     let addr = broker.addr_of(Protocol::Amqps);
     let mut honest = broker.connect_by_tls(&authority);
-    for garbage in [PROTOCOL_HEADER, &[0x16, 3, 1, 0xFF, 0xFF, 1, 2, 3], &[0xFF; 2000], b""] {
+    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0x16, 3, 1, 0xFF, 0xFF, 1, 2, 3], &[0xFF; 2000], b""] {
         let mut socket = TcpStream::connect(addr).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.write_all(garbage).unwrap();
@@ -214,6 +214,18 @@ fn what_is_not_tls_is_closed_and_nobody_else_notices() {
         assert!(answer.len() <= 7, "{answer:?}");
     }
     honest.call(1, declare("q"), declare_ok("q", 0, 0));
+}
+
+#[test]
+fn who_speaks_plain_amqp_to_a_port_for_tls_is_told_so() {
+    let authority = Authority::default();
+    let server = authority.sign("server", &["localhost"]);
+    let broker = TestBroker::with(|config| tls_listener(config, &server));
+    let mut client = Client::dial(broker.addr_of(Protocol::Amqps));
+    client.send_bytes(PROTOCOL_HEADER);
+    // Before the client has sent its password.
+    client
+        .expect_connection_error(501, "FRAME_ERROR - this port is for TLS, and the client speaks plain AMQP");
 }
 
 /// A proxy on this machine lets a connection come from anywhere.
