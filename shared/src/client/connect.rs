@@ -62,6 +62,15 @@ pub enum ConnectError {
     Timeout { address: String, after: Duration },
     #[error("what listens at {address} does not speak AMQP 0-9-1; check the address and the port")]
     NotAmqp { address: String },
+    #[error("the broker at {address} does not take this connection: {text}")]
+    Unwelcome { address: String, text: String },
+    #[error("what listens at {address} wants TLS: connect with amqps://{address}")]
+    WantsTls { address: String },
+    #[error(
+        "what listens at {address} does not speak TLS: is it the broker's port for plain AMQP? The one for TLS is \
+         usually 5671. Without TLS it would be amqp://{address}, and everybody on the way could read the password"
+    )]
+    SpeaksNoTls { address: String },
     #[error("no secure connection to {address}: {reason}")]
     Tls { address: String, reason: String },
     #[error("the broker refused the login of {user}: wrong password, or no such account ({text})")]
@@ -80,6 +89,9 @@ impl ConnectError {
         match self {
             Self::Unreachable { .. } | Self::Timeout { .. } | Self::Failure(_) => true,
             Self::NotAmqp { .. }
+            | Self::Unwelcome { .. }
+            | Self::WantsTls { .. }
+            | Self::SpeaksNoTls { .. }
             | Self::Tls { .. }
             | Self::LoginRefused { .. }
             | Self::SignUpRefused { .. }
@@ -97,6 +109,7 @@ pub async fn connect(uri: &BrokerUri, options: &Options) -> Result<Link, Connect
     let connecting = connect_lapin(uri.to_lapin(options.heartbeat_s), ca, options, &guard.0);
     match timeout(options.timeout, connecting).await {
         Ok(Ok(connection)) => Ok(Link::new(connection, guard, uri.user().to_owned())),
+        Ok(Err(_)) if guard.0.is_tls_alert() => Err(ConnectError::WantsTls { address: uri.address() }),
         Ok(Err(error)) => Err(explain(&error, uri, options, guard.0.server())),
         Err(_) => Err(ConnectError::Timeout { address: uri.address(), after: options.timeout }),
     }
@@ -153,6 +166,8 @@ fn explain(
     let failure = Failure::from(error);
     if let Failure::Channel { code, text } | Failure::Connection { code, text } = failure {
         return match code {
+            // Before it has introduced itself, and before there was a login.
+            _ if server.is_none() => ConnectError::Unwelcome { address, text },
             403 if options.sign_up.is_some() => ConnectError::SignUpRefused { user, text },
             403 => ConnectError::LoginRefused { user, text },
             // RabbitMQ says 530 NOT_ALLOWED for a missing vhost, 402 is the specification's.
@@ -163,6 +178,10 @@ fn explain(
     match error.kind() {
         ErrorKind::InvalidProtocolVersion(_) | ErrorKind::ParsingError(_) => {
             ConnectError::NotAmqp { address }
+        }
+        // What `rustls` says when an answer is no TLS at all.
+        ErrorKind::IOError(io) if server.is_none() && io.to_string().contains("InvalidContentType") => {
+            ConnectError::SpeaksNoTls { address }
         }
         ErrorKind::IOError(io) if io.kind() == io::ErrorKind::InvalidData && server.is_none() => {
             ConnectError::Tls { address, reason: io.to_string() }
@@ -239,6 +258,30 @@ mod tests {
             let error = connect(&uri, &Options::new("test", "0")).await.unwrap_err();
             assert!(matches!(error, ConnectError::NotAmqp { .. }), "{error:?}");
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_port_for_tls_and_one_without_are_told_apart() {
+        // What RabbitMQ's port for TLS says to plain AMQP.
+        let (uri, _) = answering(b"\x15\x03\x03\0\x02\x02\x0a").await;
+        let error = connect(&uri, &Options::new("test", "0")).await.unwrap_err();
+        assert!(matches!(error, ConnectError::WantsTls { .. }), "{error:?}");
+        assert!(error.to_string().contains("wants TLS: connect with amqps://127.0.0.1:"), "{error}");
+        // What any port for plain AMQP says to TLS.
+        let (uri, _) = answering(b"AMQP\0\0\x09\x01").await;
+        let uri = uri.to_string().replace("amqp://", "amqps://").parse().unwrap();
+        let error = connect(&uri, &Options::new("test", "0")).await.unwrap_err();
+        assert!(matches!(error, ConnectError::SpeaksNoTls { .. }), "{error:?}");
+        assert!(!error.may_pass());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_broker_that_does_not_even_introduce_itself_says_why() {
+        let close = b"\x01\0\0\0\0\0\x16\0\x0a\0\x32\x01\xf5\x0bTLS, please\0\0\0\0\xce";
+        let (uri, _) = answering(close).await;
+        let error = connect(&uri, &Options::new("test", "0")).await.unwrap_err();
+        assert!(matches!(error, ConnectError::Unwelcome { .. }), "{error:?}");
+        assert!(error.to_string().ends_with("does not take this connection: TLS, please"), "{error}");
     }
 
     #[tokio::test(flavor = "multi_thread")]

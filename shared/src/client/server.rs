@@ -31,6 +31,8 @@ use crate::topology::{CAPABILITY_USER_EXCLUSIVE_QUEUES, Ownership};
 /// The first frame of a broker is well under this; a peer that sends more does not speak AMQP.
 const START_BYTES_MAX: usize = 64 * 1024;
 const FRAME_HEADER_BYTES: usize = 7;
+/// The record type of an alert, and the major version of all of TLS.
+const TLS_ALERT: [u8; 2] = [0x15, 3];
 
 /// A broker, as it announced itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -82,6 +84,8 @@ impl fmt::Display for Server {
 pub(super) struct Shared {
     /// Filled in when `connection.start` has passed.
     server: OnceLock<Server>,
+    /// The first that came was an alert of TLS.
+    is_tls_alert: AtomicBool,
     dropped: AtomicBool,
     /// Guards nothing but the handover; held for no longer than that.
     reader: Mutex<Option<Waker>>,
@@ -90,6 +94,11 @@ pub(super) struct Shared {
 impl Shared {
     pub fn server(&self) -> Option<&Server> {
         self.server.get()
+    }
+
+    /// Whether the peer speaks TLS, and we do not.
+    pub fn is_tls_alert(&self) -> bool {
+        self.is_tls_alert.load(Ordering::Acquire)
     }
 
     fn check_dropped(&self) -> io::Result<()> {
@@ -195,7 +204,10 @@ impl Tap {
         frame.extend_from_slice(bytes);
         match parse_start(frame) {
             Parsed::Incomplete => {}
-            Parsed::Other => self.first_frame = None,
+            Parsed::Other => {
+                self.shared.is_tls_alert.store(frame.starts_with(&TLS_ALERT), Ordering::Release);
+                self.first_frame = None;
+            }
             Parsed::Start(server) => {
                 // Filled only once: a stream begins once.
                 let _ = self.shared.server.set(server);
