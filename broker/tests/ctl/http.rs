@@ -10,7 +10,7 @@ use crate::harness::*;
 use crate::process::Broker;
 
 /// `guest:guest`
-const GUEST: &str = "Authorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n";
+pub const GUEST: &str = "Authorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n";
 
 pub struct Answer {
     pub status: u16,
@@ -19,7 +19,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
 }
@@ -165,14 +165,14 @@ fn listings_have_the_shape_of_the_management_plugin() {
     assert_eq!(get("exchanges").as_array().map(Vec::len), Some(16), "eight in each vhost");
     let binding = json!({
         "source": "amq.topic", "vhost": "/", "destination": "q", "destination_type": "queue",
-        "routing_key": "a.#", "arguments": {}
+        "routing_key": "a.#", "arguments": {}, "properties_key": "a.%23"
     });
     assert_eq!(get("bindings/%2F")[2], binding);
     assert_eq!(get("consumers")[0]["queue"], json!({"name": "r", "vhost": "/"}));
     assert_eq!(get("connections")[0]["user"], "guest");
     assert_eq!(get("channels?columns=number,consumer_count"), json!([{"number": 1, "consumer_count": 1}]));
     assert_eq!(get("vhosts?columns=name"), json!([{"name": "/"}, {"name": "other"}]));
-    assert_eq!(get("users"), json!([{"name": "guest", "tags": ["administrator"]}]));
+    assert_eq!(get("users"), json!([{"name": "guest", "tags": ["administrator"], "limits": {}}]));
     assert_eq!(get("permissions")[0]["configure"], ".*");
     assert_eq!(get("policies")[0]["name"], "p");
     // rabbitmqadmin cannot print a null where RabbitMQ has none.

@@ -10,7 +10,12 @@
 
 mod api;
 mod body;
+mod listing;
 mod metrics;
+mod of_users;
+mod of_vhosts;
+mod overview;
+mod query;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -64,9 +69,10 @@ pub(crate) async fn serve(broker: Arc<Broker>, listener: TcpListener) {
 }
 
 async fn serve_one(broker: Arc<Broker>, stream: tokio::net::TcpStream, peer: SocketAddr) {
+    let Ok(local) = stream.local_addr() else { return };
     let service = service_fn(move |request| {
         let broker = broker.clone();
-        async move { Ok::<_, Infallible>(answer(&broker, peer, &request).await) }
+        async move { Ok::<_, Infallible>(answer(&broker, (peer, local), &request).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -80,7 +86,11 @@ async fn serve_one(broker: Arc<Broker>, stream: tokio::net::TcpStream, peer: Soc
     }
 }
 
-async fn answer<B>(broker: &Arc<Broker>, peer: SocketAddr, request: &Request<B>) -> Response<Body> {
+async fn answer<B>(
+    broker: &Arc<Broker>,
+    (peer, local): (SocketAddr, SocketAddr),
+    request: &Request<B>,
+) -> Response<Body> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut refused =
             refusal(StatusCode::METHOD_NOT_ALLOWED, "only GET is possible here; changes: broker ctl");
@@ -93,7 +103,7 @@ async fn answer<B>(broker: &Arc<Broker>, peer: SocketAddr, request: &Request<B>)
         "/metrics/per-object" => metrics::per_object(broker),
         "/health" => health(broker),
         _ if path.starts_with("/api/") => match api::authorized(broker, peer, request).await {
-            Ok(user) => api::answer(broker, &user, request),
+            Ok(user) => api::answer(broker, &user, local, request).await,
             Err(reason) => unauthorized(reason),
         },
         _ => not_found(),
@@ -130,11 +140,20 @@ fn response(status: StatusCode, content_type: &'static str, body: Body) -> Respo
 }
 
 fn refusal(status: StatusCode, reason: &str) -> Response<Body> {
-    json_answer(status, &json!({"error": status.canonical_reason().unwrap_or_default(), "reason": reason}))
+    refused_as(status, status.canonical_reason().unwrap_or_default(), reason)
+}
+
+/// With RabbitMQ's word for what is wrong.
+fn refused_as(status: StatusCode, error: &str, reason: &str) -> Response<Body> {
+    json_answer(status, &json!({"error": error, "reason": reason}))
 }
 
 fn not_found() -> Response<Body> {
-    refusal(StatusCode::NOT_FOUND, "there is nothing of that name here")
+    refused_as(StatusCode::NOT_FOUND, "Object Not Found", "there is nothing of that name here")
+}
+
+fn no_vhost(name: &str) -> Response<Body> {
+    refused_as(StatusCode::NOT_FOUND, "not_found", &format!("there is no vhost '{name}'"))
 }
 
 fn unauthorized(reason: &str) -> Response<Body> {

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use data_encoding::BASE64URL_NOPAD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
-use crate::amqp::FieldTable;
+use crate::amqp::{FieldTable, encode_table};
 use crate::management::show;
 use crate::vhost::{Binding, DestinationName, Vhost};
 
@@ -50,7 +53,35 @@ pub const API: &[Column<Row>] = &[
     column("destination_type", COLUMNS[3].value),
     column("routing_key", |row| json!(&*row.binding.routing_key)),
     column("arguments", |row| show::table(&row.binding.arguments)),
+    column("properties_key", |row| json!(row.key())),
 ];
+
+/// Bytes of a hash of arguments in a key.
+const HASH_BYTES: usize = 12;
+
+/// What is not escaped in a key.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b' ');
+
+impl Row {
+    pub fn source(&self) -> &str {
+        &self.binding.source
+    }
+
+    /// Tells it from others between the same two ends: the routing key, and a hash of the arguments if there are any.
+    pub fn key(&self) -> String {
+        let (key, arguments) = (&self.binding.routing_key, &self.binding.arguments);
+        if key.is_empty() && arguments.0.is_empty() {
+            return "~".to_owned();
+        }
+        let escaped = utf8_percent_encode(key, PLAIN).to_string().replace(' ', "+");
+        if arguments.0.is_empty() {
+            return escaped;
+        }
+        let mut encoded = Vec::new();
+        encode_table(arguments, &mut encoded);
+        format!("{escaped}~{}", BASE64URL_NOPAD.encode(&Sha256::digest(&encoded)[..HASH_BYTES]))
+    }
+}
 
 /// First what the default exchange does by itself, then the rest by destination. The lock is taken anew for each
 /// destination: there may be many bindings.
@@ -58,25 +89,40 @@ pub fn rows(vhost: &Arc<Vhost>) -> impl Iterator<Item = Row> + use<> {
     let queues: Vec<Arc<str>> = queues::sorted(vhost).iter().map(|queue| queue.spec.name.clone()).collect();
     let mut exchanges: Vec<Arc<str>> = vhost.read().exchanges.keys().cloned().collect();
     exchanges.sort_unstable();
-    let implicit: Vec<Binding> = queues
-        .iter()
-        .map(|name| Binding {
-            source: "".into(),
-            destination: DestinationName::Queue(name.clone()),
-            routing_key: (**name).into(),
-            arguments: FieldTable::default(),
-        })
-        .collect();
+    let implicit: Vec<Binding> = queues.iter().map(of_default_exchange).collect();
     let destinations = queues
         .into_iter()
         .map(DestinationName::Queue)
         .chain(exchanges.into_iter().map(DestinationName::Exchange));
     let name = vhost.name.clone();
     let vhost = vhost.clone();
-    let declared = destinations.flat_map(move |destination| {
-        let mut bindings = vhost.read().bindings_to(&destination).to_vec();
-        bindings.sort_unstable_by(|a, b| (&a.source, &a.routing_key).cmp(&(&b.source, &b.routing_key)));
-        bindings
-    });
+    let declared = destinations.flat_map(move |destination| sorted(&vhost, &destination));
     implicit.into_iter().chain(declared).map(move |binding| Row { binding, vhost: name.clone() })
+}
+
+/// To one queue or exchange, in the same order.
+pub fn to(vhost: &Arc<Vhost>, destination: DestinationName) -> impl Iterator<Item = Row> + use<> {
+    let implicit = match &destination {
+        DestinationName::Queue(name) if vhost.queue(name).is_ok() => Some(of_default_exchange(name)),
+        _ => None,
+    };
+    let name = vhost.name.clone();
+    let all = implicit.into_iter().chain(sorted(vhost, &destination));
+    all.map(move |binding| Row { binding, vhost: name.clone() })
+}
+
+fn sorted(vhost: &Vhost, destination: &DestinationName) -> Vec<Binding> {
+    let mut bindings = vhost.read().bindings_to(destination).to_vec();
+    bindings.sort_unstable_by(|a, b| (&a.source, &a.routing_key).cmp(&(&b.source, &b.routing_key)));
+    bindings
+}
+
+/// What the default exchange does by itself.
+fn of_default_exchange(queue: &Arc<str>) -> Binding {
+    Binding {
+        source: "".into(),
+        destination: DestinationName::Queue(queue.clone()),
+        routing_key: (**queue).into(),
+        arguments: FieldTable::default(),
+    }
 }

@@ -26,7 +26,7 @@ pub const TABLE: Table<Row> =
 const COLUMNS: [Column<Row>; 16] = [
     column("pid", |row| json!(format!("{}.{}", row.connection.id, row.number))),
     column("connection", |row| json!(row.connection.id)),
-    column("name", |row| json!(format!("{} ({})", row.connection.name(), row.number))),
+    column("name", |row| json!(row.name())),
     column("number", |row| json!(row.number)),
     column("user", |row| json!(row.connection.user.name())),
     column("vhost", |row| json!(&*row.connection.vhost)),
@@ -44,7 +44,7 @@ const COLUMNS: [Column<Row>; 16] = [
 
 /// As RabbitMQ's management plugin has it.
 pub const API: &[Column<Row>] = &[
-    column("name", |row| json!(format!("{} ({})", row.connection.name(), row.number))),
+    column("name", |row| json!(row.name())),
     column("number", |row| json!(row.number)),
     column("user", |row| json!(row.connection.user.name())),
     column("vhost", |row| json!(&*row.connection.vhost)),
@@ -61,6 +61,16 @@ pub const API: &[Column<Row>] = &[
         json!({"name": name, "peer_host": peer.ip().to_canonical().to_string(), "peer_port": peer.port()})
     }),
 ];
+
+impl Row {
+    pub fn name(&self) -> String {
+        format!("{} ({})", self.connection.name(), self.number)
+    }
+
+    pub fn connection_id(&self) -> u64 {
+        self.connection.id
+    }
+}
 
 /// Consumers by connection and channel. Counted here, so that nobody has to keep count.
 fn consumers(broker: &Broker) -> HashMap<(u64, u16), usize> {

@@ -83,11 +83,24 @@ fn state(row: &Row) -> Value {
     json!(if row.info.traffic.is_held() { "blocked" } else { "running" })
 }
 
-pub fn rows(broker: &Broker) -> impl Iterator<Item = Row> + use<> {
-    broker.connections().into_iter().map(|info| {
+impl Row {
+    fn of(info: Arc<ConnectionInfo>) -> Row {
         let out = info.outbox.lock();
         let (channels, waiting_bytes) = (out.channels().count(), out.output.len() + out.in_flight);
         drop(out);
         Row { info, channels, waiting_bytes }
-    })
+    }
+
+    pub fn id(&self) -> u64 {
+        self.info.id
+    }
+}
+
+pub fn rows(broker: &Broker) -> impl Iterator<Item = Row> + use<> {
+    broker.connections().into_iter().map(Row::of)
+}
+
+/// The one of this name, if it is open.
+pub fn row(broker: &Broker, name: &str) -> Option<Row> {
+    broker.connections().into_iter().find(|info| info.name() == name).map(Row::of)
 }

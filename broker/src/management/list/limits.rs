@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::auth::User;
 use crate::broker::Broker;
 use crate::definitions::{TopicPermissionRow, UserLimitsRow, VhostLimitsRow};
 use crate::management::limits::{OF_USER, OF_VHOST, show};
@@ -38,6 +39,10 @@ const VHOST_COLUMNS: [Column<VhostLimitsRow>; 2] =
 
 fn of_vhost(row: &VhostLimitsRow) -> Value {
     show(OF_VHOST, [row.connections_max, row.queues_max])
+}
+
+pub fn show_of_user(user: &User) -> Value {
+    show(OF_USER, [user.connections().max(), user.channels().max()])
 }
 
 /// As RabbitMQ's management plugin names them.

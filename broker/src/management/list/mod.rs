@@ -30,6 +30,14 @@ pub struct Column<R: 'static> {
     pub value: fn(&R) -> Value,
 }
 
+impl<R> Clone for Column<R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for Column<R> {}
+
 /// A kind of listing.
 pub struct Table<R: 'static> {
     /// All columns there are.

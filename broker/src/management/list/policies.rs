@@ -26,6 +26,12 @@ const COLUMNS: [Column<Row>; 6] = [
     column("priority", |row| json!(row.policy.priority)),
 ];
 
+impl Row {
+    pub fn name(&self) -> &str {
+        &self.policy.name
+    }
+}
+
 pub fn rows(vhost: &Vhost, is_operator: bool) -> impl Iterator<Item = Row> + use<> {
     let policies: Vec<Policy> =
         vhost.policies().iter().filter(|policy| policy.is_operator == is_operator).cloned().collect();

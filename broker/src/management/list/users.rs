@@ -11,7 +11,7 @@ use crate::management::reply::Failure;
 use crate::queue::QueueType;
 use crate::vhost::Vhost;
 
-use super::{Column, Table, column};
+use super::{Column, Table, column, limits};
 
 pub const USERS: Table<Arc<User>> = Table { columns: &USER_COLUMNS, usual: &["user", "tags"] };
 
@@ -22,9 +22,13 @@ const USER_COLUMNS: [Column<Arc<User>>; 4] = [
     column("channels", |user| json!(user.channels().taken())),
 ];
 
-/// As RabbitMQ's management plugin names them.
-pub const API_USERS: &[Column<Arc<User>>] =
-    &[column("name", |user| json!(user.name())), column("tags", |user| json!(user.tags()))];
+/// As RabbitMQ's management plugin names them. Without hashes of passwords: who may see users is not to be able to
+/// guess at them.
+pub const API_USERS: &[Column<Arc<User>>] = &[
+    column("name", |user| json!(user.name())),
+    column("tags", |user| json!(user.tags())),
+    column("limits", |user| limits::show_of_user(user)),
+];
 
 pub fn users(broker: &Broker) -> impl Iterator<Item = Arc<User>> + use<> {
     broker.authority.list_users().into_iter()
@@ -41,6 +45,22 @@ const VHOST_COLUMNS: [Column<Arc<Vhost>>; 8] = [
     column("queues", |vhost| json!(vhost.read().queues.len())),
     column("connections", |vhost| json!(vhost.connections.taken())),
     column("exchanges", |vhost| json!(vhost.read().exchanges.len())),
+];
+
+/// As RabbitMQ's management plugin has it.
+pub const API_VHOSTS: &[Column<Arc<Vhost>>] = &[
+    VHOST_COLUMNS[0],
+    VHOST_COLUMNS[1],
+    VHOST_COLUMNS[2],
+    VHOST_COLUMNS[3],
+    VHOST_COLUMNS[4],
+    VHOST_COLUMNS[5],
+    VHOST_COLUMNS[6],
+    VHOST_COLUMNS[7],
+    column("metadata", |vhost| {
+        let metadata = vhost.metadata();
+        json!({"description": metadata.description, "tags": metadata.tags})
+    }),
 ];
 
 pub fn vhosts(broker: &Broker) -> impl Iterator<Item = Arc<Vhost>> + use<> {
@@ -65,6 +85,10 @@ const PERMISSION_COLUMNS: [Column<PermissionRow>; 6] = [
 pub fn permissions_in(broker: &Broker, vhost: &str) -> impl Iterator<Item = PermissionRow> + use<> {
     let vhost = vhost.to_owned();
     broker.authority.list_permissions().into_iter().filter(move |row| row.vhost == vhost)
+}
+
+pub fn permission(broker: &Broker, vhost: &str, user: &str) -> Option<PermissionRow> {
+    permissions_in(broker, vhost).find(|row| row.user == user)
 }
 
 pub fn find(broker: &Broker, user: &str) -> Result<Arc<User>, Failure> {
