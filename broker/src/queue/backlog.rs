@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::deadlines::Deadlines;
+use super::deadlines::{Deadline, Deadlines};
 use super::ready::Ready;
 use super::tally::Tally;
 use crate::message::Message;
@@ -106,8 +106,8 @@ pub struct Backlog {
     ready: Ready,
     /// Messages that came back (requeued); always taken first where their position is lower.
     returned: BTreeMap<u64, Entry>,
-    /// Of ready messages that expire.
-    expiring: Deadlines,
+    /// Of ready messages that expire; few queues have any.
+    expiring: Option<Box<Deadlines>>,
     gone: usize,
     next_seq: u64,
     body_bytes: u64,
@@ -211,7 +211,7 @@ impl Backlog {
             self.in_memory.add(entry.body_len);
         }
         if entry.expires_at_ms != 0 {
-            self.expiring.insert((entry.expires_at_ms, entry.seq));
+            self.expiring.get_or_insert_default().insert((entry.expires_at_ms, entry.seq));
         }
     }
 
@@ -223,8 +223,13 @@ impl Backlog {
         if entry.message.is_some() {
             self.in_memory.remove(entry.body_len);
         }
-        if entry.expires_at_ms != 0 {
-            self.expiring.remove((entry.expires_at_ms, entry.seq));
+        if entry.expires_at_ms != 0
+            && let Some(expiring) = &mut self.expiring
+        {
+            expiring.remove((entry.expires_at_ms, entry.seq));
+            if expiring.first().is_none() {
+                self.expiring = None;
+            }
         }
     }
 
@@ -266,13 +271,17 @@ impl Backlog {
 
     /// When the next message expires, in milliseconds since the epoch.
     pub fn next_expiry_ms(&self) -> Option<u64> {
-        self.expiring.first().map(|(at, _)| at)
+        self.next_deadline().map(|(at, _)| at)
+    }
+
+    fn next_deadline(&self) -> Option<Deadline> {
+        self.expiring.as_ref().and_then(|expiring| expiring.first())
     }
 
     /// Takes out messages whose time has come, wherever they stand, oldest deadline first, at most `count_max`.
     pub fn expire(&mut self, now_ms: u64, count_max: usize) -> Vec<Entry> {
         let mut expired = Vec::new();
-        while let Some((at, seq)) = self.expiring.first() {
+        while let Some((at, seq)) = self.next_deadline() {
             if at > now_ms || expired.len() == count_max {
                 break;
             }

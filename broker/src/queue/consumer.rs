@@ -129,7 +129,7 @@ pub fn has_room(bytes_max: u64, bytes: u64, next_bytes: impl FnOnce() -> u64) ->
 pub struct Consumers {
     /// Highest priority first; nearly always one.
     levels: Vec<Level>,
-    count: usize,
+    count: u32,
     /// `x-single-active-consumer`: one gets everything, the others wait for it to go.
     single_active: bool,
     /// The one that gets everything: the active one, or the only one. Here and not behind two pointers, for that is how
@@ -149,7 +149,7 @@ impl Consumers {
     }
 
     pub fn len(&self) -> usize {
-        self.count
+        self.count as usize
     }
 
     pub fn is_empty(&self) -> bool {
@@ -220,7 +220,7 @@ impl Consumers {
     /// How many may get messages now.
     #[inline]
     pub fn candidates(&self) -> usize {
-        if self.single_active { usize::from(self.sole.is_some()) } else { self.count }
+        if self.single_active { usize::from(self.sole.is_some()) } else { self.len() }
     }
 
     /// The consumer `offset` places behind the one whose turn it is; those of lower priority come last.
