@@ -37,6 +37,9 @@ use crate::vhost::{Metadata, Vhost, VhostLimits, undo};
 /// The message log's folder in the data folder.
 pub(crate) const MESSAGES_FOLDER: &str = "messages";
 
+/// Of the cluster that a broker is by itself, and of its one node.
+pub(crate) const NODE: &str = "warren";
+
 /// Why a broker cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -137,7 +140,7 @@ impl Broker {
             Vhost::new(name.into(), definitions.clone(), environment.clone(), limits.clone())
         })?;
 
-        let cluster_name = "warren".to_owned();
+        let cluster_name = NODE.to_owned();
         let broker = Arc::new(Broker {
             crowd: Crowd::new(config.limits.handshakes_max),
             client_log: ClientLog::new(config.limits.client_log_lines_per_minute_max),

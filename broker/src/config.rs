@@ -106,6 +106,8 @@ pub struct ManagementOptions {
     /// For metrics, health and listings over HTTP; none: off.
     #[serde(deserialize_with = "listen_addresses")]
     pub listen: Vec<SocketAddr>,
+    /// Whether something can be changed there too.
+    pub changes: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

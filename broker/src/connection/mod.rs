@@ -13,6 +13,7 @@ pub mod confirms;
 pub mod content;
 pub mod context;
 mod crowd;
+pub mod direct;
 pub mod driver;
 mod ending;
 mod foresight;

@@ -261,7 +261,7 @@ async fn negotiate(
     let traffic = wire.traffic.clone();
     let peer_certificate =
         wire.stream.tls().and_then(TlsStream::client_certificate).and_then(certificate::facts);
-    broker.remember_connection(ConnectionInfo {
+    let info = ConnectionInfo {
         id,
         peer,
         local: wire.stream.local_addr()?,
@@ -279,17 +279,8 @@ async fn negotiate(
         heartbeat_s: agreed.heartbeat_s,
         opened_at_ms: clock::now_ms(),
         traffic: traffic.clone(),
-    });
-    // Whoever deletes a user closes the connections that are known: this one may have come too late for that.
-    if !broker.authority.is_current(&user) {
-        broker.forget_connection(id);
-        return Err(OpeningError::Refused(crate::broker::deleted(user.name())));
-    }
-    // The same for whoever deletes a vhost.
-    if !broker.is_current_vhost(&vhost) {
-        broker.forget_connection(id);
-        return Err(OpeningError::Refused(vhost_deleted(&vhost.name)));
-    }
+    };
+    admit(broker, info, &vhost).map_err(OpeningError::Refused)?;
     let cx = Context::new(Opened {
         broker: broker.clone(),
         id,
@@ -421,13 +412,30 @@ async fn tune(broker: &Broker, wire: &mut Wire<'_>) -> Result<Limits, OpeningErr
     handshake::negotiate(offered, &ok).map_err(OpeningError::Refused)
 }
 
-struct OpenedVhost {
-    vhost: Arc<Vhost>,
-    permission: Arc<Permission>,
-    seats: [Seat; 2],
+/// Makes the connection known, unless it has come too late.
+pub fn admit(broker: &Broker, info: ConnectionInfo, vhost: &Arc<Vhost>) -> Result<(), AmqpError> {
+    let (id, user) = (info.id, info.user.clone());
+    broker.remember_connection(info);
+    // Whoever deletes a user closes the connections that are known: this one may have come too late for that.
+    if !broker.authority.is_current(&user) {
+        broker.forget_connection(id);
+        return Err(crate::broker::deleted(user.name()));
+    }
+    // The same for whoever deletes a vhost.
+    if !broker.is_current_vhost(vhost) {
+        broker.forget_connection(id);
+        return Err(vhost_deleted(&vhost.name));
+    }
+    Ok(())
 }
 
-fn open_vhost(broker: &Broker, user: &User, name: &str) -> Result<OpenedVhost, AmqpError> {
+pub struct OpenedVhost {
+    pub vhost: Arc<Vhost>,
+    pub permission: Arc<Permission>,
+    pub seats: [Seat; 2],
+}
+
+pub fn open_vhost(broker: &Broker, user: &User, name: &str) -> Result<OpenedVhost, AmqpError> {
     let refused = |text: String| AmqpError::connection(ReplyCode::NotAllowed, text).caused_by((10, 40));
     let vhost = broker.vhost(name).ok_or_else(|| refused(format!("vhost {name} not found")))?;
     let no_access = format!("access to vhost '{name}' refused for user '{}'", user.name());

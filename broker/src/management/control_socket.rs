@@ -210,7 +210,7 @@ pub struct Output {
 }
 
 impl Output {
-    fn new(chunks: mpsc::Sender<Vec<u8>>) -> Output {
+    pub fn new(chunks: mpsc::Sender<Vec<u8>>) -> Output {
         Output { chunks }
     }
 

@@ -25,10 +25,14 @@ impl Answer {
 }
 
 pub fn ask(address: SocketAddr, request_line: &str, headers: &str) -> Answer {
+    ask_with(address, request_line, headers, "")
+}
+
+pub fn ask_with(address: SocketAddr, request_line: &str, headers: &str, body: &str) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     // HTTP/1.0: the answer ends with the connection, and comes in one piece.
-    write!(stream, "{request_line} HTTP/1.0\r\n{headers}\r\n").unwrap();
+    write!(stream, "{request_line} HTTP/1.0\r\n{headers}\r\n{body}").unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{text:?}"));
@@ -102,6 +106,7 @@ fn metrics_and_health_are_for_everybody() {
         "{}",
         refused.head
     );
+    assert!(refused.body.contains("management.changes = true"), "{}", refused.body);
     assert_eq!(broker.rows(&["list_queues"]).len(), 1);
 }
 

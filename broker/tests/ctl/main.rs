@@ -4,6 +4,7 @@ mod definitions;
 #[path = "../amqp/harness/mod.rs"]
 mod harness;
 mod http;
+mod http_changes;
 mod http_paths;
 mod limits;
 mod listings;

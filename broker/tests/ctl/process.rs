@@ -54,6 +54,13 @@ impl Broker {
         (broker, address)
     }
 
+    /// As [`Broker::with_management`], where changes are allowed.
+    pub fn with_changes() -> (Broker, SocketAddr) {
+        let mut broker = Broker::launched_by(with_changes());
+        let address = broker.management_address();
+        (broker, address)
+    }
+
     /// One that serves AMQP over TLS too, to clients with certificates of the same authority or with none, and where.
     pub fn with_tls(authority: &Authority, identity: &Identity) -> (Broker, SocketAddr) {
         let mut command = Command::new(BROKER);
@@ -97,6 +104,13 @@ impl Broker {
     pub fn kill9(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
+    }
+
+    /// The same for one of [`Broker::with_changes`].
+    pub fn kill9_and_start_again_with_changes(&mut self) -> SocketAddr {
+        self.kill9();
+        (self.process, self.address, self.stdout) = launch(with_changes(), self.folder.path());
+        self.management_address()
     }
 
     /// As after a crash.
@@ -170,6 +184,12 @@ impl Broker {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
+}
+
+fn with_changes() -> Command {
+    let mut command = Command::new(BROKER);
+    command.env("WARREN_MANAGEMENT_LISTEN", "127.0.0.1:0").env("WARREN_MANAGEMENT_CHANGES", "true");
+    command
 }
 
 impl Drop for Broker {

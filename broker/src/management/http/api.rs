@@ -18,20 +18,25 @@ use crate::management::transfer::export;
 use super::body::{Body, Pieces};
 use super::listing::{Wanted, array, one};
 use super::query::Query;
-use super::{health, json_answer, not_found, of_users, of_vhosts, overview, refusal, response};
+use super::{alive, json_answer, not_found, of_users, of_vhosts, overview, refusal, response};
 
 /// Tags that let a user look.
-const TAGS: [&str; 2] = [crate::auth::ADMINISTRATOR, "monitoring"];
+pub const WHO_MAY_LOOK: &[&str] = &[crate::auth::ADMINISTRATOR, "monitoring"];
 
-/// Whoever asks, if he may. The error is for the peer.
+/// Tags that let a user change what his permissions let him change as a client.
+pub const WHO_MAY_CHANGE: &[&str] = &[crate::auth::ADMINISTRATOR, "monitoring", "policymaker", "management"];
+
+/// Whoever asks, if he may: he has one of these tags. The error is for the peer.
 pub async fn authorized<B>(
     broker: &Broker,
     peer: SocketAddr,
     request: &Request<B>,
-) -> Result<Arc<User>, &'static str> {
+    tags: &[&str],
+) -> Result<Arc<User>, String> {
     if !broker.authority.takes_passwords(peer.ip(), false) {
         return Err(
-            "passwords are taken from this machine only: put a proxy with TLS in front, on this machine",
+            "passwords are taken from this machine only: put a proxy with TLS in front, on this machine"
+                .to_owned(),
         );
     }
     let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -41,11 +46,11 @@ pub async fn authorized<B>(
     let decided = broker.authority.authenticate("PLAIN", response.as_bytes(), peer.ip(), None).await;
     let user = decided.map_err(|error| {
         tracing::warn!(%peer, "management: {error}");
-        "login failed"
+        "login failed".to_owned()
     })?;
-    match user.tags().iter().any(|tag| TAGS.contains(&tag.as_str())) {
+    match user.tags().iter().any(|tag| tags.contains(&tag.as_str())) {
         true => Ok(user),
-        false => Err("this needs a user with the tag administrator or monitoring"),
+        false => Err(format!("this needs a user with the tag {}", tags.join(" or "))),
     }
 }
 
@@ -96,10 +101,10 @@ pub async fn answer<B>(
         ["nodes", name] if name == broker.cluster_name => {
             json_answer(StatusCode::OK, &overview::node(broker))
         }
-        ["healthchecks", "node"] | ["health", "checks", "alarms" | "local-alarms"] => health(broker),
-        ["healthchecks", "node", name] if name == broker.cluster_name => health(broker),
+        ["healthchecks", "node"] | ["health", "checks", "alarms" | "local-alarms"] => alive(broker),
+        ["healthchecks", "node", name] if name == broker.cluster_name => alive(broker),
         // Whoever may open the vhost can use it as long as the broker is healthy; no queue is made to find out.
-        ["aliveness-test", vhost] if broker.vhost(vhost).is_some() => health(broker),
+        ["aliveness-test", vhost] if broker.vhost(vhost).is_some() => alive(broker),
         ["connections"] => {
             let broker = broker.clone();
             array(connections::TABLE.columns, wanted, move || connections::rows(&broker)).await

@@ -1,10 +1,11 @@
-//! Answers that are there at once, and answers that are made while they are read.
+//! Bodies of requests, and of answers: those that are there at once, and those that are made while they are read.
 
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use hyper::body::{Bytes, Frame, SizeHint};
+use hyper::StatusCode;
+use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
 use tokio::sync::mpsc;
 
 /// Pieces of an answer that may wait to be sent.
@@ -59,4 +60,38 @@ impl hyper::body::Body for Body {
             Body::Pieces(_) => SizeHint::default(),
         }
     }
+}
+
+/// Why a request's body was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("the body is larger than {0} bytes")]
+    TooLarge(usize),
+    #[error("the body did not come: {0}")]
+    Lost(#[from] hyper::Error),
+}
+
+impl ReadError {
+    pub fn status(&self) -> StatusCode {
+        match self {
+            ReadError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            ReadError::Lost(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// A request's body, if it is not too large.
+pub async fn read_whole(mut body: Incoming, bytes_max: usize) -> Result<Vec<u8>, ReadError> {
+    if body.size_hint().lower() > bytes_max as u64 {
+        return Err(ReadError::TooLarge(bytes_max));
+    }
+    let mut whole = Vec::new();
+    while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if whole.len() + data.len() > bytes_max {
+            return Err(ReadError::TooLarge(bytes_max));
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole)
 }

@@ -5,11 +5,14 @@
 //! - `GET /api/...`: listings in the shape of RabbitMQ's management plugin, for users with the tag administrator or
 //!   monitoring (basic authentication).
 //!
-//! Nothing is changed over HTTP. Bounds: so many connections, so long for a request to come, so long for the whole
-//! connection, and an answer is made as fast as it is read.
+//! - `PUT`, `POST` and `DELETE` below `/api/`, if `management.changes` is set; else nothing is changed over HTTP.
+//!
+//! Bounds: so many connections, so long for a request to come, so large a body, so long for the whole connection, and an
+//! answer is made as fast as it is read.
 
 mod api;
 mod body;
+mod changes;
 mod listing;
 mod metrics;
 mod of_users;
@@ -22,15 +25,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::broker::Broker;
+use crate::connection::direct::Asking;
 use crate::health::Ailment;
 use body::Body;
 
@@ -72,7 +77,7 @@ async fn serve_one(broker: Arc<Broker>, stream: tokio::net::TcpStream, peer: Soc
     let Ok(local) = stream.local_addr() else { return };
     let service = service_fn(move |request| {
         let broker = broker.clone();
-        async move { Ok::<_, Infallible>(answer(&broker, (peer, local), &request).await) }
+        async move { Ok::<_, Infallible>(answer(&broker, (peer, local), request).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -86,42 +91,82 @@ async fn serve_one(broker: Arc<Broker>, stream: tokio::net::TcpStream, peer: Soc
     }
 }
 
-async fn answer<B>(
+async fn answer(
     broker: &Arc<Broker>,
     (peer, local): (SocketAddr, SocketAddr),
-    request: &Request<B>,
+    request: Request<Incoming>,
 ) -> Response<Body> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut refused =
-            refusal(StatusCode::METHOD_NOT_ALLOWED, "only GET is possible here; changes: broker ctl");
-        refused.headers_mut().insert(ALLOW, hyper::header::HeaderValue::from_static("GET, HEAD"));
-        return refused;
+        return change(broker, (peer, local), request).await;
     }
     let path = request.uri().path();
     match path {
         "/metrics" => text(metrics::totals(broker.clone()).await),
         "/metrics/per-object" => metrics::per_object(broker),
         "/health" => health(broker),
-        _ if path.starts_with("/api/") => match api::authorized(broker, peer, request).await {
-            Ok(user) => api::answer(broker, &user, local, request).await,
-            Err(reason) => unauthorized(reason),
-        },
+        _ if path.starts_with("/api/") => {
+            match api::authorized(broker, peer, &request, api::WHO_MAY_LOOK).await {
+                Ok(user) => api::answer(broker, &user, local, &request).await,
+                Err(reason) => unauthorized(&reason),
+            }
+        }
         _ => not_found(),
     }
 }
 
-/// The shape of RabbitMQ's health checks.
+async fn change(
+    broker: &Arc<Broker>,
+    (peer, local): (SocketAddr, SocketAddr),
+    request: Request<Incoming>,
+) -> Response<Body> {
+    if !broker.config.management.changes || !request.uri().path().starts_with("/api/") {
+        let reason = match broker.config.management.changes {
+            true => "only GET is possible here",
+            false => {
+                "only GET is possible here; changes are made with broker ctl, or over HTTP where the broker's \
+                 configuration has management.changes = true"
+            }
+        };
+        let mut refused = refusal(StatusCode::METHOD_NOT_ALLOWED, reason);
+        refused.headers_mut().insert(ALLOW, hyper::header::HeaderValue::from_static("GET, HEAD"));
+        return refused;
+    }
+    match api::authorized(broker, peer, &request, api::WHO_MAY_CHANGE).await {
+        Ok(user) => changes::answer(broker, &Asking { user: &user, peer, local }, request).await,
+        Err(reason) => unauthorized(&reason),
+    }
+}
+
+/// For whoever watches the broker: what does not end by itself, and what does.
 fn health(broker: &Broker) -> Response<Body> {
+    let (mut body, warnings) = state(broker);
+    body["warnings"] = warnings;
+    of_state(&body)
+}
+
+/// The shape of RabbitMQ's health checks, which clients compare as a whole.
+fn alive(broker: &Broker) -> Response<Body> {
+    of_state(&state(broker).0)
+}
+
+fn of_state(state: &Value) -> Response<Body> {
+    let status = match state["status"] == "ok" {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    json_answer(status, state)
+}
+
+/// How it stands, and what may be worth a warning.
+fn state(broker: &Broker) -> (Value, Value) {
     let (passing, lasting): (Vec<_>, Vec<_>) = broker.health().into_iter().partition(Ailment::ends_by_itself);
     let texts = |ailments: Vec<Ailment>| ailments.iter().map(Ailment::to_string).collect::<Vec<_>>();
     let (warnings, reasons) = (texts(passing), texts(lasting));
-    match reasons.is_empty() {
-        true => json_answer(StatusCode::OK, &json!({"status": "ok", "warnings": warnings})),
-        false => {
-            let body = json!({"status": "failed", "reason": reasons.join("; "), "warnings": warnings});
-            json_answer(StatusCode::SERVICE_UNAVAILABLE, &body)
-        }
-    }
+    let state = match reasons.is_empty() {
+        true => json!({"status": "ok"}),
+        false => json!({"status": "failed", "reason": reasons.join("; ")}),
+    };
+    (state, json!(warnings))
 }
 
 fn json_answer(status: StatusCode, value: &serde_json::Value) -> Response<Body> {

@@ -17,7 +17,7 @@ pub async fn answer(broker: &Arc<Broker>, what: &str, rest: &[&str], wanted: Wan
     let Some(vhost) = broker.vhost(vhost) else { return no_vhost(vhost) };
     match (what, rest) {
         (_, []) => listed(what, vec![vhost], wanted).await,
-        ("queues", [name]) => one(queues::TABLE.columns, &wanted, queues::row(&vhost, name).as_ref()),
+        ("queues", [name]) => one(queues::API, &wanted, queues::row(&vhost, name).as_ref()),
         ("queues", [name, "bindings"]) if vhost.queue(name).is_ok() => {
             let destination = DestinationName::Queue((*name).into());
             array(bindings::API, wanted, move || bindings::to(&vhost, destination)).await
@@ -49,7 +49,7 @@ pub async fn answer(broker: &Arc<Broker>, what: &str, rest: &[&str], wanted: Wan
 
 async fn listed(what: &str, vhosts: Vec<Arc<Vhost>>, wanted: Wanted) -> Response<Body> {
     match what {
-        "queues" => in_each(queues::TABLE.columns, wanted, vhosts, queues::rows).await,
+        "queues" => in_each(queues::API, wanted, vhosts, queues::rows).await,
         "exchanges" => {
             in_each(exchanges::TABLE.columns, wanted.without_nulls(), vhosts, exchanges::rows).await
         }

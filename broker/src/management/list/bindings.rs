@@ -67,20 +67,28 @@ impl Row {
         &self.binding.source
     }
 
+    pub fn binding(&self) -> &Binding {
+        &self.binding
+    }
+
     /// Tells it from others between the same two ends: the routing key, and a hash of the arguments if there are any.
     pub fn key(&self) -> String {
-        let (key, arguments) = (&self.binding.routing_key, &self.binding.arguments);
-        if key.is_empty() && arguments.0.is_empty() {
-            return "~".to_owned();
-        }
-        let escaped = utf8_percent_encode(key, PLAIN).to_string().replace(' ', "+");
-        if arguments.0.is_empty() {
-            return escaped;
-        }
-        let mut encoded = Vec::new();
-        encode_table(arguments, &mut encoded);
-        format!("{escaped}~{}", BASE64URL_NOPAD.encode(&Sha256::digest(&encoded)[..HASH_BYTES]))
+        key(&self.binding.routing_key, &self.binding.arguments)
     }
+}
+
+/// See [`Row::key`].
+pub fn key(key: &str, arguments: &FieldTable) -> String {
+    if key.is_empty() && arguments.0.is_empty() {
+        return "~".to_owned();
+    }
+    let escaped = utf8_percent_encode(key, PLAIN).to_string().replace(' ', "+");
+    if arguments.0.is_empty() {
+        return escaped;
+    }
+    let mut encoded = Vec::new();
+    encode_table(arguments, &mut encoded);
+    format!("{escaped}~{}", BASE64URL_NOPAD.encode(&Sha256::digest(&encoded)[..HASH_BYTES]))
 }
 
 /// First what the default exchange does by itself, then the rest by destination. The lock is taken anew for each

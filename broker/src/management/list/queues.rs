@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::amqp::Properties;
+use crate::broker::NODE;
 use crate::management::show;
 use crate::policy::{Matching, Subject};
 use crate::queue::{Consumer, Owner, Queue, QueueCounts};
@@ -84,6 +85,17 @@ const COLUMNS: [Column<Row>; 44] = [
     column("disk_reads", |_| Value::Null),
     column("disk_writes", |_| Value::Null),
 ];
+
+/// As RabbitMQ's management plugin has it: with the node.
+pub const API: &[Column<Row>] = &{
+    let mut columns = [column("node", |_| json!(NODE)); COLUMNS.len() + 1];
+    let mut at = 0;
+    while at < COLUMNS.len() {
+        columns[at] = COLUMNS[at];
+        at += 1;
+    }
+    columns
+};
 
 impl Row {
     fn policy(&self, show: impl FnOnce(Matching<'_>) -> Option<Value>) -> Value {

@@ -377,7 +377,7 @@ fn limits_of(entry: &Entry<'_>, limits: Map<String, Value>, known: [&str; 2]) ->
 }
 
 /// Our own hash counts, then RabbitMQ's, then the password itself.
-fn password(entry: &Entry<'_>) -> Option<NewPassword> {
+pub fn password(entry: &Entry<'_>) -> Option<NewPassword> {
     let own = entry.text_if_given(OWN_HASH);
     let plain = entry.text_if_given("password");
     let hash = entry.text_if_given("password_hash");

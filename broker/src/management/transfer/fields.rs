@@ -68,6 +68,11 @@ pub fn entries<'a>(
 }
 
 impl<'a> Entry<'a> {
+    /// One that stands alone.
+    pub fn alone(place: &str, object: &'a Map<String, Value>, findings: &'a Findings) -> Entry<'a> {
+        Entry { place: place.to_owned(), object, findings, read: RefCell::default() }
+    }
+
     pub fn get(&self, key: &'static str) -> Option<&'a Value> {
         self.read.borrow_mut().push(key);
         self.object.get(key).filter(|value| !value.is_null())
@@ -149,12 +154,17 @@ impl<'a> Entry<'a> {
 
     /// Arguments as a client would have sent them.
     pub fn arguments(&self) -> Option<FieldTable> {
-        let Some(value) = self.get("arguments") else { return Some(FieldTable::default()) };
-        let Some(object) = object_of(value) else { return self.wants("arguments", "an object", value) };
+        self.table("arguments")
+    }
+
+    /// Empty if it is not there.
+    pub fn table(&self, key: &'static str) -> Option<FieldTable> {
+        let Some(value) = self.get(key) else { return Some(FieldTable::default()) };
+        let Some(object) = object_of(value) else { return self.wants(key, "an object", value) };
         let table = match table(&object) {
             Ok(table) => table,
             Err(why) => {
-                self.wrong(format!("\"arguments\": {why}"));
+                self.wrong(format!("\"{key}\": {why}"));
                 return None;
             }
         };
@@ -164,7 +174,7 @@ impl<'a> Entry<'a> {
         match decode_table(&mut Reader::new(&encoded)) {
             Ok(_) => Some(table),
             Err(error) => {
-                self.wrong(format!("\"arguments\": {error}"));
+                self.wrong(format!("\"{key}\": {error}"));
                 None
             }
         }

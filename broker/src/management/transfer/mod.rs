@@ -10,5 +10,7 @@ mod export;
 mod fields;
 mod import;
 
+pub use document::password;
 pub use export::export;
+pub use fields::{Entry, Findings};
 pub use import::{LoadError, import, load};
