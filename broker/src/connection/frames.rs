@@ -210,7 +210,7 @@ impl Connection {
             FrameKind::Method => amqp::peek_method_id(frame.payload).unwrap_or_default(),
             _ => (0, 0),
         };
-        if id != CHANNEL_OPEN && self.closed.contains(frame.channel) {
+        if id != CHANNEL_OPEN && self.closed.drops(frame.channel) {
             if id == CHANNEL_CLOSE {
                 self.cx.send(frame.channel, amqp::channel::CloseOk);
             }

@@ -63,12 +63,14 @@ pub enum Phase {
 }
 
 /// Channels that the client closed a moment ago: what it sent for them before it could read close-ok, from another of
-/// its threads perhaps, is dropped (as by RabbitMQ), and is no reason to close the connection. For two reads, since a
-/// message may come in pieces.
+/// its threads perhaps, is dropped (as by RabbitMQ), and is no reason to close the connection. For two reads, and as
+/// long as more comes: a message may come in any number of pieces.
 #[derive(Default)]
 struct Closed {
     lately: Vec<u16>,
     before: Vec<u16>,
+    /// Something was handled, and not only the piece of a frame read.
+    is_later: bool,
 }
 
 impl Closed {
@@ -76,12 +78,21 @@ impl Closed {
         self.lately.push(channel);
     }
 
-    fn contains(&self, channel: u16) -> bool {
-        self.lately.contains(&channel) || self.before.contains(&channel)
+    /// Whether a frame for it is dropped.
+    fn drops(&mut self, channel: u16) -> bool {
+        if self.lately.contains(&channel) {
+            return true;
+        }
+        let drops = self.before.contains(&channel);
+        if drops {
+            self.lately.push(channel);
+        }
+        drops
     }
 
     fn end_batch(&mut self) {
-        if !self.lately.is_empty() || !self.before.is_empty() {
+        let is_later = std::mem::take(&mut self.is_later);
+        if is_later && (!self.lately.is_empty() || !self.before.is_empty()) {
             self.before = std::mem::take(&mut self.lately);
         }
     }
@@ -154,6 +165,7 @@ impl Connection {
                 self.fail(channel, error);
             }
         }
+        self.closed.is_later |= consumed > 0;
         consumed
     }
 

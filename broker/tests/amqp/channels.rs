@@ -60,6 +60,23 @@ fn what_was_sent_before_close_ok_could_be_read_is_dropped() {
     client.expect(1, channel::CloseOk);
     client.send_bytes(&whole[last..]);
     client.sync(2);
+    // So may that of a large one, in many pieces, and the messages behind it.
+    client.open_channel(1);
+    client.send_bytes(&close());
+    client.expect(1, channel::CloseOk);
+    for piece in
+        encode_content(1, publish("", "late"), &BasicProperties::default(), &[7; 4000], 131_072).chunks(9)
+    {
+        client.send_bytes(piece);
+    }
+    client.send_bytes(&encode_content(
+        1,
+        publish("", "late"),
+        &BasicProperties::default(),
+        &[7; 2_000_000],
+        131_072,
+    ));
+    client.sync(2);
     // It is open again as soon as that is asked for.
     client.open_channel(1);
     client.send_bytes(&[close(), encode(1, channel::Open), encode(1, declare("q"))].concat());
