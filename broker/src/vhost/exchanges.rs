@@ -71,6 +71,11 @@ pub fn predeclared(name: &str) -> Option<Kind> {
     PREDECLARED.iter().find(|(known, ..)| *known == name).map(|&(_, kind, _)| kind)
 }
 
+/// How many exchanges a new vhost has.
+pub fn predeclared_count() -> usize {
+    PREDECLARED.len()
+}
+
 /// What can be said against an exchange whatever else there is in the vhost. How it routes, and whether messages may
 /// wait before.
 pub fn check_exchange(vhost: &str, declare: &DeclareExchange<'_>) -> Result<(Kind, bool), AmqpError> {

@@ -34,7 +34,7 @@ pub mod undo;
 
 pub use bindings::{BindRequest, check_binding};
 pub use exchange::{Binding, DestinationName, ExchangeSpec};
-pub use exchanges::{DeclareExchange, check_exchange, check_not_default, predeclared};
+pub use exchanges::{DeclareExchange, check_exchange, check_not_default, predeclared, predeclared_count};
 pub use metadata::Metadata;
 pub use queues::{DeclareQueue, DeleteQueue, check_queue};
 pub use replies::{

@@ -274,6 +274,63 @@ fn a_file_with_a_mistake_changes_nothing_and_names_it() {
 }
 
 #[test]
+fn a_file_for_which_there_is_no_room_changes_nothing() {
+    let broker = Broker::start_in_shell(
+        "export WARREN_LIMITS_OWNED_QUEUES_PER_USER_MAX=1 WARREN_LIMITS_BINDINGS_PER_VHOST_MAX=1 \
+         WARREN_LIMITS_EXCHANGES_PER_VHOST_MAX=10",
+    );
+    let before = export(&broker);
+    let queue = |vhost, name| json!({"vhost": vhost, "name": name, "durable": true, "auto_delete": false});
+    let own = |name| {
+        json!({"vhost": "/", "name": name, "durable": true, "auto_delete": false, "owner_user": "guest",
+            "arguments": {"x-exclusive-scope": "user"}})
+    };
+    let exchange = |vhost, name| {
+        json!({"vhost": vhost, "name": name, "type": "x-delayed-message", "durable": true, "auto_delete": false,
+            "arguments": {"x-delayed-type": "direct"}})
+    };
+    let binding = |key| {
+        json!({"vhost": "/", "source": "amq.direct", "destination": "q", "destination_type": "queue",
+            "routing_key": key})
+    };
+    let vhost = json!([{"name": "v", "limits": {"max-queues": 2}}]);
+    for (file, wrong) in [
+        (
+            json!({"queues": [own("a"), own("b")]}),
+            "queues: 2 new ones of user 'guest' beside 0 are more than the owned queue limit of vhost '/', which is 1",
+        ),
+        (
+            json!({"queues": [queue("/", "q")], "bindings": [binding("a"), binding("b")]}),
+            "bindings: 2 new ones beside 0 are more than the binding limit of vhost '/', which is 1",
+        ),
+        (
+            json!({"vhosts": vhost, "exchanges": [exchange("v", "a"), exchange("v", "b"), exchange("v", "c")]}),
+            "exchanges: 3 new ones beside 8 are more than the exchange limit of vhost 'v', which is 10",
+        ),
+        (
+            json!({"vhosts": vhost, "exchanges": [exchange("v", "x")], "queues": [queue("v", "a"), queue("v", "b")]}),
+            "queues: 3 new ones beside 0 are more than the queue limit of vhost 'v', which is 2",
+        ),
+    ] {
+        let ran = import(&broker, &file.to_string());
+        assert_eq!(ran.code, 1, "{file}: {ran:?}");
+        assert!(
+            ran.err.contains("nothing was imported. ") && ran.err.contains(wrong),
+            "{wrong}: {}",
+            ran.err
+        );
+        assert_eq!(export(&broker), before, "{file}");
+    }
+    // What is there already, or twice in the file, needs no room.
+    let full = json!({"queues": [own("a"), own("a"), queue("/", "q")], "bindings": [binding("a"), binding("a")],
+        "vhosts": vhost, "exchanges": [exchange("v", "x"), exchange("v", "y")]});
+    for _ in 0..2 {
+        let ran = import(&broker, &full.to_string());
+        assert_eq!((ran.code, &*ran.err), (0, "Importing definitions in JSON from standard input ...\n"));
+    }
+}
+
+#[test]
 fn what_is_not_known_is_said_and_what_is_there_stays() {
     let broker = Broker::start();
     broker.connect().call(1, declare_durable("q"), declare_ok("q", 0, 0));

@@ -16,13 +16,15 @@ use super::fields::Findings;
 type Name<'a> = (&'a str, &'a str);
 
 /// What there will be, as far as entries of the file name it.
-struct Checker<'a> {
-    broker: &'a Broker,
-    findings: &'a Findings,
+pub(super) struct Checker<'a> {
+    pub(super) broker: &'a Broker,
+    pub(super) findings: &'a Findings,
     vhosts: HashSet<&'a str>,
     users: HashSet<&'a str>,
-    exchanges: HashMap<Name<'a>, Kind>,
-    queues: HashSet<Name<'a>>,
+    /// Their types, and whether messages may wait before them.
+    pub(super) exchanges: HashMap<Name<'a>, (Kind, bool)>,
+    /// The users they belong to.
+    pub(super) queues: HashMap<Name<'a>, Option<&'a str>>,
 }
 
 /// Says what is wrong. Returns the bindings that can be made: those whose ends are in the file or here.
@@ -33,7 +35,7 @@ pub fn check(broker: &Broker, document: &Document, findings: &Findings) -> Vec<b
         vhosts: document.vhosts.iter().map(|vhost| &*vhost.name).collect(),
         users: document.users.iter().map(|user| &*user.name).collect(),
         exchanges: HashMap::new(),
-        queues: HashSet::new(),
+        queues: HashMap::new(),
     };
     for vhost in &document.vhosts {
         checker.note(&vhost.place, check_vhost_name(&vhost.name));
@@ -50,8 +52,8 @@ pub fn check(broker: &Broker, document: &Document, findings: &Findings) -> Vec<b
     document.policies.iter().for_each(|(place, row, _)| checker.vhost(place, &row.vhost));
     document.exchanges.iter().for_each(|exchange| checker.exchange(exchange));
     document.queues.iter().for_each(|queue| checker.queue(queue));
-    let possible = document.bindings.iter().map(|binding| checker.binding(binding)).collect();
-    checker.room(document);
+    let possible: Vec<bool> = document.bindings.iter().map(|binding| checker.binding(binding)).collect();
+    checker.room(document, &possible);
     possible
 }
 
@@ -87,7 +89,7 @@ impl<'a> Checker<'a> {
             return;
         }
         match check_exchange(&entry.vhost, &entry.declaration()) {
-            Ok((kind, _)) => drop(self.exchanges.insert((&entry.vhost, &entry.name), kind)),
+            Ok(checked) => drop(self.exchanges.insert((&entry.vhost, &entry.name), checked)),
             Err(error) => self.findings.wrong(format!("{}: {}", entry.place, error.text)),
         }
     }
@@ -110,7 +112,9 @@ impl<'a> Checker<'a> {
         };
         match refused {
             Some(why) => self.findings.wrong(format!("{}: {why}", entry.place)),
-            None => drop(self.queues.insert((&entry.vhost, name))),
+            None => {
+                self.queues.entry((&entry.vhost, name)).or_insert(entry.owner_user.as_deref());
+            }
         }
     }
 
@@ -151,50 +155,16 @@ impl<'a> Checker<'a> {
 
     fn kind_of(&self, vhost: &str, exchange: &str) -> Option<Kind> {
         let here = || self.broker.vhost(vhost)?.exchange(exchange).ok().map(|spec| spec.kind);
-        self.exchanges.get(&(vhost, exchange)).copied().or_else(here).or_else(|| predeclared(exchange))
+        self.exchanges
+            .get(&(vhost, exchange))
+            .map(|&(kind, _)| kind)
+            .or_else(here)
+            .or_else(|| predeclared(exchange))
     }
 
     fn has_queue(&self, vhost: &str, queue: &str) -> bool {
         let here = || self.broker.vhost(vhost).is_some_and(|vhost| vhost.queue(queue).is_ok());
-        self.queues.contains(&(vhost, queue)) || here()
-    }
-
-    /// Limits are not to be met in the middle.
-    fn room(&self, document: &Document) {
-        let limits = &self.broker.config.limits;
-        let mut new: HashMap<&str, (usize, usize)> = HashMap::new();
-        for &(vhost, name) in &self.queues {
-            let is_here = self.broker.vhost(vhost).is_some_and(|vhost| vhost.queue(name).is_ok());
-            new.entry(vhost).or_default().0 += usize::from(!is_here);
-        }
-        for &(vhost, name) in self.exchanges.keys() {
-            let is_here = self.broker.vhost(vhost).is_some_and(|vhost| vhost.exchange(name).is_ok());
-            new.entry(vhost).or_default().1 += usize::from(!is_here);
-        }
-        for (vhost, (queues, exchanges)) in new {
-            let known = self.broker.vhost(vhost);
-            let here = known.as_ref().map_or((0, 0), |known| {
-                let topology = known.read();
-                (topology.queues.len(), topology.exchanges.len())
-            });
-            let set = document
-                .vhost_limits
-                .iter()
-                .rev()
-                .find_map(|(_, of, limits)| limits[1].filter(|_| of == vhost));
-            let set = set.unwrap_or_else(|| known.and_then(|known| known.limits().queues_max));
-            let queues_max = set.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX));
-            self.has_room("queue", vhost, queues, here.0, queues_max.min(limits.queues_per_vhost_max));
-            self.has_room("exchange", vhost, exchanges, here.1, limits.exchanges_per_vhost_max);
-        }
-    }
-
-    fn has_room(&self, what: &str, vhost: &str, new: usize, here: usize, max: usize) {
-        if new > 0 && here + new > max {
-            self.findings.wrong(format!(
-                "{what}s: {new} new ones beside {here} are more than the {what} limit of vhost '{vhost}', which is {max}"
-            ));
-        }
+        self.queues.contains_key(&(vhost, queue)) || here()
     }
 }
 

@@ -192,7 +192,8 @@ fn stays(place: &str, why: &str) -> String {
 }
 
 fn bind(vhost: &Vhost, entry: &BindingEntry) -> Result<Option<Ticket>, String> {
-    if is_bound(vhost, entry) {
+    // Without any, there is nothing to take for something else.
+    if !entry.arguments.is_empty() && is_bound(vhost, entry) {
         return Ok(None);
     }
     let owner = match &entry.destination {
@@ -214,10 +215,7 @@ fn bind(vhost: &Vhost, entry: &BindingEntry) -> Result<Option<Ticket>, String> {
 }
 
 /// A client may have bound the same with other types of numbers, which a file cannot tell apart.
-fn is_bound(vhost: &Vhost, entry: &BindingEntry) -> bool {
-    if entry.arguments.is_empty() {
-        return false;
-    }
+pub(super) fn is_bound(vhost: &Vhost, entry: &BindingEntry) -> bool {
     let wanted = show::table(&entry.arguments);
     vhost.read().bindings_to(&entry.destination).iter().any(|binding| {
         *binding.source == *entry.source

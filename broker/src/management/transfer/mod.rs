@@ -1,7 +1,7 @@
 //! Definitions as files in RabbitMQ's shape: `export_definitions`, `import_definitions`, and what is loaded at the start.
 //!
 //! - [`document`]: what a file asks for; [`fields`] names what is wrong with it.
-//! - [`check`]: whether all of it can be done here, before any of it is.
+//! - [`check`]: whether all of it can be done here, before any of it is; [`room`]: as far as limits go.
 //! - [`import`]: doing it; [`export`]: writing one.
 
 mod check;
@@ -9,6 +9,7 @@ mod document;
 mod export;
 mod fields;
 mod import;
+mod room;
 
 pub use document::password;
 pub use export::export;
