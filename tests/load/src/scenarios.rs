@@ -19,7 +19,8 @@ use crate::stats::usage;
 pub struct Flow {
     #[arg(short, long, default_value_t = 1, value_parser = at_least_one)]
     publishers: usize,
-    #[arg(short, long, default_value_t = 1, value_parser = at_least_one)]
+    /// With none, messages stay in their queues.
+    #[arg(short, long, default_value_t = 1)]
     consumers: usize,
     /// Publishers and consumers are spread over them; with a fanout exchange every queue gets every message.
     #[arg(short, long, default_value_t = 1, value_parser = at_least_one)]

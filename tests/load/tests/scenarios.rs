@@ -8,13 +8,14 @@ use broker::auth::Cost;
 use broker::config::Config;
 use serde_json::Value;
 
-const SCENARIOS: [&str; 19] = [
+const SCENARIOS: [&str; 20] = [
     "flow --size 16",
     "flow -p 2 -c 2 -q 2 --ack-every 10 --prefetch 20",
     "flow --persistent --ack-every 1 --mandatory --in-flight 100",
     "flow --size 65536",
     "flow --size 200000 --messages 50",
     "flow -c 4 -q 4 --exchange fanout",
+    "flow -c 0 -q 4 --exchange fanout --persistent --messages 50",
     "flow --exchange topic",
     "flow --exchange headers",
     "flow --rate 500",
