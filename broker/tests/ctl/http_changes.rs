@@ -207,7 +207,10 @@ fn what_a_client_may_not_do_is_refused_over_http_too() {
     broker.ok(&["add_user", "alice", "secret"]);
     let alice = Http::as_user(http.address, "alice", "secret");
     alice.does("PUT queues/%2F/c", "", 401);
+    alice.does("GET whoami", "", 401);
     broker.ok(&["set_user_tags", "alice", "management"]);
+    assert_eq!(alice.does("GET whoami", "", 200).json()["tags"], json!(["management"]));
+    alice.does("GET queues", "", 401);
     alice.refuses(
         "PUT queues/%2F/c",
         "",
@@ -334,6 +337,20 @@ fn connections_are_closed_with_the_reason_given() {
         client.expect_connection_error(320, text);
     }
     http.does("DELETE connections/none", "", 404);
+}
+
+#[test]
+fn pages_of_other_sites_change_nothing() {
+    let (broker, http) = start();
+    let put = |name: &str, origin: &str| {
+        let headers = format!("{}Host: localhost:1\r\nOrigin: {origin}\r\n", http.login);
+        ask(http.address, &format!("PUT /api/queues/%2F/{name}"), &headers).status
+    };
+    for origin in ["http://evil.example", "null", "localhost:1", "http://localhost:12"] {
+        assert_eq!(put("q", origin), 403, "{origin}");
+    }
+    assert_eq!((put("own", "http://localhost:1"), put("proxied", "https://localhost:1")), (201, 201));
+    assert_eq!(broker.rows(&["list_queues", "name"]), ["own", "proxied"]);
 }
 
 #[test]

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, CONTENT_TYPE, HOST, ORIGIN, WWW_AUTHENTICATE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -105,7 +105,9 @@ async fn answer(
         "/metrics/per-object" => metrics::per_object(broker),
         "/health" => health(broker),
         _ if path.starts_with("/api/") => {
-            match api::authorized(broker, peer, &request, api::WHO_MAY_LOOK).await {
+            // Who somebody is, is his own business.
+            let tags = if path == "/api/whoami" { api::WHO_MAY_CHANGE } else { api::WHO_MAY_LOOK };
+            match api::authorized(broker, peer, &request, tags).await {
                 Ok(user) => api::answer(broker, &user, local, &request).await,
                 Err(reason) => unauthorized(&reason),
             }
@@ -131,10 +133,22 @@ async fn change(
         refused.headers_mut().insert(ALLOW, hyper::header::HeaderValue::from_static("GET, HEAD"));
         return refused;
     }
+    if !is_of_this_site(&request) {
+        return refusal(StatusCode::FORBIDDEN, "pages of other sites may not change anything here");
+    }
     match api::authorized(broker, peer, &request, api::WHO_MAY_CHANGE).await {
         Ok(user) => changes::answer(broker, &Asking { user: &user, peer, local }, request).await,
         Err(reason) => unauthorized(&reason),
     }
+}
+
+/// A browser that somebody has told his password sends it along with what pages of other sites ask for, and says which
+/// site that is. Other clients say nothing.
+fn is_of_this_site(request: &Request<Incoming>) -> bool {
+    let header = |name| request.headers().get(name).map(hyper::header::HeaderValue::as_bytes);
+    let Some(origin) = header(ORIGIN) else { return true };
+    let host = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
+    host.is_some() && host == header(HOST)
 }
 
 /// For whoever watches the broker: what does not end by itself, and what does.
