@@ -13,6 +13,10 @@ use crate::queue::Queue;
 /// Entries kept.
 const ENTRIES_MAX: usize = 1024;
 
+/// Queues in all entries together, each 8 bytes: a thousand keys of a fanout exchange with ten thousand queues are not to
+/// take 80 MB.
+const QUEUES_MAX: usize = 64 << 10;
+
 /// Longer header tables are looked at each time: they are likely to be different each time, too.
 const HEADERS_KEPT_BYTES_MAX: usize = 128;
 
@@ -74,6 +78,8 @@ pub struct RouteCache {
     routes: HashMap<Key, Known>,
     /// By address and headers.
     by_headers: HashMap<Key, Route>,
+    /// Queues in both.
+    queues: usize,
     turned_away: usize,
     /// An exchange that the user may write to.
     writable: Option<Box<str>>,
@@ -142,6 +148,7 @@ impl RouteCache {
     fn clear(&mut self) {
         self.routes.clear();
         self.by_headers.clear();
+        self.queues = 0;
     }
 
     /// Whether the user is known to be allowed to write to the exchange.
@@ -197,7 +204,7 @@ impl RouteCache {
     /// The route to these queues, remembered if there is room. Empties `queues`.
     pub fn keep(&mut self, address: Address<'_>, queues: &mut Vec<Arc<Queue>>) -> Route {
         let route = Route::take(queues);
-        if !self.turns_away() {
+        if !self.turns_away(route.len()) {
             self.routes.insert(KeyRef { address, headers: &[] }.to_key(), Known::To(route.clone()));
         }
         route
@@ -211,24 +218,30 @@ impl RouteCache {
         queues: &mut Vec<Arc<Queue>>,
     ) -> Route {
         let route = Route::take(queues);
-        if headers.len() <= HEADERS_KEPT_BYTES_MAX && !self.turns_away() {
+        if headers.len() <= HEADERS_KEPT_BYTES_MAX && !self.turns_away(route.len()) {
             self.routes.insert(KeyRef { address, headers: &[] }.to_key(), Known::ByHeaders);
             self.by_headers.insert(KeyRef { address, headers }.to_key(), route.clone());
         }
         route
     }
 
-    fn turns_away(&mut self) -> bool {
-        if self.routes.len() + self.by_headers.len() < ENTRIES_MAX {
-            return false;
+    /// Whether there is no room for a route to so many queues; else it counts as being there.
+    fn turns_away(&mut self, queues: usize) -> bool {
+        if !self.has_room(queues) {
+            self.turned_away += 1;
+            if self.turned_away < TURNED_AWAY_MAX {
+                return true;
+            }
+            self.turned_away = 0;
+            self.clear();
         }
-        self.turned_away += 1;
-        if self.turned_away < TURNED_AWAY_MAX {
-            return true;
-        }
-        self.turned_away = 0;
-        self.clear();
-        false
+        let turns_away = !self.has_room(queues);
+        self.queues += if turns_away { 0 } else { queues };
+        turns_away
+    }
+
+    fn has_room(&self, queues: usize) -> bool {
+        self.routes.len() + self.by_headers.len() < ENTRIES_MAX && self.queues + queues <= QUEUES_MAX
     }
 }
 
@@ -254,6 +267,17 @@ mod tests {
             insert(&mut cache, number);
         }
         assert!(!has(&cache, 0) && has(&cache, late.end - 1));
+    }
+
+    #[test]
+    fn there_is_no_room_for_too_many_queues() {
+        let mut cache = RouteCache::default();
+        assert!(cache.turns_away(QUEUES_MAX + 1));
+        assert!(!cache.turns_away(QUEUES_MAX - 1));
+        assert!(cache.turns_away(2) && !cache.turns_away(1));
+        (2..TURNED_AWAY_MAX - 1).for_each(|_| assert!(cache.turns_away(1)));
+        assert!(!cache.turns_away(1), "it starts over");
+        assert_eq!(cache.queues, 1);
     }
 
     #[test]
