@@ -136,6 +136,22 @@ fn a_file_goes_where_it_was_asked_for_and_to_nobody_else() {
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), export(&broker));
     broker.ok(&["import_definitions", path]);
+    // What others could read is replaced, where a link leads to it.
+    let (old, link) = (folder.path().join("old.json"), folder.path().join("link.json"));
+    std::fs::write(&old, "what was there").unwrap();
+    std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o644)).unwrap();
+    std::os::unix::fs::symlink(&old, &link).unwrap();
+    // In the way of the new one.
+    let in_the_way = folder.path().join("old.json.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let refused = broker.refused(&["export_definitions", link.to_str().unwrap()]);
+    assert!(refused.contains(&format!("cannot write {}", link.display())), "{refused}");
+    assert_eq!(std::fs::read_to_string(&old).unwrap(), "what was there");
+    std::fs::remove_dir(&in_the_way).unwrap();
+    broker.ok(&["export_definitions", link.to_str().unwrap()]);
+    assert!(link.is_symlink() && !in_the_way.exists());
+    assert_eq!(std::fs::metadata(&old).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::read_to_string(&old).unwrap(), export(&broker));
     let missing = broker.refused(&["import_definitions", "/nowhere/x.json"]);
     assert!(missing.contains("cannot read /nowhere/x.json: No such file"), "{missing}");
     assert!(

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 
 use crate::management::reply::Line;
 use crate::management::request::{Request, Transfer};
@@ -55,14 +56,29 @@ pub fn write_file(path: &str, answer: Answer, is_quiet: bool) -> Result<(), Clie
     Ok(())
 }
 
-/// There are password hashes in it.
+/// There are password hashes in it: nobody else may read it. A file that is there already stays until the new one is on
+/// disk.
 fn write_private(path: &str, text: &str) -> io::Result<()> {
+    // Where a link leads, not the link, is replaced.
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.into());
     let mut options = std::fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())?;
-    // Nothing to sync where it is a pipe.
-    match file.metadata()?.is_file() {
-        true => file.sync_all(),
-        false => Ok(()),
+    options.write(true).create(true).truncate(true).mode(0o600);
+    if std::fs::metadata(&path).is_ok_and(|there| !there.is_file()) {
+        // A pipe or a terminal.
+        return options.open(path)?.write_all(text.as_bytes());
     }
+    let mut name = path.clone().into_os_string();
+    name.push(".new");
+    let new = PathBuf::from(name);
+    // One that was left behind may be readable by others.
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = options.create_new(true).open(&new)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    written.and_then(|()| std::fs::rename(&new, &path)).inspect_err(|_| {
+        // Half a file is of no use.
+        let _ = std::fs::remove_file(&new);
+    })
 }
