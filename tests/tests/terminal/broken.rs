@@ -35,7 +35,8 @@ fn any_size_can_be_drawn_and_the_last_one_is_right() {
     let at_alice = Terminal::open(&alice);
     at_alice.types("a line that is long enough to be broken on a small screen 👩‍👩‍👧 日本語").shows("日本語");
     for n in 1u16..=120 {
-        at_alice.resize(1 + n * 37 % 200, 1 + n * 17 % 60);
+        // Two rows at least: with one, the terminal here (vt100 0.16) panics at a line that it wraps.
+        at_alice.resize(1 + n * 37 % 200, 2 + n * 17 % 59);
         if n % 40 == 0 {
             at_alice.types(key::F1);
         }
