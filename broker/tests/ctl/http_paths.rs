@@ -126,6 +126,24 @@ fn connections_and_their_channels_have_paths() {
 }
 
 #[test]
+fn a_vhost_has_paths_to_its_connections_and_channels() {
+    let (broker, http) = Broker::with_management();
+    broker.ok(&["add_vhost", "a/b"]);
+    broker.ok(&["add_vhost", "idle"]);
+    broker.ok(&["-p", "a/b", "set_permissions", "guest", ".*", ".*", ".*"]);
+    let _other = broker.connect();
+    let mut client = broker.connect_as(&Login { vhost: "a/b", ..Login::default() });
+    client.open_channel(7);
+    assert_eq!(found(http, "vhosts/a%2Fb/connections?columns=vhost"), json!([{"vhost": "a/b"}]));
+    let channels = found(http, "vhosts/a%2Fb/channels?columns=vhost,number");
+    assert_eq!(channels, json!([{"vhost": "a/b", "number": 1}, {"vhost": "a/b", "number": 7}]));
+    assert_eq!(found(http, "vhosts/a%2Fb/channels?page=1&page_size=1")["filtered_count"], 2);
+    assert_eq!(found(http, "vhosts/idle/connections"), json!([]));
+    assert_eq!(found(http, "vhosts/idle/channels"), json!([]));
+    absent(http, &["vhosts/none/connections", "vhosts/none/channels"]);
+}
+
+#[test]
 fn the_node_says_that_it_lives() {
     let (broker, http) = Broker::with_management();
     let overview = found(http, "overview");

@@ -126,6 +126,16 @@ pub async fn answer<B>(
             let found = channels::rows(broker).find(|row| row.name() == name);
             one(channels::API, &wanted, found.as_ref())
         }
+        ["vhosts", vhost, "connections"] if broker.vhost(vhost).is_some() => {
+            let (broker, vhost) = (broker.clone(), vhost.to_owned());
+            let rows = move || connections::rows(&broker).filter(move |row| row.is_in(&vhost));
+            array(connections::TABLE.columns, wanted, rows).await
+        }
+        ["vhosts", vhost, "channels"] if broker.vhost(vhost).is_some() => {
+            let (broker, vhost) = (broker.clone(), vhost.to_owned());
+            let rows = move || channels::rows(&broker).filter(move |row| row.is_in(&vhost));
+            array(channels::API, wanted, rows).await
+        }
         ["definitions"] if !user.is_administrator() => refusal(
             StatusCode::FORBIDDEN,
             "this needs a user with the tag administrator: there are password hashes in it",

@@ -70,6 +70,10 @@ impl Row {
     pub fn connection_id(&self) -> u64 {
         self.connection.id
     }
+
+    pub fn is_in(&self, vhost: &str) -> bool {
+        *self.connection.vhost == *vhost
+    }
 }
 
 /// Consumers by connection and channel. Counted here, so that nobody has to keep count.

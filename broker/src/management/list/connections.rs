@@ -94,6 +94,10 @@ impl Row {
     pub fn id(&self) -> u64 {
         self.info.id
     }
+
+    pub fn is_in(&self, vhost: &str) -> bool {
+        *self.info.vhost == *vhost
+    }
 }
 
 pub fn rows(broker: &Broker) -> impl Iterator<Item = Row> + use<> {
