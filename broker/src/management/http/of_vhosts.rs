@@ -26,9 +26,8 @@ pub async fn answer(broker: &Arc<Broker>, what: &str, rest: &[&str], wanted: Wan
             let found = exchanges::row(&vhost, exchange(name));
             one(exchanges::TABLE.columns, &wanted.without_nulls(), found.as_ref())
         }
-        ("exchanges", [name, "bindings", side]) if vhost.exchange(exchange(name)).is_ok() => {
-            of_exchange(vhost, exchange(name), side, wanted).await
-        }
+        // Without an exchange of that name, too, as RabbitMQ has it: who waits for bindings to go asks for none.
+        ("exchanges", [name, "bindings", side]) => of_exchange(vhost, exchange(name), side, wanted).await,
         ("bindings", ["e", source, kind, destination, key @ ..]) => {
             let Some(destination) = end(kind, destination) else { return not_found() };
             let source = exchange(source).to_owned();
