@@ -334,6 +334,12 @@ fn connections_are_closed_with_the_reason_given() {
         let headers = format!("{}{header}", http.login);
         let answer = ask(http.address, &format!("DELETE /api/connections/{path}"), &headers);
         assert_eq!(answer.status, 204, "{}", answer.body);
+        // The client has not answered, but who asked for it need not wait.
+        for line in ["GET", "DELETE"] {
+            http.does(&format!("{line} connections/{path}"), "", 404);
+        }
+        assert_eq!(http.does("GET connections", "", 200).json(), json!([]));
+        assert_eq!(broker.rows(&["list_connections", "state"]), ["closing"]);
         client.expect_connection_error(320, text);
     }
     http.does("DELETE connections/none", "", 404);

@@ -107,13 +107,13 @@ pub async fn answer<B>(
         ["aliveness-test", vhost] if broker.vhost(vhost).is_some() => alive(broker),
         ["connections"] => {
             let broker = broker.clone();
-            array(connections::TABLE.columns, wanted, move || connections::rows(&broker)).await
+            array(connections::TABLE.columns, wanted, move || open_connections(&broker)).await
         }
         ["connections", name] => {
-            one(connections::TABLE.columns, &wanted, connections::row(broker, name).as_ref())
+            one(connections::TABLE.columns, &wanted, open_connection(broker, name).as_ref())
         }
         ["connections", name, "channels"] => {
-            let Some(connection) = connections::row(broker, name) else { return not_found() };
+            let Some(connection) = open_connection(broker, name) else { return not_found() };
             let (broker, id) = (broker.clone(), connection.id());
             let rows = move || channels::rows(&broker).filter(move |row| row.connection_id() == id);
             array(channels::API, wanted, rows).await
@@ -128,7 +128,7 @@ pub async fn answer<B>(
         }
         ["vhosts", vhost, "connections"] if broker.vhost(vhost).is_some() => {
             let (broker, vhost) = (broker.clone(), vhost.to_owned());
-            let rows = move || connections::rows(&broker).filter(move |row| row.is_in(&vhost));
+            let rows = move || open_connections(&broker).filter(move |row| row.is_in(&vhost));
             array(connections::TABLE.columns, wanted, rows).await
         }
         ["vhosts", vhost, "channels"] if broker.vhost(vhost).is_some() => {
@@ -149,6 +149,15 @@ pub async fn answer<B>(
         [what, ref rest @ ..] => of_vhosts::answer(broker, what, rest, wanted).await,
         [] => not_found(),
     }
+}
+
+/// Who closes a connection over HTTP waits until it is not listed any more; RabbitMQ leaves it out at once.
+fn open_connections(broker: &Broker) -> impl Iterator<Item = connections::Row> + use<> {
+    connections::rows(broker).filter(|row| !row.is_told_to_close())
+}
+
+pub fn open_connection(broker: &Broker, name: &str) -> Option<connections::Row> {
+    connections::row(broker, name).filter(|row| !row.is_told_to_close())
 }
 
 /// What `broker ctl export_definitions` writes.

@@ -77,7 +77,7 @@ fn protocol(version: Version, protocol: Protocol) -> &'static str {
 }
 
 fn state(row: &Row) -> Value {
-    if row.info.outbox.evicted().is_some() {
+    if row.is_told_to_close() {
         return json!("closing");
     }
     json!(if row.info.traffic.is_held() { "blocked" } else { "running" })
@@ -93,6 +93,11 @@ impl Row {
 
     pub fn id(&self) -> u64 {
         self.info.id
+    }
+
+    /// By somebody else than its client, who may not have answered yet.
+    pub fn is_told_to_close(&self) -> bool {
+        self.info.outbox.evicted().is_some()
     }
 
     pub fn is_in(&self, vhost: &str) -> bool {

@@ -7,7 +7,8 @@ use crate::auth::NewPassword;
 use crate::error::AmqpError;
 use crate::management::control_socket::Output;
 use crate::management::execute::execute;
-use crate::management::list::{connections, policies, users};
+use crate::management::http::api::open_connection;
+use crate::management::list::{policies, users};
 use crate::management::request::{
     Envelope, PolicyCommand, Request, SetPolicy, UserCommand, VhostCommand, VhostMetadata,
 };
@@ -73,7 +74,7 @@ fn created_unless(is_there: bool) -> Done {
 }
 
 fn close_connection(change: &Change<'_>, name: &str) -> Outcome {
-    let found = connections::row(change.broker, name);
+    let found = open_connection(change.broker, name);
     let id = found.ok_or_else(|| absent(format!("there is no connection '{name}'")))?.id();
     let reason = change.reason.filter(|reason| !reason.is_empty());
     let text = reason.unwrap_or("Closed via management plugin");
