@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::amqp::Properties;
+use crate::amqp::{Properties, short_prefix};
 
 /// Bytes of all messages in memory, and of the places they have in queues and with consumers.
 static RESIDENT_BYTES: AtomicU64 = AtomicU64::new(0);
@@ -95,7 +95,8 @@ impl DiskState {
 }
 
 impl Message {
-    /// `exchange` and `routing_key` are at most 255 bytes (AMQP short strings).
+    /// `exchange` and `routing_key` are short strings (at most 255 bytes). What is longer is cut: nothing of a name may
+    /// come to stand where the properties are looked for, which the broker vouches for.
     pub fn new(
         exchange: &str,
         routing_key: &str,
@@ -103,6 +104,7 @@ impl Message {
         body: &[u8],
         persistent: bool,
     ) -> Message {
+        let (exchange, routing_key) = (short_prefix(exchange), short_prefix(routing_key));
         let mut data = Vec::with_capacity(exchange.len() + routing_key.len() + properties.len() + body.len());
         data.extend_from_slice(exchange.as_bytes());
         data.extend_from_slice(routing_key.as_bytes());
@@ -214,5 +216,18 @@ fn without_blind_copies(raw: &[u8]) -> Vec<u8> {
 impl Drop for Message {
     fn drop(&mut self) {
         RESIDENT_BYTES.fetch_sub(self.data.len() as u64 + OVERHEAD_BYTES, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_too_long_leave_the_properties_alone() {
+        let long = "é".repeat(300);
+        let message = Message::new("x", &long, b"\0\0", b"body", false);
+        assert_eq!((message.exchange(), message.routing_key()), ("x", &*"é".repeat(127)));
+        assert_eq!((message.properties(), message.body()), (&b"\0\0"[..], &b"body"[..]));
     }
 }

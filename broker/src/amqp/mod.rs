@@ -39,7 +39,7 @@ pub use methods::{
 };
 pub use octets::{Octets, Preview};
 pub use properties::{BasicProperties, Properties, Property};
-pub use reader::{Reader, put_long_str, put_short_str};
+pub use reader::{Reader, put_long_str, put_short_str, short_prefix};
 pub use reply_code::ReplyCode;
 pub use table::{MAX_TABLE_DEPTH, check_table, decode_table, encode_table, view_table};
 pub use types::{FieldTable, FieldValue, FieldView, TableView};

@@ -102,7 +102,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The longest prefix that fits a short string and ends at a character.
-fn short_prefix(text: &str) -> &str {
+pub fn short_prefix(text: &str) -> &str {
     &text[..text.floor_char_boundary(usize::from(u8::MAX))]
 }
 

@@ -74,7 +74,9 @@ impl Definition {
             "max-length-bytes" => limits.body_bytes_max = Some(number(key, value, 0, u64::MAX)?),
             "delivery-limit" => limits.delivery_limit = Some(number(key, value, 0, u64::MAX)?),
             "dead-letter-exchange" => limits.dead_letter_exchange = Some(text(key, value)?.into()),
-            "dead-letter-routing-key" => limits.dead_letter_routing_key = Some(text(key, value)?.into()),
+            "dead-letter-routing-key" => {
+                limits.dead_letter_routing_key = Some(short_text(key, value)?.into())
+            }
             "dead-letter-strategy" => {
                 let strategy = DeadLetterStrategy::parse(text(key, value)?);
                 limits.dead_letter_strategy =
@@ -142,6 +144,15 @@ fn text<'v>(key: &str, value: &'v Value) -> Result<&'v str, PolicyError> {
     value.as_str().ok_or_else(|| invalid(key, value, "a text"))
 }
 
+/// What is to travel as a short string.
+fn short_text<'v>(key: &str, value: &'v Value) -> Result<&'v str, PolicyError> {
+    let text = text(key, value)?;
+    match text.len() <= usize::from(u8::MAX) {
+        true => Ok(text),
+        false => Err(invalid(key, value, "a text of at most 255 bytes")),
+    }
+}
+
 fn invalid(key: &str, value: &Value, wanted: &str) -> PolicyError {
     PolicyError::Value { key: key.to_owned(), value: value.to_string(), wanted: wanted.to_owned() }
 }
@@ -194,6 +205,8 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
+        let long_key =
+            json!({"dead-letter-exchange": "x", "dead-letter-routing-key": "k".repeat(256)}).to_string();
         for (text, is_operator, why) in [
             ("[]", false, "is not a JSON object"),
             ("{}", false, "sets nothing"),
@@ -210,6 +223,7 @@ mod tests {
             (r#"{"ha-sync-batch-size": 0}"#, false, "a whole number of at least 1, not 0"),
             (r#"{"max-age": 5}"#, false, "a text, not 5"),
             (r#"{"alternate-exchange": 1}"#, false, "has to be a text, not 1"),
+            (&long_key, false, "has to be a text of at most 255 bytes, not"),
             (
                 r#"{"alternate-exchange": "x"}"#,
                 true,

@@ -324,6 +324,7 @@ fn is_durable(declare: &DeclareQueue<'_>, owner: &Owner) -> bool {
 pub fn check_queue(vhost: &str, declare: &DeclareQueue<'_>) -> Result<QueueArguments, AmqpError> {
     let parsed = arguments::parse(declare.name, vhost, declare.arguments)?;
     check_quorum(vhost, declare, &parsed)?;
+    check_dead_letter_key(vhost, declare, &parsed)?;
     if parsed.owned_by_user && !(declare.exclusive && declare.durable) {
         return Err(AmqpError::precondition_failed(format!(
             "invalid arg 'x-exclusive-scope' for queue '{}' in vhost '{vhost}': a queue that belongs to a user is \
@@ -347,6 +348,23 @@ fn check_quorum(vhost: &str, declare: &DeclareQueue<'_>, parsed: &QueueArguments
     };
     Err(AmqpError::precondition_failed(format!(
         "invalid property '{property}' for queue '{}' in vhost '{vhost}'",
+        declare.name
+    )))
+}
+
+/// A long string as an argument, it travels as a short one afterwards.
+fn check_dead_letter_key(
+    vhost: &str,
+    declare: &DeclareQueue<'_>,
+    parsed: &QueueArguments,
+) -> Result<(), AmqpError> {
+    let bytes = parsed.limits.dead_letter_routing_key.as_ref().map_or(0, |key| key.len());
+    if bytes <= usize::from(u8::MAX) {
+        return Ok(());
+    }
+    Err(AmqpError::precondition_failed(format!(
+        "invalid arg 'x-dead-letter-routing-key' for queue '{}' in vhost '{vhost}': {bytes} bytes, more than the 255 \
+         of a routing key",
         declare.name
     )))
 }

@@ -541,3 +541,19 @@ fn a_message_is_in_all_its_queues_before_what_dies_of_it_comes_to_one_of_them() 
     came[3..].sort();
     assert_eq!(came[3..], [one(true), two(true)]);
 }
+
+/// Else the end of it would be taken for the message's properties: its publisher could be anybody.
+#[test]
+fn a_dead_letter_routing_key_is_no_longer_than_routing_keys_are() {
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    client.call(1, declare("dead"), declare_ok("dead", 0, 0));
+    let longest = "k".repeat(255);
+    client.call(1, with_dlq("q", &longest, []), declare_ok("q", 0, 0));
+    // The name of the queue, as a length of 260 comes to 4; then properties with the flag of user-id.
+    let forged = format!("dead\0\x10\x07mallory{}", "x".repeat(246));
+    assert_eq!(forged.len(), 260);
+    let text =
+        "PRECONDITION_FAILED - invalid arg 'x-dead-letter-routing-key' for queue 'p' in vhost '/': 260 bytes";
+    client.refused(1, with_dlq("p", &forged, []), 406, text);
+}
