@@ -89,6 +89,12 @@ impl Connection {
         if let Some(reply) = channel.reply.take() {
             self.cx.vhost.replies.remove(&reply.address);
         }
+        // First: nothing more is handed out on this channel, and what it held is back in its place before others have
+        // their turn. Who takes over from a single active consumer begins with that.
+        let out = self.cx.outbox.lock().close_channel(id);
+        let mut unacked = out.map(|mut out| out.unacked.take_all()).unwrap_or_default();
+        unacked.extend(transaction.into_iter().flat_map(|transaction| transaction.into_unsettled()));
+        settle::apply(&mut self.cx.wakes, unacked, settle::Verdict::Requeue, true);
         let mut to_drop = Vec::new();
         for subscription in subscriptions {
             subscription.consumer.set_cancelled();
@@ -96,11 +102,6 @@ impl Connection {
                 to_drop.push(subscription.queue);
             }
         }
-        // Only now can nothing more be handed out on this channel.
-        let out = self.cx.outbox.lock().close_channel(id);
-        let mut unacked = out.map(|mut out| out.unacked.take_all()).unwrap_or_default();
-        unacked.extend(transaction.into_iter().flat_map(|transaction| transaction.into_unsettled()));
-        settle::apply(&mut self.cx.wakes, unacked, settle::Verdict::Requeue, true);
         for queue in to_drop {
             class::basic::drop_unused(&mut self.cx, &queue);
         }

@@ -1,6 +1,6 @@
 //! Whose turn it is: message priorities, consumer priorities, single active consumers.
 
-use broker::amqp::{BasicProperties, FieldValue, basic, confirm, queue};
+use broker::amqp::{BasicProperties, FieldValue, basic, channel, confirm, queue};
 
 use crate::harness::*;
 
@@ -108,4 +108,28 @@ fn one_consumer_is_active_and_the_next_takes_over() {
         403,
         "ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use",
     );
+}
+
+#[test]
+fn who_takes_over_begins_with_what_the_one_before_held() {
+    let broker = TestBroker::start();
+    let mut publisher = broker.connect_with_channel();
+    let declare = declare_with("q", [("x-single-active-consumer", FieldValue::Boolean(true))]);
+    publisher.call(1, declare, declare_ok("q", 0, 0));
+    let mut consumers: Vec<Client> = (0..3).map(|_| broker.connect_with_channel()).collect();
+    for consumer in &mut consumers {
+        consumer.call(1, qos(2), basic::QosOk);
+        consumer.call(1, consume("q", "c"), consume_ok("c"));
+    }
+    for text in ["1", "2", "3", "4"] {
+        publisher.publish(1, "", "q", text);
+    }
+    consumers[0].expect_deliveries(1, ["1", "2"]);
+    // Its connection is lost; the next one closes its channel.
+    drop(consumers.remove(0));
+    consumers[0].expect_deliveries(1, ["1", "2"]);
+    consumers[0].call(1, channel::Close::default(), channel::CloseOk);
+    let tags = consumers[1].expect_deliveries(1, ["1", "2"]);
+    consumers[1].send(1, basic::Ack { delivery_tag: tags[1], multiple: true });
+    consumers[1].expect_deliveries(1, ["3", "4"]);
 }
