@@ -62,8 +62,15 @@ impl Queue {
                 round
             }
         };
-        if state.is_bounded && state.limits.overflow() == Overflow::DropHead {
-            self.drop_head_over_limit(&mut state);
+        if state.is_bounded
+            && state.limits.overflow() == Overflow::DropHead
+            && self.drop_head_over_limit(&mut state)
+        {
+            // One large message may take the place of many small ones.
+            self.expire(&mut state);
+            self.unlock(state, wakes);
+            self.drop_what_is_too_much(wakes);
+            return Publish::Enqueued { round };
         }
         if expires_at_ms != 0 {
             self.expire(&mut state);
@@ -128,16 +135,15 @@ impl Queue {
         true
     }
 
-    /// A policy has made the queue smaller.
-    pub(super) fn drop_what_is_too_much(self: &Arc<Self>) {
-        let mut wakes = Wakes::default();
+    /// Drops the oldest messages until there are no more than there may be. Others get at the queue in between.
+    pub(super) fn drop_what_is_too_much(self: &Arc<Self>, wakes: &mut Wakes) {
         let mut more = true;
         while more {
             let mut state = self.state.lock();
             more = state.is_bounded
                 && state.limits.overflow() == Overflow::DropHead
                 && self.drop_head_over_limit(&mut state);
-            self.unlock(state, &mut wakes);
+            self.unlock(state, wakes);
         }
     }
 }

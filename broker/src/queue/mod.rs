@@ -311,7 +311,7 @@ impl Queue {
         self.used(&mut state);
         self.set_timer(&mut state);
         drop(state);
-        self.drop_what_is_too_much();
+        self.drop_what_is_too_much(&mut Wakes::default());
     }
 
     /// Whether what it delivers from now on is copied to the vhost's trace exchange.
@@ -415,7 +415,7 @@ impl Queue {
     pub fn start(self: &Arc<Self>) {
         self.touch();
         self.timer_fired();
-        self.drop_what_is_too_much();
+        self.drop_what_is_too_much(&mut Wakes::default());
     }
 
     /// Somebody has an interest in the queue: `x-expires` counts anew.

@@ -131,10 +131,13 @@ impl Queue {
         }
         self.expire(&mut state);
         self.drain(&mut state, wakes);
-        if state.is_bounded && state.limits.overflow() == Overflow::DropHead {
-            self.drop_head_over_limit(&mut state);
-        }
+        let more = state.is_bounded
+            && state.limits.overflow() == Overflow::DropHead
+            && self.drop_head_over_limit(&mut state);
         self.unlock(state, wakes);
+        if more {
+            self.drop_what_is_too_much(wakes);
+        }
     }
 
     fn put_back(&self, state: &mut QueueState, entry: Entry) {

@@ -159,6 +159,31 @@ fn who_wants_no_messages_of_his_own_waits_for_no_body_that_nobody_reads() {
 }
 
 #[test]
+fn a_queue_drops_all_that_is_too_much_however_much_it_is() {
+    let (queue, _dir) = queue();
+    let mut wakes = Wakes::default();
+    let reader = Arc::new(Outbox::new(1, 1));
+    let publish_and_get = |_| {
+        publish(&queue, 1);
+        match queue.get(&reader, &mut Wakes::default()) {
+            Fetched::Message(entry, 0) => entry,
+            _ => panic!("nothing to get"),
+        }
+    };
+    let fetched: Vec<Entry> = (0..3000).map(publish_and_get).collect();
+    queue.set_policy(&Limits { length_max: Some(2), ..Limits::default() });
+    queue.requeue(fetched.into_iter(), &mut wakes);
+    assert_eq!(queue.counts().ready, 2, "what came back");
+
+    queue.set_policy(&Limits { body_bytes_max: Some(10_000), ..Limits::default() });
+    publish(&queue, 2000);
+    assert!(queue.counts().ready > 1500);
+    let large = Arc::new(Message::new("", "q", &[0, 0], &[b'x'; 10_000], true));
+    queue.publish(&large, None, &mut wakes);
+    assert_eq!((queue.counts().ready, queue.counts().ready_body_bytes), (1, 10_000), "a large one came");
+}
+
+#[test]
 fn what_few_queues_have_costs_the_others_one_pointer() {
     let (queue, _dir) = queue();
     assert!(queue.state.lock().extras.is_none());
