@@ -264,7 +264,7 @@ fn enqueue(
     for queue in queues {
         let published = match immediate {
             false => queue.publish(message, expiration_ms, &mut cx.wakes),
-            true => queue.publish_immediate(message, &mut cx.wakes),
+            true => queue.publish_immediate(message, expiration_ms, &mut cx.wakes),
         };
         match published {
             Publish::Enqueued { round } => {

@@ -83,7 +83,12 @@ impl Queue {
     }
 
     /// Like `publish`, but only if a consumer takes the message at once (AMQP 0-9-1 §1.8.3.6, `immediate`).
-    pub fn publish_immediate(self: &Arc<Self>, message: &Arc<Message>, wakes: &mut Wakes) -> Publish {
+    pub fn publish_immediate(
+        self: &Arc<Self>,
+        message: &Arc<Message>,
+        expiration_ms: Option<u64>,
+        wakes: &mut Wakes,
+    ) -> Publish {
         let mut state = self.state.lock();
         if state.deleted {
             return Publish::Deleted;
@@ -93,10 +98,14 @@ impl Queue {
             return Publish::NotNow;
         }
         let stored = self.is_stored() && message.persistent;
-        let seq = state.backlog.push(message.clone(), 0, stored, 0);
-        let round = stored.then(|| self.store().enqueue(self.spec.id, seq, message, EntryMeta::default()));
+        // Whoever gets it may give it back.
+        let expires_at_ms = expires_at_ms(&state.limits, expiration_ms);
+        let priority = priority(&state, message);
+        let meta = EntryMeta { expires_at_ms, priority };
+        let seq = state.backlog.push(message.clone(), expires_at_ms, stored, priority);
+        let round = stored.then(|| self.store().enqueue(self.spec.id, seq, message, meta));
         self.drain(&mut state, wakes);
-        match state.backlog.take(0, seq) {
+        match state.backlog.take(priority.into(), seq) {
             None => Publish::Enqueued { round },
             Some(entry) => {
                 state.settled(seq);

@@ -94,7 +94,7 @@ fn a_deleted_queue_takes_nothing() {
     let deleted = queue.delete(|counts| if counts.ready == 0 { Ok(()) } else { Err(()) });
     assert_eq!(deleted.map(|deleted| deleted.messages).unwrap_or(9), 0);
     assert_eq!(queue.publish(&message, None, &mut wakes), Publish::Deleted);
-    assert_eq!(queue.publish_immediate(&message, &mut wakes), Publish::Deleted);
+    assert_eq!(queue.publish_immediate(&message, None, &mut wakes), Publish::Deleted);
     queue.requeue(std::iter::once(entry), &mut wakes);
     assert_eq!((queue.counts().ready, queue.counts().unacked), (0, 0));
 }

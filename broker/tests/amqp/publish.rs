@@ -154,6 +154,34 @@ fn an_immediate_message_needs_a_consumer_that_takes_it_now() {
 }
 
 #[test]
+fn an_immediate_message_that_comes_back_is_like_any_other() {
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    let with_priorities = declare_with("q", [("x-max-priority", FieldValue::I32(5))]);
+    client.call(1, with_priorities, declare_ok("q", 0, 0));
+    client.call(1, qos(1), basic::QosOk);
+    client.call(1, consume("q", "c"), consume_ok("c"));
+    let high = BasicProperties { priority: Some(5), ..Default::default() };
+    client.send_content(1, immediate("q", true), &high, b"high");
+    let [tag] = client.expect_deliveries(1, ["high"]);
+    let low = BasicProperties { priority: Some(1), ..Default::default() };
+    client.send_content(1, publish("", "q"), &low, b"low");
+    client.call(1, cancel("c"), cancel_ok("c"));
+    client.send(1, reject(tag, true));
+    for text in ["high", "low"] {
+        assert_eq!(client.fetch(1, "q").text(), text, "its priority counts");
+    }
+    client.call(1, consume("q", "c"), consume_ok("c"));
+    let short = BasicProperties { expiration: Some("1".into()), ..Default::default() };
+    client.send_content(1, immediate("q", true), &short, b"short");
+    let [tag] = client.expect_deliveries(1, ["short"]);
+    client.call(1, cancel("c"), cancel_ok("c"));
+    client.send(1, reject(tag, true));
+    let queue = broker.broker().vhost("/").unwrap().queue("q").unwrap();
+    eventually("it expires", || queue.counts().ready == 0 && queue.counts().unacked == 2);
+}
+
+#[test]
 fn every_publish_is_confirmed_once() {
     let broker = TestBroker::start();
     let mut client = confirming(&broker);
