@@ -167,6 +167,10 @@ impl Broker {
         broker.undo_what_is_rejected();
         let host: Arc<dyn Host> = broker.clone();
         broker.environment.set_host(Arc::downgrade(&host));
+        if !counts.is_empty() {
+            broker.environment.set_counts_changed();
+            broker.save_delivery_counts();
+        }
         broker.start_queues();
         Ok(broker)
     }

@@ -3,8 +3,8 @@
 //!
 //! It is in a small file of its own, written at the orderly end and every few seconds while there is news. After a crash
 //! that of the last seconds may be missing: a message that its consumers choke on is given up a little later, but it is
-//! given up; a dead letter is handed out once more. A line that outlived its message does no harm, as positions are never
-//! used twice.
+//! given up; a dead letter is handed out once more. A line may outlive its message, but only until the next start, which
+//! writes the file anew: positions are used again once nothing in the log names any of their queue.
 
 use std::fmt::Write as _;
 use std::fs::File;

@@ -1,5 +1,7 @@
 //! `x-queue-type`, and queues that go by themselves.
 
+use std::collections::BTreeSet;
+
 use broker::amqp::{FieldValue, Method, confirm, queue};
 
 use crate::harness::*;
@@ -136,6 +138,44 @@ fn a_quorum_queue_counts_on_after_a_restart() {
     let copy = restarted.crashed_copy();
     let mut client = copy.connect_with_channel();
     assert_eq!(count(&client.fetch(1, "q")), Some(FieldValue::I64(1)));
+}
+
+/// Positions in a queue begin anew once nothing in the log names any of it.
+#[test]
+fn what_is_known_of_a_message_that_is_gone_is_not_taken_for_another_s() {
+    let mut broker = TestBroker::with(|config| config.store.segment_bytes = 64 << 10);
+    let mut client = broker.connect_with_channel();
+    client.call(1, quorum("q"), declare_ok("q", 0, 0));
+    client.call(1, declare_durable("filler"), declare_ok("filler", 0, 0));
+    client.call(1, confirm::Select::default(), confirm::SelectOk);
+    client.publish_persistent(1, "", "q", "returned");
+    client.confirmed(1, 1);
+    let fetched = client.fetch(1, "q");
+    client.send(1, reject(fetched.tag(), true));
+    client.sync(1);
+    broker = broker.restarted();
+    let mut client = broker.connect_with_channel();
+    let fetched = client.fetch(1, "q");
+    assert_eq!(count(&fetched), Some(FieldValue::I64(1)));
+    client.send(1, ack(fetched.tag()));
+    client.call(1, confirm::Select::default(), confirm::SelectOk);
+    let messages = broker.broker().config.data_dir.join("messages");
+    let segments = || std::fs::read_dir(&messages).unwrap().count();
+    for tag in 1..=64 {
+        client.publish_persistent(1, "", "filler", &"x".repeat(8 << 10));
+        client.confirmed_of(1, &mut BTreeSet::from([tag]));
+    }
+    let before = segments();
+    client.call(1, purge("filler"), queue::PurgeOk { message_count: 64 });
+    eventually("the log is short again", || segments() < before.min(5));
+    broker = broker.restarted();
+    let mut client = broker.connect_with_channel();
+    client.call(1, confirm::Select::default(), confirm::SelectOk);
+    client.publish_persistent(1, "", "q", "new");
+    client.confirmed(1, 1);
+    broker = broker.restarted();
+    let fetched = broker.connect_with_channel().fetch(1, "q");
+    assert_eq!((fetched.text(), count(&fetched)), ("new", Some(FieldValue::I64(0))));
 }
 
 #[test]
