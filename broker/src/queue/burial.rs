@@ -56,6 +56,7 @@ impl Queue {
             return;
         }
         let limits = state.limits.clone();
+        self.burials.fetch_add(1, Ordering::AcqRel);
         drop(state);
         wakes.bury(Burial { queue: self.clone(), limits, dead });
     }
@@ -112,6 +113,7 @@ impl Burial {
             queue.environment.pager.bury(self);
         } else {
             self.publish(wakes);
+            queue.burials.fetch_sub(1, Ordering::AcqRel);
         }
     }
 
@@ -128,6 +130,7 @@ impl Burial {
             self.dead = rest;
         }
         queue.burials_waiting.fetch_sub(1, Ordering::AcqRel);
+        queue.burials.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// Who cannot be read is not buried: the store keeps it, and the log says so.

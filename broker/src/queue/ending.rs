@@ -1,6 +1,7 @@
 //! What ends: messages whose time has come, all messages at once, the queue itself.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::clock;
 use crate::outbox::Wakes;
@@ -20,7 +21,8 @@ impl Queue {
             extras.no_local.purged();
         }
         state.wake_readers();
-        let some_stay = state.unacked > 0 || state.unburied().count > 0;
+        let some_stay =
+            state.unacked > 0 || state.unburied().count > 0 || self.burials.load(Ordering::Acquire) > 0;
         drop(state);
         // There may be millions: not under the lock.
         let count = purged.len();

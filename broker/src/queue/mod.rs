@@ -160,7 +160,9 @@ pub struct Queue {
     state: Mutex<QueueState>,
     /// How long consumers may take to acknowledge, in milliseconds; 0: as configured for the broker.
     consumer_timeout_ms: AtomicU64,
-    /// Burials that wait for bodies to be read; later ones queue up behind them.
+    /// Burials under way. What is being buried is nowhere but in the store. Grows under the lock.
+    burials: AtomicU32,
+    /// Those that wait for bodies to be read; later ones queue up behind them.
     burials_waiting: AtomicU32,
     nearby: Nearby,
 }
@@ -277,6 +279,7 @@ impl Queue {
             environment,
             state: Mutex::new(state),
             consumer_timeout_ms,
+            burials: AtomicU32::new(0),
             burials_waiting: AtomicU32::new(0),
             nearby: Nearby::default(),
         })

@@ -8,6 +8,7 @@ use crate::message::Message;
 use crate::outbox::{Outbox, Wakes};
 use crate::store::StoreOptions;
 use crate::store::fs::RealFs;
+use crate::unacked::UnackedDelivery;
 
 /// A durable queue, and the folder of its store.
 pub(crate) fn queue() -> (Arc<Queue>, TempDir) {
@@ -81,6 +82,25 @@ fn what_is_too_much_after_a_crash_goes_at_the_start() {
     only_on_disk(&queue, 5);
     queue.start();
     assert_eq!(queue.counts().ready, 2);
+}
+
+#[test]
+fn a_purge_leaves_what_is_being_buried() {
+    let (queue, _dir) = queue_with([("x-dead-letter-exchange", "dlx")].into());
+    let mut wakes = Wakes::default();
+    publish(&queue, 2);
+    let outbox = Arc::new(Outbox::new(1, 1));
+    let Fetched::Message(entry, 1) = queue.get(&outbox, &mut wakes) else { panic!("nothing to get") };
+    wakes.hold_burials();
+    let rejected = UnackedDelivery { tag: 1, queue: queue.clone(), entry, consumer: None };
+    queue.reject(vec![rejected], false, &mut wakes);
+    let (count, round) = queue.purge();
+    assert_eq!(count, 1);
+    while queue.store().durable_round() < round.expect("something was stored") {
+        std::thread::yield_now();
+    }
+    let stored = queue.store().read(queue.spec.id, &[0, 1]).unwrap();
+    assert_eq!(stored.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [0]);
 }
 
 #[test]
