@@ -4,8 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hashbrown::HashMap;
-
 use crate::amqp::{Method, Version};
 use crate::auth::permission::resource_name;
 use crate::auth::{Access, Permission, TopicPermissions, User};
@@ -19,6 +17,7 @@ use crate::store::Round;
 use crate::vhost::{Asker, Done, Vhost};
 
 use super::checks::Familiar;
+use super::own_queues::OwnQueues;
 use super::pending::Pending;
 use super::routes::RouteCache;
 
@@ -86,8 +85,7 @@ pub struct Context {
     pub familiar: Familiar,
     /// Where a message is routed to; kept for its memory.
     pub found: Vec<Arc<Queue>>,
-    /// Queues that go when the connection closes.
-    pub exclusive_queues: HashMap<Arc<str>, Arc<Queue>>,
+    pub own_queues: OwnQueues,
     /// Nothing is sent before these definitions are committed: they may be what a reply promises.
     pub gate: Gate,
     /// Publishing while an alarm was raised: nothing is read until it is over.
@@ -148,7 +146,7 @@ impl Context {
             routes: RouteCache::default(),
             familiar: Familiar::default(),
             found: Vec::new(),
-            exclusive_queues: HashMap::new(),
+            own_queues: OwnQueues::default(),
             gate: Gate::default(),
             held: false,
             paused: false,

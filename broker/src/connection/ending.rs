@@ -119,7 +119,7 @@ impl Connection {
         for id in ids {
             self.close_channel(id);
         }
-        for queue in std::mem::take(&mut self.cx.exclusive_queues).into_values() {
+        for queue in self.cx.own_queues.take_all() {
             if let Some(done) = self.cx.vhost.drop_queue(&queue, false) {
                 self.cx.finish(done);
             }

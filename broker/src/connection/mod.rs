@@ -22,6 +22,7 @@ pub mod handshake;
 mod input;
 mod names;
 mod opening;
+mod own_queues;
 mod pending;
 pub mod publish;
 mod rewrite;

@@ -345,6 +345,11 @@ impl Queue {
         self.spec.durable
     }
 
+    /// Whether it is gone for good.
+    pub fn is_deleted(&self) -> bool {
+        self.state.lock().deleted
+    }
+
     fn store(&self) -> &Store {
         &self.environment.store
     }

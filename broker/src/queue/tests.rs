@@ -16,22 +16,38 @@ pub(crate) fn queue() -> (Arc<Queue>, TempDir) {
 }
 
 fn queue_with(arguments: FieldTable) -> (Arc<Queue>, TempDir) {
+    let (environment, dir) = environment();
+    (new(&environment, 1, "q", arguments), dir)
+}
+
+/// Some that share a store, with other names.
+pub(crate) fn queues(count: u64) -> (Vec<Arc<Queue>>, TempDir) {
+    let (environment, dir) = environment();
+    let of = |number: u64| new(&environment, number, &format!("q{number}"), FieldTable::default());
+    ((1..=count).map(of).collect(), dir)
+}
+
+fn environment() -> (Arc<QueueEnvironment>, TempDir) {
     let dir = TempDir::new().unwrap();
     let (store, _) = Store::open(Arc::new(RealFs), dir.path(), StoreOptions::default(), &|_| true).unwrap();
     let pager = Pager::start(Arc::new(Alarms::new(0))).unwrap();
-    let environment = Arc::new(QueueEnvironment::new(Arc::new(store), pager, Timer::start().unwrap()));
+    let environment = QueueEnvironment::new(Arc::new(store), pager, Timer::start().unwrap());
+    (Arc::new(environment), dir)
+}
+
+fn new(environment: &Arc<QueueEnvironment>, id: u64, name: &str, arguments: FieldTable) -> Arc<Queue> {
     let spec = QueueSpec {
-        id: QueueId(1),
-        name: "q".into(),
+        id: QueueId(id),
+        name: name.into(),
         vhost: "/".into(),
         durable: true,
         auto_delete: false,
         owner: Owner::Anyone,
-        parsed: arguments::parse("q", "/", &arguments).unwrap(),
+        parsed: arguments::parse(name, "/", &arguments).unwrap(),
         arguments,
         ticket: None,
     };
-    (Queue::new(spec, environment), dir)
+    Queue::new(spec, environment.clone())
 }
 
 /// Without acknowledgements, on the first channel.
@@ -67,24 +83,6 @@ fn a_message_that_was_purged_while_it_was_read_is_not_missed() {
 }
 
 #[test]
-fn a_message_that_the_store_does_not_have_stops_the_queue() {
-    let (queue, _dir) = queue();
-    only_on_disk(&queue, 2);
-    let message = Arc::new(Message::new("", "q", &[0, 0], b"x", true));
-    queue.bodies_read(&[0, 1], Ok(vec![(1, message)]));
-    assert!(queue.state.lock().read_failed);
-}
-
-#[test]
-fn what_is_too_much_after_a_crash_goes_at_the_start() {
-    let (queue, _dir) = queue();
-    queue.set_policy(&Limits { length_max: Some(2), ..Limits::default() });
-    only_on_disk(&queue, 5);
-    queue.start();
-    assert_eq!(queue.counts().ready, 2);
-}
-
-#[test]
 fn a_purge_leaves_what_is_being_buried() {
     let (queue, _dir) = queue_with([("x-dead-letter-exchange", "dlx")].into());
     let mut wakes = Wakes::default();
@@ -101,6 +99,24 @@ fn a_purge_leaves_what_is_being_buried() {
     }
     let stored = queue.store().read(queue.spec.id, &[0, 1]).unwrap();
     assert_eq!(stored.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [0]);
+}
+
+#[test]
+fn a_message_that_the_store_does_not_have_stops_the_queue() {
+    let (queue, _dir) = queue();
+    only_on_disk(&queue, 2);
+    let message = Arc::new(Message::new("", "q", &[0, 0], b"x", true));
+    queue.bodies_read(&[0, 1], Ok(vec![(1, message)]));
+    assert!(queue.state.lock().read_failed);
+}
+
+#[test]
+fn what_is_too_much_after_a_crash_goes_at_the_start() {
+    let (queue, _dir) = queue();
+    queue.set_policy(&Limits { length_max: Some(2), ..Limits::default() });
+    only_on_disk(&queue, 5);
+    queue.start();
+    assert_eq!(queue.counts().ready, 2);
 }
 
 #[test]
@@ -141,6 +157,31 @@ fn a_policy_takes_effect_at_once_and_no_more_when_it_is_gone() {
 }
 
 #[test]
+fn a_queue_drops_all_that_is_too_much_however_much_it_is() {
+    let (queue, _dir) = queue();
+    let mut wakes = Wakes::default();
+    let reader = Arc::new(Outbox::new(1, 1));
+    let publish_and_get = |_| {
+        publish(&queue, 1);
+        match queue.get(&reader, &mut Wakes::default()) {
+            Fetched::Message(entry, 0) => entry,
+            _ => panic!("nothing to get"),
+        }
+    };
+    let fetched: Vec<Entry> = (0..3000).map(publish_and_get).collect();
+    queue.set_policy(&Limits { length_max: Some(2), ..Limits::default() });
+    queue.requeue(fetched.into_iter(), &mut wakes);
+    assert_eq!(queue.counts().ready, 2, "what came back");
+
+    queue.set_policy(&Limits { body_bytes_max: Some(10_000), ..Limits::default() });
+    publish(&queue, 2000);
+    assert!(queue.counts().ready > 1500);
+    let large = Arc::new(Message::new("", "q", &[0, 0], &[b'x'; 10_000], true));
+    queue.publish(&large, None, &mut wakes);
+    assert_eq!((queue.counts().ready, queue.counts().ready_body_bytes), (1, 10_000), "a large one came");
+}
+
+#[test]
 fn a_queue_expires_only_while_nobody_consumes() {
     let (queue, _dir) = queue_with([("x-expires", 600_000)].into());
     let mut wakes = Wakes::default();
@@ -176,31 +217,6 @@ fn who_wants_no_messages_of_his_own_waits_for_no_body_that_nobody_reads() {
     let state = queue.state.lock();
     assert_eq!(state.backlog.next_on_disk(None, 1, 99), [0]);
     assert_eq!(state.next_on_disk(1, 99), [0, 2], "the head, and what the consumer waits for");
-}
-
-#[test]
-fn a_queue_drops_all_that_is_too_much_however_much_it_is() {
-    let (queue, _dir) = queue();
-    let mut wakes = Wakes::default();
-    let reader = Arc::new(Outbox::new(1, 1));
-    let publish_and_get = |_| {
-        publish(&queue, 1);
-        match queue.get(&reader, &mut Wakes::default()) {
-            Fetched::Message(entry, 0) => entry,
-            _ => panic!("nothing to get"),
-        }
-    };
-    let fetched: Vec<Entry> = (0..3000).map(publish_and_get).collect();
-    queue.set_policy(&Limits { length_max: Some(2), ..Limits::default() });
-    queue.requeue(fetched.into_iter(), &mut wakes);
-    assert_eq!(queue.counts().ready, 2, "what came back");
-
-    queue.set_policy(&Limits { body_bytes_max: Some(10_000), ..Limits::default() });
-    publish(&queue, 2000);
-    assert!(queue.counts().ready > 1500);
-    let large = Arc::new(Message::new("", "q", &[0, 0], &[b'x'; 10_000], true));
-    queue.publish(&large, None, &mut wakes);
-    assert_eq!((queue.counts().ready, queue.counts().ready_body_bytes), (1, 10_000), "a large one came");
 }
 
 #[test]

@@ -191,7 +191,7 @@ pub fn unsubscribe(cx: &mut Context, subscription: &Subscription) {
 pub fn drop_unused(cx: &mut Context, queue: &Arc<Queue>) {
     if let Some(done) = cx.vhost.drop_queue(queue, true) {
         cx.finish(done);
-        cx.exclusive_queues.remove(queue.name());
+        cx.own_queues.remove(queue.name());
     }
 }
 

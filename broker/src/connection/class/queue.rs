@@ -92,7 +92,7 @@ fn declare_active(
     )?;
     let queue = cx.finish(done);
     if matches!(queue.spec.owner, Owner::Connection(_)) {
-        cx.exclusive_queues.insert(queue.spec.name.clone(), queue.clone());
+        cx.own_queues.add(queue.clone());
     }
     Ok(queue)
 }
@@ -188,7 +188,7 @@ pub fn delete(cx: &mut Context, ch: &mut Channel, delete: &amqp::queue::Delete) 
     let request = DeleteQueue { name: &name, if_unused: delete.if_unused, if_empty: delete.if_empty };
     let done = cx.vhost.delete_queue(&request, cx.asker())?;
     let deleted = cx.finish(done);
-    cx.exclusive_queues.remove(&*name);
+    cx.own_queues.remove(&name);
     if !delete.no_wait {
         cx.send(ch.id, amqp::queue::DeleteOk { message_count: deleted.messages as u32 });
     }
