@@ -71,6 +71,7 @@ pub async fn run(established: Established, stream: Stream) {
         last_read: Instant::now(),
         waiting_for_round: 0,
         close_deadline: None,
+        heard_of_shutdown: false,
         overdue_check_every: None,
     };
     let end = driver.run(heartbeat).await;
@@ -103,6 +104,8 @@ struct Driver {
     /// The commit round that the store was asked to report.
     waiting_for_round: u64,
     close_deadline: Option<Instant>,
+    /// Heard once, it is not listened for again: it never ends.
+    heard_of_shutdown: bool,
     /// What the timer for deliveries that are not acknowledged in time was set with; `None`: it is not set.
     overdue_check_every: Option<Duration>,
 }
@@ -188,10 +191,13 @@ impl Driver {
                     self.connection.close_overdue(clock::now_ms());
                 }
                 Event::AlarmOver => self.release_hold(),
-                Event::Shutdown => self.close(&AmqpError::connection(
-                    ReplyCode::ConnectionForced,
-                    "broker forced connection closure with reason 'shutdown'",
-                )),
+                Event::Shutdown => {
+                    self.heard_of_shutdown = true;
+                    self.close(&AmqpError::connection(
+                        ReplyCode::ConnectionForced,
+                        "broker forced connection closure with reason 'shutdown'",
+                    ));
+                }
                 Event::CloseTimeout if self.connection.phase == Phase::Parting => return Ok(()),
                 Event::CloseTimeout => {
                     return Err(io::Error::new(io::ErrorKind::TimedOut, "no close-ok from the client"));
@@ -216,7 +222,7 @@ impl Driver {
             biased;
             // Before reading: a client that never stops sending must not keep them from happening. What hardly
             // ever happens is boxed, so that an open connection is small.
-            _ = shutdown.wait_for(|&down| down), if running => Event::Shutdown,
+            _ = shutdown.wait_for(|&down| down), if running && !self.heard_of_shutdown => Event::Shutdown,
             _ = ticks.tick() => Event::Tick,
             () = async {
                 match deadline {

@@ -145,6 +145,28 @@ fn everybody_is_told_of_the_end() {
 }
 
 #[test]
+fn who_has_closed_and_reads_no_more_does_not_keep_the_broker_from_its_end() {
+    let broker = TestBroker::with(small_outbox);
+    let mut publisher = broker.connect_with_channel();
+    publisher.call(1, declare("q"), declare_ok("q", 0, 0));
+    let mut client = Client::dial_with_small_buffer(broker.addr());
+    client.finish_opening(&Login::default());
+    client.open_channel(1);
+    client.call(1, consume_no_ack("q", "c"), consume_ok("c"));
+    for _ in 0..100 {
+        publisher.publish(1, "", "q", &"x".repeat(100_000));
+    }
+    publisher.sync(1);
+    client.send(0, connection::Close::default());
+    let queue = broker.broker().vhost("/").unwrap().queue("q").unwrap();
+    eventually("its consumer is gone", || queue.counts().consumers == 0);
+    let begun = Instant::now();
+    broker.stop_in_background().join().unwrap();
+    // By itself, five seconds behind its end; what has not ended is cut off after ten.
+    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
+}
+
+#[test]
 fn the_end_does_not_wait_for_clients_that_do_not_answer() {
     let broker = TestBroker::start();
     let mut client = broker.connect_with_channel();
