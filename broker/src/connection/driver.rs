@@ -231,15 +231,15 @@ impl Driver {
                 }
             } => Event::CloseTimeout,
             () = overdue, if running && self.overdue_check_every.is_some() => Event::OverdueCheck,
-            _ = self.stream.readable(), if self.may_read() => Event::Readable,
-            _ = self.stream.writable(), if stuck => Event::Writable,
-            () = cx.outbox.woken() => Event::Woken,
             committed = async {
                 match gate {
                     Some(ticket) => Box::pin(cx.broker.definitions.wait(ticket)).await,
                     None => std::future::pending().await,
                 }
             } => Event::Gate(committed),
+            _ = self.stream.readable(), if self.may_read() => Event::Readable,
+            _ = self.stream.writable(), if stuck => Event::Writable,
+            () = cx.outbox.woken() => Event::Woken,
             () = async {
                 match cx.held {
                     // The sender lives in the broker.

@@ -61,6 +61,30 @@ fn a_client_that_never_stops_sending_gets_heartbeats_too() {
     });
 }
 
+#[test]
+fn a_client_that_never_stops_sending_gets_answers_that_wait_for_the_disk_too() {
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    client.open_channel(2);
+    let small = declare_with("q", [("x-max-length", FieldValue::I32(1))]);
+    client.call(1, small, declare_ok("q", 0, 0));
+    let message =
+        encode_content(1, publish("", "q"), &BasicProperties::default(), &[0; 100], client.frame_max);
+    let (mut reader, mut writer) = client.split();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let many = message.repeat(5000);
+            writer.send_bytes(&many);
+            writer.send(2, declare_durable("d"));
+            // Where that is not answered, the test ends all the same.
+            let end = Instant::now() + 2 * PATIENCE;
+            while Instant::now() < end && writer.try_send_bytes(&many) {}
+        });
+        reader.expect(2, declare_ok("d", 0, 0));
+        reader.hang_up();
+    });
+}
+
 /// The least that the broker keeps for a client that does not read.
 fn small_outbox(config: &mut Config) {
     config.limits.outbox_bytes_max = config.limits.frame_max as usize;
@@ -124,27 +148,6 @@ fn a_client_that_asks_and_does_not_listen_costs_little() {
 }
 
 #[test]
-fn everybody_is_told_of_the_end() {
-    let broker = TestBroker::start();
-    let mut clients: Vec<Client> = (0..5).map(|_| broker.connect_with_channel()).collect();
-    // In the middle of something.
-    clients[0].call(1, declare_durable("q"), declare_ok("q", 0, 0));
-    clients[0].send(1, publish("", "q"));
-    clients[1].call(1, consume("q", "c"), consume_ok("c"));
-    let _handshake = Client::dial(broker.addr());
-    let begin = Instant::now();
-    let stopping = broker.stop_in_background();
-    for client in &mut clients {
-        client.expect_connection_error(
-            320,
-            "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'",
-        );
-    }
-    stopping.join().unwrap();
-    assert!(begin.elapsed() < Duration::from_secs(4), "it took {:?}", begin.elapsed());
-}
-
-#[test]
 fn who_has_closed_and_reads_no_more_does_not_keep_the_broker_from_its_end() {
     let broker = TestBroker::with(small_outbox);
     let mut publisher = broker.connect_with_channel();
@@ -164,6 +167,27 @@ fn who_has_closed_and_reads_no_more_does_not_keep_the_broker_from_its_end() {
     broker.stop_in_background().join().unwrap();
     // By itself, five seconds behind its end; what has not ended is cut off after ten.
     assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn everybody_is_told_of_the_end() {
+    let broker = TestBroker::start();
+    let mut clients: Vec<Client> = (0..5).map(|_| broker.connect_with_channel()).collect();
+    // In the middle of something.
+    clients[0].call(1, declare_durable("q"), declare_ok("q", 0, 0));
+    clients[0].send(1, publish("", "q"));
+    clients[1].call(1, consume("q", "c"), consume_ok("c"));
+    let _handshake = Client::dial(broker.addr());
+    let begin = Instant::now();
+    let stopping = broker.stop_in_background();
+    for client in &mut clients {
+        client.expect_connection_error(
+            320,
+            "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'",
+        );
+    }
+    stopping.join().unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(4), "it took {:?}", begin.elapsed());
 }
 
 #[test]
