@@ -184,6 +184,22 @@ fn messages_are_published_and_got() {
 }
 
 #[test]
+fn an_answer_has_no_more_messages_than_there_is_room_for() {
+    let (broker, http) = start();
+    http.does("PUT queues/%2F/q", "", 201);
+    let headers = json!({"h": "x".repeat(100_000)});
+    let message = json!({"routing_key": "q", "payload": "", "payload_encoding": "string", "properties": {"headers": headers}});
+    for _ in 0..200 {
+        http.does("POST exchanges/%2F/amq.default/publish", &message.to_string(), 200);
+    }
+    let all = r#"{"count": 200, "ackmode": "ack_requeue_true", "encoding": "auto", "truncate": 0}"#;
+    let got = http.does("POST queues/%2F/q/get", all, 200).json();
+    // 16 MiB of them.
+    assert_eq!(got.as_array().unwrap().len(), 168);
+    assert_eq!(broker.rows(&["list_queues", "messages_ready"]), ["200"]);
+}
+
+#[test]
 fn a_message_that_a_full_queue_rejects_is_refused() {
     let (_broker, http) = start();
     http.does(

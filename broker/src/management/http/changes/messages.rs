@@ -16,6 +16,9 @@ use super::{Change, Done, Outcome, Refusal, bad_request, refuse};
 /// Of messages in one answer: no further one is got then.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
+/// What is said of a message beside its properties and its body, about.
+const MESSAGE_BYTES: usize = 256;
+
 struct Publish {
     routing_key: Box<str>,
     properties: Vec<u8>,
@@ -143,7 +146,7 @@ pub async fn get(change: &Change<'_>, vhost: &str, name: &str) -> Outcome {
         });
         let Some((answer, ok)) = found else { break };
         last = Some(ok.delivery_tag);
-        bytes += answer.body.len().min(wanted.truncate);
+        bytes += MESSAGE_BYTES + answer.properties.len() + answer.body.len().min(wanted.truncate);
         messages.push(message(answer, ok, &wanted));
     }
     if let Some(delivery_tag) = last {
