@@ -88,7 +88,18 @@ struct Wire<'s> {
     traffic: Arc<Traffic>,
 }
 
-impl Wire<'_> {
+impl<'s> Wire<'s> {
+    fn new(stream: &'s mut Stream, arrival: &'s mut Arrival) -> Wire<'s> {
+        Wire {
+            stream,
+            arrival,
+            version: Version::default(),
+            input: Vec::new(),
+            frame_max: FRAME_MAX_BEFORE_TUNE,
+            traffic: Arc::default(),
+        }
+    }
+
     async fn fill(&mut self) -> Result<(), OpeningError> {
         let mut buffer = [0; READ_BYTES];
         let read = self.stream.read(&mut buffer).await?;
@@ -196,14 +207,7 @@ pub async fn open(
     arrival: &mut Arrival,
     waiting: Waiting,
 ) -> Result<Established, OpeningError> {
-    let mut wire = Wire {
-        stream,
-        arrival,
-        version: Version::default(),
-        input: Vec::new(),
-        frame_max: FRAME_MAX_BEFORE_TUNE,
-        traffic: Arc::default(),
-    };
+    let mut wire = Wire::new(stream, arrival);
     match negotiate(broker, &mut wire, waiting).await {
         Err(OpeningError::Refused(error)) => {
             wire.refuse(&error).await?;
@@ -220,14 +224,7 @@ pub async fn refuse_plain(stream: &mut Stream, arrival: &mut Arrival) -> Result<
             .to_owned(),
     )
     .caused_by((0, 0));
-    let mut wire = Wire {
-        stream,
-        arrival,
-        version: Version::default(),
-        input: Vec::new(),
-        frame_max: FRAME_MAX_BEFORE_TUNE,
-        traffic: Arc::default(),
-    };
+    let mut wire = Wire::new(stream, arrival);
     wire.refuse(&error).await?;
     Ok(OpeningError::Refused(error))
 }

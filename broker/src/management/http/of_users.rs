@@ -59,37 +59,35 @@ pub async fn answer(broker: &Arc<Broker>, path: &[&str], wanted: Wanted) -> Resp
     }
 }
 
-/// Of a vhost, of a user, or of all.
 async fn permissions(
     broker: Arc<Broker>,
     wanted: Wanted,
     vhost: Option<&str>,
     user: Option<&str>,
 ) -> Response<Body> {
-    let (vhost, user) = (vhost.map(str::to_owned), user.map(str::to_owned));
-    let rows = move || {
-        broker.authority.list_permissions().into_iter().filter(move |row| {
-            vhost.as_ref().is_none_or(|vhost| row.vhost == *vhost)
-                && user.as_ref().is_none_or(|user| row.user == *user)
-        })
-    };
+    let is_of = is_of(vhost, user);
+    let all = move || broker.authority.list_permissions().into_iter();
+    let rows = move || all().filter(move |row| is_of(&row.vhost, &row.user));
     array(users::PERMISSIONS.columns, wanted.without_nulls(), rows).await
 }
 
-/// Of a vhost, of a user, or of all.
 async fn topics(
     broker: Arc<Broker>,
     wanted: Wanted,
     vhost: Option<&str>,
     user: Option<&str>,
 ) -> Response<Body> {
-    let (vhost, user) = (vhost.map(str::to_owned), user.map(str::to_owned));
-    let rows = move || {
-        let rows = limits::topics(&broker, |row| {
-            vhost.as_ref().is_none_or(|vhost| row.vhost == *vhost)
-                && user.as_ref().is_none_or(|user| row.user == *user)
-        });
-        rows.collect::<Vec<_>>().into_iter()
-    };
+    let is_of = is_of(vhost, user);
+    let all = move || broker.authority.list_topic_permissions().into_iter();
+    let rows = move || all().filter(move |row| is_of(&row.vhost, &row.user));
     array(limits::TOPICS.columns, wanted, rows).await
+}
+
+/// Whether something is of a vhost, of a user, or of any.
+fn is_of(vhost: Option<&str>, user: Option<&str>) -> impl Fn(&str, &str) -> bool + Send + 'static {
+    let (vhost, user) = (vhost.map(str::to_owned), user.map(str::to_owned));
+    move |of_vhost, of_user| {
+        vhost.as_ref().is_none_or(|vhost| vhost == of_vhost)
+            && user.as_ref().is_none_or(|user| user == of_user)
+    }
 }

@@ -15,6 +15,7 @@ use hyper::header::{CONTENT_LENGTH, HeaderValue, LOCATION};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Map, Value};
 
+use crate::amqp;
 use crate::broker::Broker;
 use crate::connection::direct::{Asking, Direct, Refused};
 use crate::vhost::Vhost;
@@ -44,6 +45,11 @@ struct Refusal {
 }
 
 type Outcome = Result<Done, Refusal>;
+
+/// What there was before is changed, else made.
+fn created_unless(is_there: bool) -> Done {
+    if is_there { Done::NoContent } else { Done::Created }
+}
 
 fn refuse(status: StatusCode, error: &'static str, reason: impl ToString) -> Refusal {
     Refusal { status, error, reason: reason.to_string() }
@@ -99,6 +105,12 @@ impl Change<'_> {
 
     async fn connect(&self, vhost: &Vhost) -> Result<Direct, Refusal> {
         Ok(Direct::open(self.broker, self.asking, &vhost.name).await?)
+    }
+
+    /// Calls one method of the broker's, as a client that came for nothing else.
+    async fn call(&self, vhost: &Vhost, method: impl Into<amqp::Method>) -> Result<(), Refusal> {
+        self.connect(vhost).await?.call(method).await?;
+        Ok(())
     }
 }
 

@@ -15,7 +15,7 @@ use crate::management::request::{
 use crate::management::transfer::{Entry, password};
 
 use super::fields::{flag, number_or, read};
-use super::{Change, Done, Outcome, Refusal, absent, bad_request, nothing_to_do};
+use super::{Change, Done, Outcome, Refusal, absent, bad_request, created_unless, nothing_to_do};
 
 /// Lines that may wait to be thrown away.
 const LINES_MAX: usize = 4;
@@ -66,11 +66,6 @@ async fn run(change: &Change<'_>, vhost: &str, request: Request) -> Outcome {
     let unheard = async { while said.recv().await.is_some() {} };
     let (done, ()) = tokio::join!(done, unheard);
     done.map(|()| Done::NoContent).map_err(bad_request)
-}
-
-/// What there was before is changed, else made.
-fn created_unless(is_there: bool) -> Done {
-    if is_there { Done::NoContent } else { Done::Created }
 }
 
 fn close_connection(change: &Change<'_>, name: &str) -> Outcome {

@@ -8,7 +8,7 @@ use crate::management::list::bindings;
 use crate::vhost::DestinationName;
 
 use super::fields::{flag, read, short};
-use super::{Change, Done, Outcome, absent, nothing_to_do};
+use super::{Change, Done, Outcome, absent, created_unless, nothing_to_do};
 
 /// What is not escaped in a path.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -27,8 +27,8 @@ pub async fn put_queue(change: &Change<'_>, vhost: &str, name: &str) -> Outcome 
         })
     })?;
     let is_there = vhost.queue(name).is_ok();
-    change.connect(&vhost).await?.call(declare).await?;
-    Ok(if is_there { Done::NoContent } else { Done::Created })
+    change.call(&vhost, declare).await?;
+    Ok(created_unless(is_there))
 }
 
 pub async fn delete_queue(change: &Change<'_>, vhost: &str, name: &str) -> Outcome {
@@ -36,14 +36,14 @@ pub async fn delete_queue(change: &Change<'_>, vhost: &str, name: &str) -> Outco
     vhost.queue(name).map_err(|error| absent(error.text))?;
     let (if_unused, if_empty) = (change.query.is("if-unused"), change.query.is("if-empty"));
     let delete = queue::Delete { queue: name.into(), if_unused, if_empty, no_wait: false };
-    change.connect(&vhost).await?.call(delete).await?;
+    change.call(&vhost, delete).await?;
     Ok(Done::NoContent)
 }
 
 pub async fn purge(change: &Change<'_>, vhost: &str, name: &str) -> Outcome {
     let vhost = change.vhost(vhost)?;
     vhost.queue(name).map_err(|error| absent(error.text))?;
-    change.connect(&vhost).await?.call(queue::Purge { queue: name.into(), no_wait: false }).await?;
+    change.call(&vhost, queue::Purge { queue: name.into(), no_wait: false }).await?;
     Ok(Done::NoContent)
 }
 
@@ -63,8 +63,8 @@ pub async fn put_exchange(change: &Change<'_>, vhost: &str, name: &str) -> Outco
         })
     })?;
     let is_there = vhost.exchange(name).is_ok();
-    change.connect(&vhost).await?.call(declare).await?;
-    Ok(if is_there { Done::NoContent } else { Done::Created })
+    change.call(&vhost, declare).await?;
+    Ok(created_unless(is_there))
 }
 
 pub async fn delete_exchange(change: &Change<'_>, vhost: &str, name: &str) -> Outcome {
@@ -73,7 +73,7 @@ pub async fn delete_exchange(change: &Change<'_>, vhost: &str, name: &str) -> Ou
     vhost.exchange(name).map_err(|error| absent(error.text))?;
     let delete =
         exchange::Delete { exchange: name.into(), if_unused: change.query.is("if-unused"), no_wait: false };
-    change.connect(&vhost).await?.call(delete).await?;
+    change.call(&vhost, delete).await?;
     Ok(Done::NoContent)
 }
 
@@ -85,7 +85,7 @@ pub async fn bind(change: &Change<'_>, vhost: &str, source: &str, kind: &str, de
     let end = end(kind, destination).ok_or_else(nothing_to_do)?;
     let key = bindings::key(&routing_key, &arguments);
     let bind = bind_method(&end, exchange_name(source), routing_key, arguments);
-    change.connect(&vhost).await?.call(bind).await?;
+    change.call(&vhost, bind).await?;
     let part = |text: &str| utf8_percent_encode(text, PLAIN).to_string();
     Ok(Done::CreatedAt(format!("{}/{}", part(destination), part(&key))))
 }
@@ -104,7 +104,7 @@ pub async fn unbind(
     let found = between.find(|row| row.key() == key);
     let binding = found.ok_or_else(|| absent("there is no such binding"))?.binding().clone();
     let unbind = unbind_method(&end, source, binding.routing_key, binding.arguments);
-    change.connect(&vhost).await?.call(unbind).await?;
+    change.call(&vhost, unbind).await?;
     Ok(Done::NoContent)
 }
 
