@@ -70,8 +70,11 @@ pub fn apply(wakes: &mut Wakes, deliveries: Vec<UnackedDelivery>, verdict: Verdi
             prefetch_arc(Arc::as_ptr(&next.queue));
             next.consumer.iter().for_each(|consumer| prefetch_arc(Arc::as_ptr(consumer)));
         }
-        if let Some(consumer) = &delivery.consumer {
-            consumer.settled(u64::from(delivery.entry.body_len));
+    }
+    for run in deliveries.chunk_by(is_same_consumers) {
+        if let Some(consumer) = &run[0].consumer {
+            let body_bytes = run.iter().map(|delivery| u64::from(delivery.entry.body_len)).sum();
+            consumer.settled(run.len() as u32, body_bytes);
         }
     }
     if verdict == Verdict::Gone {
@@ -91,6 +94,13 @@ pub fn apply(wakes: &mut Wakes, deliveries: Vec<UnackedDelivery>, verdict: Verdi
             Verdict::Rejected => queue.reject(run, deliver, wakes),
             _ => queue.requeue(run.into_iter().map(|d| d.entry), wakes),
         }
+    }
+}
+
+fn is_same_consumers(a: &UnackedDelivery, b: &UnackedDelivery) -> bool {
+    match (&a.consumer, &b.consumer) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        _ => false,
     }
 }
 

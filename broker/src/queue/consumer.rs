@@ -25,6 +25,7 @@ pub struct Consumer {
     pub priority: i32,
     pub arguments: FieldTable,
     unacked: AtomicU32,
+    /// Counted where there is a limit.
     unacked_bytes: AtomicU64,
     /// It has ended: the client cancelled it, or its queue went away.
     cancelled: AtomicBool,
@@ -77,12 +78,16 @@ impl Consumer {
 
     pub fn handed_out(&self, body_bytes: u64) {
         self.unacked.fetch_add(1, Ordering::Relaxed);
-        self.unacked_bytes.fetch_add(body_bytes, Ordering::Relaxed);
+        if self.prefetch_size != 0 {
+            self.unacked_bytes.fetch_add(body_bytes, Ordering::Relaxed);
+        }
     }
 
-    pub fn settled(&self, body_bytes: u64) {
-        self.unacked.fetch_sub(1, Ordering::Relaxed);
-        self.unacked_bytes.fetch_sub(body_bytes, Ordering::Relaxed);
+    pub fn settled(&self, count: u32, body_bytes: u64) {
+        self.unacked.fetch_sub(count, Ordering::Relaxed);
+        if self.prefetch_size != 0 {
+            self.unacked_bytes.fetch_sub(body_bytes, Ordering::Relaxed);
+        }
     }
 
     pub fn unacked(&self) -> u32 {
@@ -169,6 +174,18 @@ impl Consumers {
     #[inline]
     pub fn sole(&self) -> Option<&Arc<Consumer>> {
         self.sole.as_ref()
+    }
+
+    /// The one that gets everything, without the two counts that a clone would cost for each message. To be given back
+    /// under the same lock, before anything else is asked.
+    #[inline]
+    pub fn lend_sole(&mut self) -> Option<Arc<Consumer>> {
+        self.sole.take()
+    }
+
+    #[inline]
+    pub fn give_back_sole(&mut self, consumer: Arc<Consumer>) {
+        self.sole = Some(consumer);
     }
 
     pub fn has_exclusive(&self) -> bool {

@@ -95,18 +95,30 @@ impl Queue {
         if state.is_selective {
             return Some(entry);
         }
-        let (Some(consumer), Some(message)) = (state.consumers.sole().cloned(), &entry.message) else {
-            return Some(entry);
-        };
+        let Some(consumer) = state.consumers.lend_sole() else { return Some(entry) };
+        let left = self.pass_to(&consumer, state, entry, wakes);
+        state.consumers.give_back_sole(consumer);
+        left
+    }
+
+    #[inline]
+    fn pass_to(
+        self: &Arc<Self>,
+        consumer: &Arc<Consumer>,
+        state: &mut QueueState,
+        entry: Entry,
+        wakes: &mut Wakes,
+    ) -> Option<Entry> {
+        let Some(message) = &entry.message else { return Some(entry) };
         let body_bytes = || u64::from(entry.body_len);
         if !consumer.has_credit(body_bytes) {
             return Some(entry);
         }
         let mut out = consumer.outbox.lock();
-        if consumer.outbox.is_full(&out) || !out.can_deliver(&consumer, body_bytes) || !out.takes(message) {
+        if consumer.outbox.is_full(&out) || !out.can_deliver(consumer, body_bytes) || !out.takes(message) {
             return Some(entry);
         }
-        self.hand_over(state, &consumer, &mut out, entry, wakes);
+        self.hand_over(state, consumer, &mut out, entry, wakes);
         drop(out);
         wakes.add(&consumer.outbox);
         None

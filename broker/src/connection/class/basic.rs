@@ -312,7 +312,7 @@ fn redeliver(cx: &mut Context, taken: Vec<UnackedDelivery>) {
             back.push(delivery);
             continue;
         }
-        consumer.settled(u64::from(delivery.entry.body_len));
+        consumer.settled(1, u64::from(delivery.entry.body_len));
         delivery.entry.redelivered = true;
         if cx.vhost.is_traced() {
             cx.wakes.trace(&delivery.queue, &delivery.entry, None, (cx.id, consumer.channel));
