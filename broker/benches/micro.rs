@@ -3,7 +3,6 @@
 //! Codec, routing and queue without sockets, locks or disk. What they cost together is seen by `tests/bench`.
 
 use std::hint::black_box;
-use std::sync::Arc;
 
 use broker::amqp::{self, FieldTable, FieldValue, TableView, basic};
 use broker::internals::{Backlog, Identify, Kind, Router};
@@ -93,7 +92,7 @@ fn routing(c: &mut Criterion) {
 
 fn queue(c: &mut Criterion) {
     let mut group = c.benchmark_group("queue");
-    let message = Arc::new(Message::new("", "queue", &[0, 0], &[7; 16], false));
+    let message = Message::new("", "queue", &[0, 0], &[7; 16], false);
     for ready in [0, 1_000_000] {
         let mut backlog = Backlog::default();
         for _ in 0..ready {

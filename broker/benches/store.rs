@@ -57,7 +57,7 @@ impl Bench {
         let mut round = 0;
         for _ in 0..count {
             self.seq += 1;
-            let message = Arc::new(Message::new("", "queue", b"\x10\x00\x02", body, true));
+            let message = Message::new("", "queue", b"\x10\x00\x02", body, true);
             round = self.store.enqueue(QUEUE, self.seq, &message, EntryMeta::default());
         }
         round
@@ -328,7 +328,7 @@ fn many_queues(dir: &Path, queues: u64) {
         for i in 0..queues {
             // Visits every queue in an order that looks random.
             let queue = QueueId(1 + i.wrapping_mul(2_654_435_761) % queues);
-            let message = Arc::new(Message::new("", "q", b"", &[1; 300], true));
+            let message = Message::new("", "q", b"", &[1; 300], true);
             round = store.enqueue(queue, seq, &message, EntryMeta::default());
         }
     }
@@ -369,7 +369,7 @@ fn compaction(dir: &Path, queues: u64, batches: usize) {
     let (mut alone, _) = flow(&mut bench, batches);
     let mut round = 0;
     for (done, queue) in (2..queues + 2).enumerate() {
-        let message = Arc::new(Message::new("", "q", b"", &[1; 300], true));
+        let message = Message::new("", "q", b"", &[1; 300], true);
         round = bench.store.enqueue(QueueId(queue), 1, &message, EntryMeta::default());
         // A few of them in each file: all over the log.
         if done % (queues as usize / 50) == 0 {

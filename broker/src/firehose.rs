@@ -46,7 +46,7 @@ pub struct Client<'a> {
 /// A message that was handed to a client, noted under locks to be copied without any.
 pub struct Delivery {
     pub queue: Arc<Queue>,
-    pub message: Arc<Message>,
+    pub message: Message,
     /// Those it was delivered with, if they were not its own.
     pub properties: Option<Box<[u8]>>,
     pub redelivered: bool,

@@ -27,6 +27,7 @@ mod queue;
 mod server;
 pub mod store;
 pub mod store_command;
+mod striped;
 #[cfg(test)]
 mod test_log;
 mod timer;

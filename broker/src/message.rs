@@ -1,19 +1,24 @@
 //! One published message, shared by every queue that holds it.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use triomphe::ThinArc;
+
 use crate::amqp::{Properties, short_prefix};
+use crate::striped::Striped;
 
 /// Bytes of all messages in memory, and of the places they have in queues and with consumers.
-static RESIDENT_BYTES: AtomicU64 = AtomicU64::new(0);
+static RESIDENT_BYTES: Striped = Striped::new();
 
 /// What a message takes beside its block, with its place in one queue.
 const OVERHEAD_BYTES: u64 = 192;
 
 /// Bytes of all messages in memory, in queues, handed out and on their way in.
 pub fn resident_bytes() -> u64 {
-    RESIDENT_BYTES.load(Ordering::Relaxed)
+    RESIDENT_BYTES.sum()
 }
 
 /// Bytes that are in memory for the sake of messages and not in one: messages in the making, and many places for the same
@@ -37,12 +42,12 @@ impl Resident {
 
     pub fn add(&mut self, bytes: u64) {
         self.0 += bytes;
-        RESIDENT_BYTES.fetch_add(bytes, Ordering::Relaxed);
+        RESIDENT_BYTES.add(bytes);
     }
 
     pub fn remove(&mut self, bytes: u64) {
         self.0 -= bytes;
-        RESIDENT_BYTES.fetch_sub(bytes, Ordering::Relaxed);
+        RESIDENT_BYTES.remove(bytes);
     }
 }
 
@@ -52,14 +57,24 @@ impl Drop for Resident {
     }
 }
 
-/// A message as it was published: one block of bytes, never decoded.
+/// Blocks up to here stand in one allocation with what is known of their message; larger ones are written where they are
+/// read to, and copying them costs more than a second allocation.
+const SMALL_BYTES_MAX: usize = 2 << 10;
+
+/// A message as it was published: one block of bytes, never decoded. A handle: clones are the same message.
 ///
 /// The block holds, one behind the other, the exchange name, the routing key, the content header's property
 /// flags and property list exactly as they came off the wire, and the body. A fanout to a thousand queues
-/// shares one `Arc<Message>`.
+/// shares one block.
+#[derive(Clone)]
+pub struct Message(ThinArc<Head, u8>);
+
+/// What is known of a message beside its block.
 #[derive(Debug)]
-pub struct Message {
-    data: Box<[u8]>,
+pub struct Head {
+    /// A large block; a small one stands behind this.
+    large: Option<Box<Large>>,
+    small_len: u16,
     properties_len: u32,
     exchange_len: u8,
     routing_key_len: u8,
@@ -70,6 +85,35 @@ pub struct Message {
     /// The connection that published it; 0 where that is not known (any more).
     pub publisher: u64,
     pub disk: DiskState,
+}
+
+const _: () = assert!(size_of::<Head>() == 48 && SMALL_BYTES_MAX <= u16::MAX as usize);
+
+#[derive(Debug)]
+struct Large(Box<[u8]>);
+
+/// What is to be known of a message that its block does not say.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Facts {
+    pub persistent: bool,
+    pub has_blind_copies: bool,
+    pub publisher: u64,
+}
+
+/// Where the parts of a block end.
+#[derive(Debug, Clone, Copy)]
+pub struct Layout {
+    pub exchange_len: u8,
+    pub routing_key_len: u8,
+    pub properties_len: u32,
+}
+
+impl Layout {
+    /// The properties of a message with this block.
+    pub fn properties(self, block: &[u8]) -> &[u8] {
+        let start = usize::from(self.exchange_len) + usize::from(self.routing_key_len);
+        &block[start..start + self.properties_len as usize]
+    }
 }
 
 /// What the store knows about a message. Written by the store and by the queues through it.
@@ -104,40 +148,60 @@ impl Message {
         body: &[u8],
         persistent: bool,
     ) -> Message {
-        let (exchange, routing_key) = (short_prefix(exchange), short_prefix(routing_key));
-        let mut data = Vec::with_capacity(exchange.len() + routing_key.len() + properties.len() + body.len());
-        data.extend_from_slice(exchange.as_bytes());
-        data.extend_from_slice(routing_key.as_bytes());
-        data.extend_from_slice(properties);
-        data.extend_from_slice(body);
-        Message::from_block(
-            data,
-            exchange.len() as u8,
-            routing_key.len() as u8,
-            properties.len() as u32,
-            persistent,
-        )
+        let facts = Facts { persistent, ..Facts::default() };
+        Message::with_facts(exchange, routing_key, properties, body, facts)
     }
 
-    /// A message from its block; the lengths say where its parts end.
-    pub fn from_block(
-        data: Vec<u8>,
-        exchange_len: u8,
-        routing_key_len: u8,
-        properties_len: u32,
-        persistent: bool,
+    pub fn with_facts(
+        exchange: &str,
+        routing_key: &str,
+        properties: &[u8],
+        body: &[u8],
+        facts: Facts,
     ) -> Message {
-        assert!(exchange_len as usize + routing_key_len as usize + properties_len as usize <= data.len());
-        RESIDENT_BYTES.fetch_add(data.len() as u64 + OVERHEAD_BYTES, Ordering::Relaxed);
-        Message {
-            data: data.into_boxed_slice(),
+        let (exchange, routing_key) = (short_prefix(exchange), short_prefix(routing_key));
+        let layout = Layout {
+            exchange_len: exchange.len() as u8,
+            routing_key_len: routing_key.len() as u8,
+            properties_len: properties.len() as u32,
+        };
+        let mut block = [exchange.as_bytes(), routing_key.as_bytes(), properties, body].concat();
+        Message::from_block(&mut block, layout, facts)
+    }
+
+    /// A message from its block. A large block is taken; what is left of a small one is its room, for the next message.
+    pub fn from_block(block: &mut Vec<u8>, layout: Layout, facts: Facts) -> Message {
+        let Layout { exchange_len, routing_key_len, properties_len } = layout;
+        assert!(
+            usize::from(exchange_len) + usize::from(routing_key_len) + properties_len as usize <= block.len()
+        );
+        RESIDENT_BYTES.add(block.len() as u64 + OVERHEAD_BYTES);
+        let is_small = block.len() <= SMALL_BYTES_MAX;
+        let head = Head {
+            large: (!is_small).then(|| Box::new(Large(std::mem::take(block).into_boxed_slice()))),
+            small_len: if is_small { block.len() as u16 } else { 0 },
             properties_len,
             exchange_len,
             routing_key_len,
-            persistent,
-            has_blind_copies: false,
-            publisher: 0,
+            persistent: facts.persistent,
+            has_blind_copies: facts.has_blind_copies,
+            publisher: facts.publisher,
             disk: DiskState::default(),
+        };
+        Message(ThinArc::from_header_and_slice(head, block))
+    }
+
+    /// Whether a block of so many bytes leaves its room behind.
+    #[inline]
+    pub fn leaves_room(block_len: usize) -> bool {
+        block_len <= SMALL_BYTES_MAX
+    }
+
+    #[inline]
+    fn data(&self) -> &[u8] {
+        match &self.large {
+            None => &self.0.slice,
+            Some(large) => &large.0,
         }
     }
 
@@ -147,7 +211,7 @@ impl Message {
     }
 
     pub fn exchange_octets(&self) -> &[u8] {
-        &self.data[..self.exchange_len as usize]
+        &self.data()[..self.exchange_len as usize]
     }
 
     pub fn routing_key(&self) -> &str {
@@ -156,13 +220,13 @@ impl Message {
 
     pub fn routing_key_octets(&self) -> &[u8] {
         let start = self.exchange_len as usize;
-        &self.data[start..start + self.routing_key_len as usize]
+        &self.data()[start..start + self.routing_key_len as usize]
     }
 
     /// Property flags and property list, as in the content header frame behind the body size.
     pub fn properties(&self) -> &[u8] {
         let start = self.exchange_len as usize + self.routing_key_len as usize;
-        &self.data[start..start + self.properties_len as usize]
+        &self.data()[start..start + self.properties_len as usize]
     }
 
     /// The properties as clients may see them: without BCC.
@@ -183,20 +247,53 @@ impl Message {
         }
     }
 
-    /// Looks whether there is a BCC header, as in a message that was read from disk.
-    pub fn look_for_blind_copies(&mut self) {
-        self.has_blind_copies = memchr::memmem::find(self.properties(), BLIND_COPIES_KEY).is_some();
-    }
-
     pub fn body(&self) -> &[u8] {
-        &self.data
+        &self.data()
             [self.exchange_len as usize + self.routing_key_len as usize + self.properties_len as usize..]
     }
 
     /// The whole block and the lengths of exchange name, routing key and properties in it.
     pub fn block(&self) -> (&[u8], u8, u8, u32) {
-        (&self.data, self.exchange_len, self.routing_key_len, self.properties_len)
+        (self.data(), self.exchange_len, self.routing_key_len, self.properties_len)
     }
+
+    /// Whether the two are one message, not only alike.
+    pub fn is(&self, other: &Message) -> bool {
+        std::ptr::eq(&**self, &**other)
+    }
+
+    /// Who holds it.
+    #[cfg(test)]
+    pub fn handles(&self) -> usize {
+        ThinArc::strong_count(&self.0)
+    }
+}
+
+impl Deref for Message {
+    type Target = Head;
+
+    #[inline]
+    fn deref(&self) -> &Head {
+        &self.0.header.header
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message").field("head", &**self).field("block", &self.data()).finish()
+    }
+}
+
+impl Drop for Head {
+    fn drop(&mut self) {
+        let block_len = self.large.as_ref().map_or(usize::from(self.small_len), |large| large.0.len());
+        RESIDENT_BYTES.remove(block_len as u64 + OVERHEAD_BYTES);
+    }
+}
+
+/// Looks whether there is a BCC header in a message's properties, as in one that was read from disk.
+pub fn has_blind_copies(properties: &[u8]) -> bool {
+    memchr::memmem::find(properties, BLIND_COPIES_KEY).is_some()
 }
 
 /// The header's name as a table has it.
@@ -213,15 +310,56 @@ fn without_blind_copies(raw: &[u8]) -> Vec<u8> {
     shown
 }
 
-impl Drop for Message {
-    fn drop(&mut self) {
-        RESIDENT_BYTES.fetch_sub(self.data.len() as u64 + OVERHEAD_BYTES, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LAYOUT: Layout = Layout { exchange_len: 1, routing_key_len: 3, properties_len: 2 };
+
+    fn message(block: &mut Vec<u8>) -> Message {
+        Message::from_block(block, LAYOUT, Facts { persistent: true, publisher: 7, ..Facts::default() })
+    }
+
+    fn block(len: usize) -> Vec<u8> {
+        let mut block = b"xkey\0\0".to_vec();
+        block.extend((block.len()..len).map(|at| at as u8));
+        block
+    }
+
+    #[test]
+    fn parts_stand_where_the_layout_says_in_small_and_in_large_messages() {
+        for len in [6, 7, SMALL_BYTES_MAX, SMALL_BYTES_MAX + 1, 100_000] {
+            let whole = block(len);
+            let message = message(&mut whole.clone());
+            assert_eq!((message.exchange(), message.routing_key()), ("x", "key"));
+            assert_eq!((message.properties(), message.body()), (&b"\0\0"[..], &whole[6..]));
+            assert_eq!(message.block(), (&whole[..], 1, 3, 2));
+            assert_eq!((message.persistent, message.publisher), (true, 7));
+            let new = Message::new("x", "key", b"\0\0", &whole[6..], true);
+            assert_eq!(new.block(), message.block());
+            assert!(message.is(&message.clone()) && !message.is(&new));
+        }
+    }
+
+    #[test]
+    fn a_small_block_leaves_its_room_and_a_large_one_is_not_copied() {
+        let mut small = block(SMALL_BYTES_MAX);
+        assert!(Message::leaves_room(small.len()));
+        message(&mut small);
+        assert_eq!(small.len(), SMALL_BYTES_MAX);
+        let mut large = block(SMALL_BYTES_MAX + 1);
+        large.shrink_to_fit();
+        assert!(!Message::leaves_room(large.len()));
+        let at = large.as_ptr();
+        let message = message(&mut large);
+        assert_eq!((large.capacity(), message.block().0.as_ptr()), (0, at));
+    }
+
+    #[test]
+    #[should_panic = "assertion failed"]
+    fn a_layout_that_does_not_fit_is_refused() {
+        message(&mut vec![0; 5]);
+    }
 
     #[test]
     fn names_that_are_too_long_leave_the_properties_alone() {

@@ -2,7 +2,6 @@
 //! Pure.
 
 use std::io::IoSlice;
-use std::sync::Arc;
 
 use crate::amqp;
 use crate::message::Message;
@@ -26,7 +25,7 @@ pub struct Output {
 
 /// A part of a message's body.
 struct Shared {
-    message: Arc<Message>,
+    message: Message,
     /// It goes before this byte of `frames`.
     at: usize,
     from: usize,
@@ -55,13 +54,7 @@ impl Output {
     }
 
     /// Appends a message's header and body. `properties` take the place of the message's own.
-    pub fn content(
-        &mut self,
-        channel: u16,
-        message: &Arc<Message>,
-        properties: Option<&[u8]>,
-        frame_max: u32,
-    ) {
+    pub fn content(&mut self, channel: u16, message: &Message, properties: Option<&[u8]>, frame_max: u32) {
         let shown;
         let properties = match properties {
             Some(others) => others,
@@ -180,8 +173,8 @@ impl Writing {
 mod tests {
     use super::*;
 
-    fn message(body: &[u8]) -> Arc<Message> {
-        Arc::new(Message::new("", "key", &[0, 0], body, false))
+    fn message(body: &[u8]) -> Message {
+        Message::new("", "key", &[0, 0], body, false)
     }
 
     fn body(bytes: usize) -> Vec<u8> {
@@ -251,9 +244,9 @@ mod tests {
         let message = message(&body(SHARED_BODY_BYTES_MIN));
         let mut output = Output::default();
         output.content(1, &message, None, 0);
-        assert_eq!(Arc::strong_count(&message), 2);
+        assert_eq!(message.handles(), 2);
         assert!(output.frames.len() < 100);
         output.clear();
-        assert_eq!((output.len(), Arc::strong_count(&message)), (0, 1));
+        assert_eq!((output.len(), message.handles()), (0, 1));
     }
 }

@@ -10,6 +10,9 @@ use crate::queue::{Burial, ByPriority, Queue};
 /// A queue keeps this many messages in memory, whatever the watermark says.
 pub const RESIDENT_AT_LEAST: usize = 1024;
 
+/// Messages of a growing queue after which memory is looked at: that takes a look at what all threads have counted.
+const LOOK_EVERY: u64 = 16;
+
 /// Read ahead at a time.
 const READ_COUNT_MAX: usize = 1024;
 const READ_BYTES_MAX: u64 = 1 << 20;
@@ -58,10 +61,14 @@ impl Pager {
         }
     }
 
-    /// Called as a queue grows: lets go of bodies while too many bytes are in memory.
-    pub fn consider(&self, backlog: &mut ByPriority) {
-        if crate::message::resident_bytes() > self.alarms.page_out_bytes() {
-            backlog.page_out(RESIDENT_AT_LEAST, 4);
+    /// Called as a queue grows by a stored message: lets go of bodies while too many bytes are in memory.
+    #[inline]
+    pub fn consider(&self, backlog: &mut ByPriority, seq: u64) {
+        if backlog.len() > RESIDENT_AT_LEAST
+            && seq.is_multiple_of(LOOK_EVERY)
+            && crate::message::resident_bytes() > self.alarms.page_out_bytes()
+        {
+            backlog.page_out(RESIDENT_AT_LEAST, 4 * LOOK_EVERY as usize);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::amqp::{ContentHeader, PublishArgs, ReplyCode};
 use crate::error::AmqpError;
+use crate::message::{Layout, Message};
 
 use super::routes::Address;
 
@@ -57,19 +58,25 @@ impl Content {
         }
     }
 
-    /// A message that has come in one piece. `None` if its header is wrong.
+    /// A message that has come in one piece, put together in `room` unless it is large. `None` if its header is wrong.
     pub fn whole(
         publish: &PublishArgs<'_>,
         header: &ContentHeader<'_>,
         body: &[u8],
         body_bytes_max: u64,
+        room: &mut Vec<u8>,
     ) -> Option<Content> {
         if header.class_id != CLASS_BASIC || header.weight != 0 || header.body_size > body_bytes_max {
             return None;
         }
         let parts = [publish.exchange.as_bytes(), publish.routing_key.as_bytes(), header.properties, body];
+        let len = parts.iter().map(|part| part.len()).sum();
+        let mut block = if Message::leaves_room(len) { std::mem::take(room) } else { Vec::new() };
+        block.clear();
+        block.reserve(len);
+        parts.iter().for_each(|part| block.extend_from_slice(part));
         Some(Content {
-            block: parts.concat(),
+            block,
             exchange_len: publish.exchange.len() as u8,
             routing_key_len: publish.routing_key.len() as u8,
             properties_len: header.properties.len() as u32,
@@ -153,6 +160,14 @@ impl Content {
                 format!("expected content body, got {got} frame instead"),
             )
             .caused_by(PUBLISH),
+        }
+    }
+
+    pub fn layout(&self) -> Layout {
+        Layout {
+            exchange_len: self.exchange_len,
+            routing_key_len: self.routing_key_len,
+            properties_len: self.properties_len,
         }
     }
 

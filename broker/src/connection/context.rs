@@ -85,6 +85,8 @@ pub struct Context {
     pub familiar: Familiar,
     /// Where a message is routed to; kept for its memory.
     pub found: Vec<Arc<Queue>>,
+    /// Where small messages are put together; kept for its memory.
+    pub room: Vec<u8>,
     pub own_queues: OwnQueues,
     /// Nothing is sent before these definitions are committed: they may be what a reply promises.
     pub gate: Gate,
@@ -146,6 +148,7 @@ impl Context {
             routes: RouteCache::default(),
             familiar: Familiar::default(),
             found: Vec::new(),
+            room: Vec::new(),
             own_queues: OwnQueues::default(),
             gate: Gate::default(),
             held: false,

@@ -47,8 +47,13 @@ impl Connection {
         }
         let (header, body, size) = amqp::whole_content(behind, frame.channel, self.frame_max)?;
         let publish = amqp::decode_publish(frame.payload).ok()?;
-        let content =
-            Content::whole(&publish, &header, body, self.cx.broker.config.limits.message_bytes_max)?;
+        let content = Content::whole(
+            &publish,
+            &header,
+            body,
+            self.cx.broker.config.limits.message_bytes_max,
+            &mut self.cx.room,
+        )?;
         let published = publish_content(&mut self.cx, channel, &mut self.confirming, content);
         Some((size, published.map_err(|error| (frame.channel, error))))
     }

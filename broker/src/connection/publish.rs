@@ -6,7 +6,7 @@ use crate::amqp::{self, Properties, ReplyCode};
 use crate::auth::Access;
 use crate::error::AmqpError;
 use crate::firehose::{Event, Original};
-use crate::message::Message;
+use crate::message::{Facts, Message};
 use crate::queue::{Publish, Queue};
 use crate::store::{Round, StoreFailure};
 use crate::vhost::{DependsOn, LazyHeaders, PSEUDO_QUEUE, RouteError, is_reply_address};
@@ -116,19 +116,17 @@ pub fn prepare(
 /// Enqueues one message; returns it to the publisher where it must.
 #[inline]
 pub fn publish(cx: &mut Context, channel: u16, prepared: Prepared) -> Outcome {
-    let Prepared { content, checked, route } = prepared;
+    let Prepared { mut content, checked, route } = prepared;
     cx.published += 1;
     let (mandatory, immediate) = (content.mandatory, content.immediate);
-    let mut message = Message::from_block(
-        content.block,
-        content.exchange_len,
-        content.routing_key_len,
-        content.properties_len,
-        checked.persistent,
-    );
-    message.publisher = cx.id;
-    message.has_blind_copies = checked.rewritten.is_some_and(|rewritten| rewritten.has_blind_copies);
-    let message = Arc::new(message);
+    let facts = Facts {
+        persistent: checked.persistent,
+        has_blind_copies: checked.rewritten.is_some_and(|rewritten| rewritten.has_blind_copies),
+        publisher: cx.id,
+    };
+    let layout = content.layout();
+    let message = Message::from_block(&mut content.block, layout, facts);
+    cx.room = content.block;
     let mut enqueued = enqueue(cx, &route, &message, checked.expiration_ms, immediate);
     if route.is_empty() && message.exchange().is_empty() && is_reply_address(message.routing_key()) {
         let vhost = cx.vhost.clone();
@@ -251,7 +249,7 @@ struct Enqueued {
 fn enqueue(
     cx: &mut Context,
     queues: &[Arc<Queue>],
-    message: &Arc<Message>,
+    message: &Message,
     expiration_ms: Option<u64>,
     immediate: bool,
 ) -> Enqueued {
@@ -288,7 +286,7 @@ fn enqueue(
     enqueued
 }
 
-fn send_back(cx: &Context, channel: u16, message: &Arc<Message>, code: ReplyCode) {
+fn send_back(cx: &Context, channel: u16, message: &Message, code: ReplyCode) {
     let mut properties = message.shown_properties();
     let mut out = cx.outbox.lock();
     let frame_max = out.frame_max;

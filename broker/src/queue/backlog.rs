@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::deadlines::{Deadline, Deadlines};
 use super::ready::Ready;
@@ -15,7 +14,7 @@ pub struct Entry {
     /// Position in the queue; increases with every message that enters it.
     pub seq: u64,
     /// The message, or `None` while it is only on disk.
-    pub message: Option<Arc<Message>>,
+    pub message: Option<Message>,
     /// When the message expires, in milliseconds since the epoch; 0 is never.
     pub expires_at_ms: u64,
     /// Body bytes.
@@ -46,7 +45,7 @@ impl Entry {
     }
 
     /// A message that was in no queue, as an entry.
-    pub fn passing(message: Arc<Message>) -> Entry {
+    pub fn passing(message: Message) -> Entry {
         let body_len = message.body().len() as u32;
         Entry { message: Some(message), stored: false, ..Entry::only_on_disk(0, body_len, false) }
     }
@@ -73,7 +72,7 @@ impl Entry {
     }
 
     /// The body has been read from disk.
-    pub fn set_body_from_disk(&mut self, message: Arc<Message>) {
+    pub fn set_body_from_disk(&mut self, message: Message) {
         self.message = Some(message);
         self.from_disk = true;
     }
@@ -152,7 +151,7 @@ impl Backlog {
 
     /// A message that has just come, with the next position: to be handed out at once, or appended.
     #[inline]
-    pub fn admit(&mut self, message: Arc<Message>, expires_at_ms: u64, stored: bool) -> Entry {
+    pub fn admit(&mut self, message: Message, expires_at_ms: u64, stored: bool) -> Entry {
         let seq = self.next_seq;
         self.next_seq += 1;
         let body_len = message.body().len() as u32;
@@ -176,7 +175,7 @@ impl Backlog {
     }
 
     /// Appends a message and returns its position.
-    pub fn push(&mut self, message: Arc<Message>, expires_at_ms: u64, stored: bool) -> u64 {
+    pub fn push(&mut self, message: Message, expires_at_ms: u64, stored: bool) -> u64 {
         let entry = self.admit(message, expires_at_ms, stored);
         let seq = entry.seq;
         self.append(entry);
@@ -346,7 +345,7 @@ impl Backlog {
     }
 
     /// Gives a message that was only on disk its body back.
-    pub fn fill(&mut self, seq: u64, message: Arc<Message>) {
+    pub fn fill(&mut self, seq: u64, message: Message) {
         let entry = match self.returned.get_mut(&seq) {
             Some(entry) => entry,
             None => match self.ready.get_mut(seq).filter(|entry| !entry.gone) {
@@ -421,8 +420,8 @@ impl Backlog {
 mod tests {
     use super::*;
 
-    fn message(body: &str) -> Arc<Message> {
-        Arc::new(Message::new("", "q", &[0, 0], body.as_bytes(), false))
+    fn message(body: &str) -> Message {
+        Message::new("", "q", &[0, 0], body.as_bytes(), false)
     }
 
     fn bodies(backlog: &mut Backlog) -> Vec<String> {

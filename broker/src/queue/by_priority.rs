@@ -3,8 +3,6 @@
 //! Nearly every queue has one backlog and nothing else. A queue with `x-max-priority` has one more for each
 //! priority above 0; positions are given out across all of them.
 
-use std::sync::Arc;
-
 use hashbrown::HashMap;
 
 use super::backlog::{Backlog, Entry};
@@ -85,7 +83,7 @@ impl ByPriority {
     }
 
     /// Appends a message and returns its position. A priority above the highest is the highest.
-    pub fn push(&mut self, message: Arc<Message>, expires_at_ms: u64, stored: bool, priority: u8) -> u64 {
+    pub fn push(&mut self, message: Message, expires_at_ms: u64, stored: bool, priority: u8) -> u64 {
         match self.higher_level(priority) {
             None => self.plain.push(message, expires_at_ms, stored),
             Some((level, seq)) => {
@@ -100,7 +98,7 @@ impl ByPriority {
     /// A message that has just come and would be the only one, with its position: to be handed out at once, or
     /// appended. `None` where there are others, or priorities.
     #[inline]
-    pub fn admit_alone(&mut self, message: &Arc<Message>, expires_at_ms: u64, stored: bool) -> Option<Entry> {
+    pub fn admit_alone(&mut self, message: &Message, expires_at_ms: u64, stored: bool) -> Option<Entry> {
         if self.higher.is_some() || !self.plain.is_empty() {
             return None;
         }
@@ -277,7 +275,7 @@ impl ByPriority {
     }
 
     /// Gives a message that was only on disk its body back.
-    pub fn fill(&mut self, seq: u64, message: Arc<Message>) {
+    pub fn fill(&mut self, seq: u64, message: Message) {
         if let Some(level) = self.levels_mut().find_map(|level| level.is_only_on_disk(seq).then_some(level)) {
             level.fill(seq, message);
         }
@@ -318,8 +316,8 @@ mod tests {
 
     use super::*;
 
-    fn message() -> Arc<Message> {
-        Arc::new(Message::new("", "q", &[0, 0], b"x", false))
+    fn message() -> Message {
+        Message::new("", "q", &[0, 0], b"x", false)
     }
 
     fn popped(queue: &mut ByPriority) -> Vec<u64> {

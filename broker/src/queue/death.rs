@@ -5,7 +5,7 @@
 use hashbrown::HashMap;
 
 use crate::amqp::{FieldTable, FieldValue, Properties};
-use crate::message::Message;
+use crate::message::{Facts, Message};
 
 const X_DEATH: &str = "x-death";
 
@@ -82,14 +82,13 @@ impl Death<'_> {
             Some(properties) => properties.encode_with_headers(&headers, false, &mut encoded),
             None => encoded.extend_from_slice(message.properties()),
         }
-        let mut message = Message::new(
+        let message = Message::with_facts(
             self.exchange,
             self.routing_key.unwrap_or(message.routing_key()),
             &encoded,
             message.body(),
-            message.persistent,
+            Facts { persistent: message.persistent, has_blind_copies, publisher: 0 },
         );
-        message.has_blind_copies = has_blind_copies;
         DeadLetter { message, more_keys, deaths }
     }
 

@@ -1,7 +1,7 @@
 //! Messages that wait as long as their `x-delay` says, and what they are afterwards. Pure.
 
 use crate::amqp::{Properties, TableView};
-use crate::message::Message;
+use crate::message::{Facts, Message};
 
 use super::death::all_copies;
 
@@ -40,10 +40,13 @@ pub fn release(message: &Message) -> Released {
         None => encoded.extend_from_slice(message.properties()),
     }
     let expiration = properties.as_ref().and_then(Properties::expiration);
-    let mut released =
-        Message::new(message.exchange(), message.routing_key(), &encoded, message.body(), message.persistent);
-    released.publisher = message.publisher;
-    released.has_blind_copies = message.has_blind_copies;
+    let facts = Facts {
+        persistent: message.persistent,
+        has_blind_copies: message.has_blind_copies,
+        publisher: message.publisher,
+    };
+    let released =
+        Message::with_facts(message.exchange(), message.routing_key(), &encoded, message.body(), facts);
     Released {
         message: released,
         more_keys: all_copies(&headers),

@@ -25,7 +25,7 @@ impl Queue {
     /// `mandatory` trustworthy.
     pub fn publish(
         self: &Arc<Self>,
-        message: &Arc<Message>,
+        message: &Message,
         expiration_ms: Option<u64>,
         wakes: &mut Wakes,
     ) -> Publish {
@@ -45,21 +45,21 @@ impl Queue {
             let meta = EntryMeta { expires_at_ms, priority };
             stored.then(|| self.store().enqueue(self.spec.id, seq, message, meta))
         };
-        let round = match state.backlog.admit_alone(message, expires_at_ms, stored) {
+        let (seq, round) = match state.backlog.admit_alone(message, expires_at_ms, stored) {
             Some(entry) => {
-                let round = enqueue(entry.seq, 0);
+                let (seq, round) = (entry.seq, enqueue(entry.seq, 0));
                 if let Some(entry) = self.pass(&mut state, entry, wakes) {
                     state.backlog.append(entry);
                     self.drain(&mut state, wakes);
                 }
-                round
+                (seq, round)
             }
             None => {
                 let priority = priority(&state, message);
                 let seq = state.backlog.push(message.clone(), expires_at_ms, stored, priority);
                 let round = enqueue(seq, priority);
                 self.drain(&mut state, wakes);
-                round
+                (seq, round)
             }
         };
         if state.is_bounded
@@ -75,8 +75,8 @@ impl Queue {
         if expires_at_ms != 0 {
             self.expire(&mut state);
         }
-        if state.backlog.len() > crate::pager::RESIDENT_AT_LEAST {
-            self.environment.pager.consider(&mut state.backlog);
+        if stored {
+            self.environment.pager.consider(&mut state.backlog, seq);
         }
         self.unlock(state, wakes);
         Publish::Enqueued { round }
@@ -85,7 +85,7 @@ impl Queue {
     /// Like `publish`, but only if a consumer takes the message at once (AMQP 0-9-1 §1.8.3.6, `immediate`).
     pub fn publish_immediate(
         self: &Arc<Self>,
-        message: &Arc<Message>,
+        message: &Message,
         expiration_ms: Option<u64>,
         wakes: &mut Wakes,
     ) -> Publish {
@@ -119,7 +119,7 @@ impl Queue {
     fn refuse(
         self: &Arc<Self>,
         mut state: MutexGuard<'_, QueueState>,
-        message: &Arc<Message>,
+        message: &Message,
         wakes: &mut Wakes,
     ) -> Publish {
         if state.limits.overflow() == Overflow::RejectPublishDlx

@@ -369,7 +369,7 @@ impl Queue {
     }
 
     /// The message whose turn it is, if it is in memory; for listings.
-    pub fn head(&self) -> Option<Arc<Message>> {
+    pub fn head(&self) -> Option<Message> {
         self.state.lock().backlog.peek().and_then(|entry| entry.message.clone())
     }
 

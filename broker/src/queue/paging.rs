@@ -28,11 +28,7 @@ impl Queue {
         self.bodies_read(&seqs, self.store().read(self.spec.id, &seqs));
     }
 
-    pub(super) fn bodies_read(
-        self: &Arc<Self>,
-        seqs: &[u64],
-        read: Result<Vec<(u64, Arc<Message>)>, StoreError>,
-    ) {
+    pub(super) fn bodies_read(self: &Arc<Self>, seqs: &[u64], read: Result<Vec<(u64, Message)>, StoreError>) {
         let mut wakes = Wakes::default();
         let mut state = self.state.lock();
         state.loading = false;

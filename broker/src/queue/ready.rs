@@ -384,7 +384,7 @@ mod tests {
     #[test]
     fn places_of_messages_in_memory_are_counted() {
         let mut ready = Ready::default();
-        let message = std::sync::Arc::new(crate::message::Message::new("", "q", b"\0\0", b"x", false));
+        let message = crate::message::Message::new("", "q", b"\0\0", b"x", false);
         let count = 20 * CHUNK as u64;
         for seq in 0..count {
             let mut entry = Entry::passing(message.clone());

@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::alarm::Alarms;
-use crate::message::Message;
+use crate::message::{Facts, Message};
 use crate::outbox::{Outbox, Wakes};
 use crate::store::StoreOptions;
 use crate::store::fs::RealFs;
@@ -105,7 +105,7 @@ fn a_purge_leaves_what_is_being_buried() {
 fn a_message_that_the_store_does_not_have_stops_the_queue() {
     let (queue, _dir) = queue();
     only_on_disk(&queue, 2);
-    let message = Arc::new(Message::new("", "q", &[0, 0], b"x", true));
+    let message = Message::new("", "q", &[0, 0], b"x", true);
     queue.bodies_read(&[0, 1], Ok(vec![(1, message)]));
     assert!(queue.state.lock().read_failed);
 }
@@ -122,7 +122,7 @@ fn what_is_too_much_after_a_crash_goes_at_the_start() {
 #[test]
 fn a_deleted_queue_takes_nothing() {
     let (queue, _dir) = queue();
-    let message = Arc::new(Message::new("", "q", &[0, 0], b"x", true));
+    let message = Message::new("", "q", &[0, 0], b"x", true);
     let mut wakes = Wakes::default();
     assert!(matches!(queue.publish(&message, None, &mut wakes), Publish::Enqueued { round: Some(_) }));
     let reader = Arc::new(Outbox::new(1, 1));
@@ -138,7 +138,7 @@ fn a_deleted_queue_takes_nothing() {
 pub(crate) fn publish(queue: &Arc<Queue>, count: usize) {
     let mut wakes = Wakes::default();
     for number in 0..count {
-        let message = Arc::new(Message::new("", "q", &[0, 0], number.to_string().as_bytes(), true));
+        let message = Message::new("", "q", &[0, 0], number.to_string().as_bytes(), true);
         queue.publish(&message, None, &mut wakes);
     }
 }
@@ -176,7 +176,7 @@ fn a_queue_drops_all_that_is_too_much_however_much_it_is() {
     queue.set_policy(&Limits { body_bytes_max: Some(10_000), ..Limits::default() });
     publish(&queue, 2000);
     assert!(queue.counts().ready > 1500);
-    let large = Arc::new(Message::new("", "q", &[0, 0], &[b'x'; 10_000], true));
+    let large = Message::new("", "q", &[0, 0], &[b'x'; 10_000], true);
     queue.publish(&large, None, &mut wakes);
     assert_eq!((queue.counts().ready, queue.counts().ready_body_bytes), (1, 10_000), "a large one came");
 }
@@ -204,9 +204,9 @@ fn who_wants_no_messages_of_his_own_waits_for_no_body_that_nobody_reads() {
     assert!(queue.consume(&consumer, || (), &mut wakes).is_ok());
     let mut rounds = Vec::new();
     for publisher in [7, 7, 8, 7] {
-        let mut message = Message::new("", "q", &[0, 0], b"x", true);
-        message.publisher = publisher;
-        rounds.push(queue.publish(&Arc::new(message), None, &mut wakes));
+        let facts = Facts { persistent: true, publisher, ..Facts::default() };
+        let message = Message::with_facts("", "q", &[0, 0], b"x", facts);
+        rounds.push(queue.publish(&message, None, &mut wakes));
     }
     // No channel, so nothing was delivered; the connection's own are passed.
     let Some(Publish::Enqueued { round: Some(last) }) = rounds.last() else { panic!("{rounds:?}") };

@@ -265,10 +265,10 @@ impl Committer {
     }
 
     /// Collects the entries of consecutive enqueues of one message; where they end.
-    fn gather(&mut self, ops: &[Op], start: usize, message: &Arc<Message>) -> usize {
+    fn gather(&mut self, ops: &[Op], start: usize, message: &Message) -> usize {
         self.entries.clear();
         let same = ops[start..].iter().take(RECORD_ENTRIES_MAX).map_while(|op| match op {
-            Op::Enqueue { entry, message: other } if Arc::ptr_eq(other, message) => Some(*entry),
+            Op::Enqueue { entry, message: other } if other.is(message) => Some(*entry),
             _ => None,
         });
         self.entries.extend(same);
@@ -279,7 +279,7 @@ impl Committer {
     fn enqueue(
         &mut self,
         index: &mut MutexGuard<'_, Index>,
-        message: &Arc<Message>,
+        message: &Message,
     ) -> Result<bool, StoreFailure> {
         // Every enqueue so far was counted before it was handed in, so zero means that all of them were
         // acked since: the acks come behind and find nothing.

@@ -47,7 +47,7 @@ fn small_log() -> Disk {
     let disk = Disk::new(1, 1 << 20);
     let (store, mut committer, _) = open(&disk).expect("it opens");
     for seq in 1..=9 {
-        let message = Arc::new(Message::new("x", "k", b"\0\0", &body(seq), true));
+        let message = Message::new("x", "k", b"\0\0", &body(seq), true);
         store.enqueue(QUEUE, seq, &message, EntryMeta::default());
         if seq <= 6 {
             committer.run_round();
@@ -122,7 +122,7 @@ fn a_tail_torn_at_any_byte_is_cut_and_nothing_else() {
             check_bodies(&store, &recovered);
 
             // What comes next is in the log for good, and the cut is not found again.
-            let message = Arc::new(Message::new("x", "k", b"\0\0", &body(20), true));
+            let message = Message::new("x", "k", b"\0\0", &body(20), true);
             store.enqueue(QUEUE, 20, &message, EntryMeta::default());
             committer.run_round();
             assert_eq!(store.durable_round(), 1);
@@ -234,7 +234,7 @@ fn a_missing_segment_is_reported_and_the_others_kept() {
     let (store, mut committer, _) = open(&disk).expect("it opens");
     let mut segment_of = BTreeMap::new();
     for seq in 1..=60 {
-        let message = Arc::new(Message::new("x", "k", b"\0\0", &body(seq), true));
+        let message = Message::new("x", "k", b"\0\0", &body(seq), true);
         store.enqueue(QUEUE, seq, &message, EntryMeta::default());
         committer.run_round();
         segment_of
@@ -329,7 +329,7 @@ fn records_inside_a_body_are_never_taken_for_records() {
     }
     for seq in 1..=5 {
         let body = if seq == 3 { forged.clone() } else { body(seq) };
-        let message = Arc::new(Message::new("xxxx", "kkkk", b"\0\0\0\0", &body, true));
+        let message = Message::new("xxxx", "kkkk", b"\0\0\0\0", &body, true);
         store.enqueue(QUEUE, seq, &message, EntryMeta::default());
         committer.run_round();
     }

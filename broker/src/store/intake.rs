@@ -15,7 +15,7 @@ use crate::message::Message;
 pub enum Op {
     Enqueue {
         entry: Entry,
-        message: Arc<Message>,
+        message: Message,
     },
     Ack {
         queue: QueueId,

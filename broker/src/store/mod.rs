@@ -313,14 +313,14 @@ impl Store {
     ///
     /// Called once per durable queue with the same Arc; the bytes are written once. `seq` must be larger than
     /// any before in this queue. Each entry must be given up exactly once: [`Store::ack`], or a purge.
-    pub fn enqueue(&self, queue: QueueId, seq: u64, message: &Arc<Message>, meta: EntryMeta) -> Round {
+    pub fn enqueue(&self, queue: QueueId, seq: u64, message: &Message, meta: EntryMeta) -> Round {
         message.disk.refs.fetch_add(1, Ordering::Relaxed);
         self.shared.intake.push(Op::Enqueue { entry: Entry { queue, seq, meta }, message: message.clone() })
     }
 
     /// The entry is gone for good. `message` is given if it is in memory, and spares writing it if it was
     /// not written yet.
-    pub fn ack(&self, queue: QueueId, seq: u64, message: Option<&Arc<Message>>) -> Round {
+    pub fn ack(&self, queue: QueueId, seq: u64, message: Option<&Message>) -> Round {
         if let Some(message) = message {
             message.disk.release();
         }
@@ -331,7 +331,7 @@ impl Store {
     pub fn ack_many<'a>(
         &self,
         queue: QueueId,
-        entries: impl IntoIterator<Item = (u64, Option<&'a Arc<Message>>)>,
+        entries: impl IntoIterator<Item = (u64, Option<&'a Message>)>,
     ) -> Round {
         self.shared.intake.push_all(entries.into_iter().map(|(seq, message)| {
             if let Some(message) = message {
@@ -412,7 +412,7 @@ impl Store {
     /// Blocks: call it from a thread that may.
     ///
     /// On [`StoreError::Unreadable`] the named entry cannot be read; the others still can.
-    pub fn read(&self, queue: QueueId, seqs: &[u64]) -> Result<Vec<(u64, Arc<Message>)>, StoreError> {
+    pub fn read(&self, queue: QueueId, seqs: &[u64]) -> Result<Vec<(u64, Message)>, StoreError> {
         let read = read::read(&self.shared, queue, seqs);
         if matches!(read, Err(StoreError::Unreadable { .. })) {
             self.shared.counters.unreadable.fetch_add(1, Ordering::Relaxed);

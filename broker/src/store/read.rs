@@ -9,7 +9,7 @@ use super::record::{self, Location, Record};
 use super::segment::Segment;
 use super::slab::Slot;
 use super::{QueueId, Shared, StoreError};
-use crate::message::Message;
+use crate::message::{self, Facts, Layout, Message};
 
 /// Neighbours in the log are read together up to this many bytes.
 const RUN_BYTES_MAX: usize = 1 << 20;
@@ -24,11 +24,7 @@ struct Wanted {
     segment: Arc<Segment>,
 }
 
-pub(super) fn read(
-    shared: &Shared,
-    queue: QueueId,
-    seqs: &[u64],
-) -> Result<Vec<(u64, Arc<Message>)>, StoreError> {
+pub(super) fn read(shared: &Shared, queue: QueueId, seqs: &[u64]) -> Result<Vec<(u64, Message)>, StoreError> {
     let mut messages = Vec::with_capacity(seqs.len());
     let mut wanted = look_up(shared, queue, seqs)?;
     loop {
@@ -47,7 +43,7 @@ pub(super) fn read(
 fn read_all(
     queue: QueueId,
     wanted: &[Wanted],
-    messages: &mut Vec<(u64, Arc<Message>)>,
+    messages: &mut Vec<(u64, Message)>,
 ) -> Result<(), (usize, StoreError)> {
     let mut buffer = Vec::new();
     let mut at = 0;
@@ -116,24 +112,21 @@ fn run_length(wanted: &[Wanted]) -> (usize, usize) {
     (run, end - start)
 }
 
-fn decode(bytes: &[u8], want: &Wanted) -> Result<Arc<Message>, String> {
+fn decode(bytes: &[u8], want: &Wanted) -> Result<Message, String> {
     let record = match record::decode(bytes, want.segment.seed) {
         Ok((Record::Message(record), _)) => record,
         Ok(_) => return Err("another kind of record is there".into()),
         Err(invalid) => return Err(invalid.to_string()),
     };
-    let mut message = Message::from_block(
-        record.block.to_vec(),
-        record.exchange_len,
-        record.routing_key_len,
-        record.properties_len,
-        true,
-    );
-    message.look_for_blind_copies();
+    let (exchange_len, routing_key_len) = (record.exchange_len, record.routing_key_len);
+    let layout = Layout { exchange_len, routing_key_len, properties_len: record.properties_len };
+    let has_blind_copies = message::has_blind_copies(layout.properties(record.block));
+    let facts = Facts { persistent: true, has_blind_copies, publisher: 0 };
+    let message = Message::from_block(&mut record.block.to_vec(), layout, facts);
     message.disk.refs.store(1, Ordering::Relaxed);
     message.disk.slot.store(want.slot, Ordering::Relaxed);
     message.disk.id.store(want.location.to_u64(), Ordering::Release);
-    Ok(Arc::new(message))
+    Ok(message)
 }
 
 fn unreadable(queue: QueueId, want: &Wanted, reason: &str) -> StoreError {

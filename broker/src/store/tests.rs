@@ -23,8 +23,8 @@ fn open_manual(dir: &Path) -> (Store, Committer, Recovered) {
     Store::open_manual(Arc::new(RealFs), dir, options(), &|_| true).expect("the store opens")
 }
 
-fn message(body: &str) -> Arc<Message> {
-    Arc::new(Message::new("x", "key", b"\x00\x00", body.as_bytes(), true))
+fn message(body: &str) -> Message {
+    Message::new("x", "key", b"\x00\x00", body.as_bytes(), true)
 }
 
 struct Tell(Sender<Round>);

@@ -218,7 +218,7 @@ impl Vhost {
         if queues.is_empty() {
             return;
         }
-        let message = Arc::new(Message::new(exchange, routing_key, properties, body, false));
+        let message = Message::new(exchange, routing_key, properties, body, false);
         for queue in queues {
             queue.publish(&message, None, wakes);
         }

@@ -52,7 +52,7 @@ impl Replies {
     }
 
     /// Hands a reply to the one that awaits it. False when nobody does, or his connection has no room for it.
-    pub fn deliver(&self, address: &str, message: &Arc<Message>, wakes: &mut Wakes) -> bool {
+    pub fn deliver(&self, address: &str, message: &Message, wakes: &mut Wakes) -> bool {
         let Some(consumer) = self.0.lock().get(address).cloned() else { return false };
         let mut out = consumer.outbox.lock();
         let delivered =

@@ -79,6 +79,7 @@ impl Driver {
         if self.unread.is_empty() {
             self.unread = Vec::new();
         }
+        self.connection.cx.room = Vec::new();
         self.connection.cx.outbox.lock().shrink();
     }
 }

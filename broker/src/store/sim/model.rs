@@ -1,7 +1,6 @@
 //! The promise as a table: what must be in the log, what must not, and what may.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::rng::Rng;
 use crate::message::Message;
@@ -28,7 +27,7 @@ pub struct Entry {
     pub body: Body,
     pub meta: EntryMeta,
     /// In memory, as far as the queue is concerned.
-    pub message: Option<Arc<Message>>,
+    pub message: Option<Message>,
     /// The round that makes it durable; 0 if it is.
     pub round: Round,
     /// Order among the enqueues.
@@ -80,8 +79,8 @@ impl Body {
         bytes
     }
 
-    pub fn message(self) -> Arc<Message> {
-        Arc::new(Message::new("ex", &format!("key-{}", self.id), b"\x80\x00\x02ab", &self.bytes(), true))
+    pub fn message(self) -> Message {
+        Message::new("ex", &format!("key-{}", self.id), b"\x80\x00\x02ab", &self.bytes(), true)
     }
 
     pub fn check(self, message: &Message) -> Result<(), String> {
@@ -115,7 +114,7 @@ impl Model {
         queue: QueueId,
         body: Body,
         meta: EntryMeta,
-        message: Arc<Message>,
+        message: Message,
         enqueue: impl FnOnce(u64) -> Round,
     ) {
         self.clock += 1;

@@ -182,7 +182,7 @@ impl World {
         }
     }
 
-    fn enqueue(&mut self, queue: QueueId, body: Body, meta: EntryMeta, message: &Arc<Message>) {
+    fn enqueue(&mut self, queue: QueueId, body: Body, meta: EntryMeta, message: &Message) {
         let Some((store, _)) = &self.running else { return };
         let kept = message.clone();
         self.model.enqueue(queue, body, meta, kept, |seq| store.enqueue(queue, seq, message, meta));
@@ -271,7 +271,7 @@ impl World {
         Ok(())
     }
 
-    fn read(&mut self, queue: QueueId, seq: u64) -> Result<Option<Arc<Message>>, String> {
+    fn read(&mut self, queue: QueueId, seq: u64) -> Result<Option<Message>, String> {
         let store = self.store()?;
         let entry = &self.model.queues[&queue].entries[&seq];
         let read = match store.read(queue, &[seq]) {
