@@ -50,7 +50,13 @@ impl Queue {
 
     /// Lets go of the lock, and buries who died under it.
     #[inline]
-    pub(super) fn unlock(self: &Arc<Self>, mut state: MutexGuard<'_, QueueState>, wakes: &mut Wakes) {
+    pub(super) fn unlock(self: &Arc<Self>, state: MutexGuard<'_, QueueState>, wakes: &mut Wakes) {
+        if state.extras.is_some() {
+            self.bury_dying(state, wakes);
+        }
+    }
+
+    fn bury_dying(self: &Arc<Self>, mut state: MutexGuard<'_, QueueState>, wakes: &mut Wakes) {
         let dead = state.take_dying();
         if dead.is_empty() {
             return;
