@@ -18,7 +18,7 @@ fuzz_target!(|payload: &[u8]| {
             let fast = decode_publish(payload).expect("the table takes it");
             assert_eq!(
                 (fast.exchange, fast.routing_key, fast.mandatory, fast.immediate),
-                (&*publish.exchange, &*publish.routing_key, publish.mandatory, publish.immediate)
+                (publish.exchange.as_bytes(), publish.routing_key.as_bytes(), publish.mandatory, publish.immediate)
             );
         }
         Ok(Method::BasicAck(ack)) => {

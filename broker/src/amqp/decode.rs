@@ -6,10 +6,18 @@ use super::reader::Reader;
 /// The arguments of basic.publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PublishArgs<'a> {
-    pub exchange: &'a str,
-    pub routing_key: &'a str,
+    pub exchange: &'a [u8],
+    pub routing_key: &'a [u8],
     pub mandatory: bool,
     pub immediate: bool,
+}
+
+impl PublishArgs<'_> {
+    /// Names are UTF-8.
+    pub fn check(&self) -> Result<(), DecodeError> {
+        let is_text = |octets| std::str::from_utf8(octets).is_ok();
+        if is_text(self.exchange) && is_text(self.routing_key) { Ok(()) } else { Err(DecodeError::BadString) }
+    }
 }
 
 /// Class and method id of a method frame's payload, if it is long enough to have them.
@@ -24,12 +32,19 @@ pub fn peek_method_id(payload: &[u8]) -> Option<(u16, u16)> {
 ///
 /// # Errors
 /// As [`Method::decode`](super::Method::decode).
-#[inline]
 pub fn decode_publish(payload: &[u8]) -> Result<PublishArgs<'_>, DecodeError> {
+    let publish = split_publish(payload)?;
+    publish.check()?;
+    Ok(publish)
+}
+
+/// Like [`decode_publish`], but without a look at the octets of the names: for who knows them, or checks them later.
+#[inline]
+pub fn split_publish(payload: &[u8]) -> Result<PublishArgs<'_>, DecodeError> {
     let mut reader = Reader::new(payload);
     let _ids_and_ticket = reader.array::<6>()?;
-    let exchange = reader.short_str()?;
-    let routing_key = reader.short_str()?;
+    let exchange = reader.short_bytes()?;
+    let routing_key = reader.short_bytes()?;
     let bits = reader.u8()?;
     reader.finish()?;
     Ok(PublishArgs { exchange, routing_key, mandatory: bits & 1 != 0, immediate: bits & 2 != 0 })

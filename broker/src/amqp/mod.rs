@@ -27,7 +27,7 @@ pub use content::{
     CONTENT_HEADER_SIZE, ContentHeader, body_frame_max, content_size, header_frame_size, whole_content,
     write_body_frame_start, write_content, write_content_header,
 };
-pub use decode::{PublishArgs, decode_ack, decode_publish, peek_method_id};
+pub use decode::{PublishArgs, decode_ack, decode_publish, peek_method_id, split_publish};
 pub use encode::{write_ack, write_deliver, write_get_ok, write_nack, write_return};
 pub use error::{DecodeError, FrameError};
 pub use frame::{

@@ -1,6 +1,6 @@
 //! Putting a published message together from its frames (AMQP 0-9-1 §4.2.6). Pure.
 
-use crate::amqp::{ContentHeader, PublishArgs, ReplyCode};
+use crate::amqp::{ContentHeader, DecodeError, PublishArgs, ReplyCode};
 use crate::error::AmqpError;
 use crate::message::{Layout, Message};
 
@@ -44,8 +44,8 @@ impl Content {
         // Room for a small message; the header says how much is really needed.
         let mut block = Vec::new();
         block.reserve_exact(publish.exchange.len() + publish.routing_key.len());
-        block.extend_from_slice(publish.exchange.as_bytes());
-        block.extend_from_slice(publish.routing_key.as_bytes());
+        block.extend_from_slice(publish.exchange);
+        block.extend_from_slice(publish.routing_key);
         Content {
             block,
             exchange_len: publish.exchange.len() as u8,
@@ -69,7 +69,7 @@ impl Content {
         if header.class_id != CLASS_BASIC || header.weight != 0 || header.body_size > body_bytes_max {
             return None;
         }
-        let parts = [publish.exchange.as_bytes(), publish.routing_key.as_bytes(), header.properties, body];
+        let parts = [publish.exchange, publish.routing_key, header.properties, body];
         let len = parts.iter().map(|part| part.len()).sum();
         let mut block = if Message::leaves_room(len) { std::mem::take(room) } else { Vec::new() };
         block.clear();
@@ -175,6 +175,16 @@ impl Content {
         Address { exchange_len: self.exchange_len, octets: &self.block[..self.address_len()] }
     }
 
+    /// Exchange and routing key, of which nobody may have looked yet whether they are UTF-8.
+    pub fn names(&self) -> Result<(&str, &str), AmqpError> {
+        let (exchange, routing_key) =
+            self.block[..self.address_len()].split_at(usize::from(self.exchange_len));
+        match (std::str::from_utf8(exchange), std::str::from_utf8(routing_key)) {
+            (Ok(exchange), Ok(routing_key)) => Ok((exchange, routing_key)),
+            _ => Err(AmqpError::connection(ReplyCode::FrameError, DecodeError::BadString.to_string())),
+        }
+    }
+
     pub fn exchange(&self) -> &str {
         std::str::from_utf8(&self.block[..usize::from(self.exchange_len)]).unwrap_or("")
     }
@@ -220,7 +230,12 @@ mod tests {
     use super::*;
 
     fn begun() -> Content {
-        Content::begin(&PublishArgs { exchange: "x", routing_key: "key", mandatory: true, immediate: false })
+        Content::begin(&PublishArgs {
+            exchange: b"x",
+            routing_key: b"key",
+            mandatory: true,
+            immediate: false,
+        })
     }
 
     fn header(class: u16, weight: u16, size: u64) -> Vec<u8> {

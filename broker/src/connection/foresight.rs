@@ -53,7 +53,7 @@ impl Connection {
             if frame.kind != FrameKind::Method || amqp::peek_method_id(frame.payload) != Some(BASIC_PUBLISH) {
                 continue;
             }
-            let Ok(publish) = amqp::decode_publish(frame.payload) else { break };
+            let Ok(publish) = amqp::split_publish(frame.payload) else { break };
             match queues {
                 Some(queues) if publish.exchange.is_empty() => {
                     let hash = queues.hash(publish.routing_key);

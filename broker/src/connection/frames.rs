@@ -1,6 +1,6 @@
 //! What a frame asks for, in each state of its connection and channel.
 
-use crate::amqp::{self, Frame, FrameKind, Method, Octets, ReplyCode, Version};
+use crate::amqp::{self, Frame, FrameKind, Method, Octets, PublishArgs, ReplyCode, Version};
 use crate::capacity::Full;
 use crate::error::AmqpError;
 
@@ -46,7 +46,8 @@ impl Connection {
             return None;
         }
         let (header, body, size) = amqp::whole_content(behind, frame.channel, self.frame_max)?;
-        let publish = amqp::decode_publish(frame.payload).ok()?;
+        // Where these names lead may be remembered: then they were looked at before.
+        let publish = amqp::split_publish(frame.payload).ok()?;
         let content = Content::whole(
             &publish,
             &header,
@@ -55,7 +56,10 @@ impl Connection {
             &mut self.cx.room,
         )?;
         let published = publish_content(&mut self.cx, channel, &mut self.confirming, content);
-        Some((size, published.map_err(|error| (frame.channel, error))))
+        Some((
+            size,
+            published.map_err(|error| (frame.channel, of_names_first(frame.payload, &publish, error))),
+        ))
     }
 
     fn on_frame_while_closing(&mut self, frame: Frame<'_>) {
@@ -286,6 +290,12 @@ fn publish_content(
         confirming.push(channel.id);
     }
     Ok(())
+}
+
+/// Names that are no text are spoken of before anything else that is wrong with a message.
+#[cold]
+fn of_names_first(payload: &[u8], publish: &PublishArgs<'_>, error: AmqpError) -> AmqpError {
+    publish.check().map_or_else(|wrong| cannot_decode(payload, wrong), |()| error)
 }
 
 fn decode(version: Version, payload: &[u8]) -> Result<Method, AmqpError> {

@@ -164,6 +164,12 @@ fn route(cx: &mut Context, content: &Content) -> Result<Route, AmqpError> {
     let version = cx.vhost.version();
     let revision = cx.permission_revision();
     cx.routes.refresh(version, revision);
+    if content.exchange_len == 0 && cx.routes.are_too_many() {
+        // Most are not remembered, and their own table is as quick.
+        let (exchange, name) = content.names()?;
+        check_may_publish(cx, exchange, name)?;
+        return Ok(Route::To(cx.vhost.read().addressed(name).cloned()));
+    }
     let address = content.address();
     match cx.routes.get(address) {
         Some(Known::To(route)) => return Ok(route.clone()),
@@ -174,8 +180,9 @@ fn route(cx: &mut Context, content: &Content) -> Result<Route, AmqpError> {
         }
         None => {}
     }
-    check_may_publish(cx, content.exchange(), content.routing_key())?;
-    Ok(match look_up(cx, content, &[content.routing_key()])? {
+    let (exchange, routing_key) = content.names()?;
+    check_may_publish(cx, exchange, routing_key)?;
+    Ok(match look_up(cx, content, exchange, &[routing_key])? {
         DependsOn::Address => cx.routes.keep(address, &mut cx.found),
         DependsOn::Headers => cx.routes.keep_by_headers(address, headers_of(content), &mut cx.found),
         DependsOn::Properties => Route::take(&mut cx.found),
@@ -192,26 +199,31 @@ fn route_copies(cx: &mut Context, content: &Content, more_keys: &[Box<str>]) -> 
     if more_keys.is_empty() {
         return route(cx, content);
     }
-    let mut keys = vec![content.routing_key()];
+    let (exchange, routing_key) = content.names()?;
+    let mut keys = vec![routing_key];
     keys.extend(more_keys.iter().map(|key| &**key));
     for key in &keys {
-        check_may_publish(cx, content.exchange(), key)?;
+        check_may_publish(cx, exchange, key)?;
     }
-    look_up(cx, content, &keys)?;
+    look_up(cx, content, exchange, &keys)?;
     Ok(Route::take(&mut cx.found))
 }
 
 /// Puts the queues behind these keys into `cx.found`, and says what it depends on that the next message goes there, too.
-fn look_up(cx: &mut Context, content: &Content, keys: &[&str]) -> Result<DependsOn, AmqpError> {
+fn look_up(
+    cx: &mut Context,
+    content: &Content,
+    exchange: &str,
+    keys: &[&str],
+) -> Result<DependsOn, AmqpError> {
     cx.found.clear();
     cx.found.shrink_to(FOUND_KEPT);
     let headers = LazyHeaders::new(content.properties());
-    let routed = cx.vhost.read().route(content.exchange(), keys, &headers, &mut cx.found);
+    let routed = cx.vhost.read().route(exchange, keys, &headers, &mut cx.found);
     let routed = routed.map_err(|error| match error {
-        RouteError::NoExchange => cx.vhost.no_exchange(content.exchange()),
+        RouteError::NoExchange => cx.vhost.no_exchange(exchange),
         RouteError::Internal => AmqpError::access_refused(format!(
-            "cannot publish to internal exchange '{}' in vhost '{}'",
-            content.exchange(),
+            "cannot publish to internal exchange '{exchange}' in vhost '{}'",
             cx.vhost.name
         )),
     })?;

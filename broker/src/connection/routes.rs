@@ -140,6 +140,7 @@ impl RouteCache {
         if self.topology_version != topology_version || self.permission_revision != permission_revision {
             self.topology_version = topology_version;
             self.permission_revision = permission_revision;
+            self.turned_away = 0;
             self.clear();
             self.writable = None;
         }
@@ -174,7 +175,7 @@ impl RouteCache {
 
     /// What is remembered of where a message goes that is still to be checked.
     pub fn peek(&self, publish: &PublishArgs<'_>) -> Option<&Route> {
-        let (exchange, key) = (publish.exchange.as_bytes(), publish.routing_key.as_bytes());
+        let (exchange, key) = (publish.exchange, publish.routing_key);
         // Both are short strings.
         let mut joined = [0; 2 * u8::MAX as usize];
         let octets = match exchange.len() {

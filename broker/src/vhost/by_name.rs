@@ -38,7 +38,7 @@ impl<T> Default for ByName<T> {
 impl<T: Named> ByName<T> {
     /// What the others want of a name.
     #[inline]
-    pub fn hash(&self, name: &str) -> u64 {
+    pub fn hash(&self, name: &[u8]) -> u64 {
         self.hasher.hash_one(name)
     }
 
@@ -57,12 +57,12 @@ impl<T: Named> ByName<T> {
 
     #[inline]
     pub fn get(&self, name: &str) -> Option<&Arc<T>> {
-        self.find(self.hash(name), |value| *value.name() == *name).map(|(_, value)| value)
+        self.find(self.hash(name.as_bytes()), |value| *value.name() == *name).map(|(_, value)| value)
     }
 
     /// Puts it in the place of the one that has its name.
     pub fn insert(&mut self, value: Arc<T>) {
-        let hash = self.hash(value.name());
+        let hash = self.hash(value.name().as_bytes());
         if let Some((at, _)) = self.find(hash, |there| there.name() == value.name()) {
             self.places[at] = Some(Place { hash, value });
             return;
@@ -75,7 +75,7 @@ impl<T: Named> ByName<T> {
     }
 
     pub fn remove(&mut self, name: &str) -> Option<Arc<T>> {
-        let (at, _) = self.find(self.hash(name), |value| *value.name() == *name)?;
+        let (at, _) = self.find(self.hash(name.as_bytes()), |value| *value.name() == *name)?;
         let removed = self.places[at].take()?;
         self.close_gap(at);
         self.len -= 1;
@@ -185,7 +185,7 @@ mod tests {
             }
             for name in (0..120).map(|name: usize| name.to_string()) {
                 prop_assert_eq!(table.get(&name), map.get(&name));
-                prop_assert_eq!(table.probable(table.hash(&name)), map.get(&name));
+                prop_assert_eq!(table.probable(table.hash(name.as_bytes())), map.get(&name));
             }
             prop_assert!(table.values().all(|thing| map.get(&thing.name) == Some(thing)));
             prop_assert_eq!(table.values().count(), map.len());

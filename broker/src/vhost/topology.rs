@@ -297,10 +297,15 @@ impl Topology {
         Ok(self.walk(&first.spec.name, routing_keys, headers, queues))
     }
 
+    /// The queue that a routing key on the default exchange is the name of.
+    #[inline]
+    pub fn addressed(&self, name: &str) -> Option<&Arc<Queue>> {
+        self.queues.get(name).filter(|queue| queue.spec.owner != Owner::Broker)
+    }
+
     /// The queues that routing keys on the default exchange are the names of.
     fn address(&self, names: &[&str], queues: &mut Vec<Arc<Queue>>) {
-        let named = names.iter().filter_map(|&name| self.queues.get(name));
-        queues.extend(named.filter(|queue| queue.spec.owner != Owner::Broker).cloned());
+        queues.extend(names.iter().filter_map(|name| self.addressed(name)).cloned());
         if names.len() > 1 {
             each_once(queues);
         }

@@ -29,6 +29,13 @@ fn header(class: u16, weight: u16, size: u64, properties: &[u8]) -> Vec<u8> {
     [&class.to_be_bytes()[..], &weight.to_be_bytes(), &size.to_be_bytes(), properties].concat()
 }
 
+/// A message of one byte with these names.
+fn whole_publish(names: &[u8], properties: &[u8]) -> Vec<u8> {
+    let publish = method(60, 40, &[&[0, 0][..], names, &[0]].concat());
+    [frame(METHOD, 1, &publish), frame(HEADER, 1, &header(60, 0, 1, properties)), frame(BODY, 1, b"a")]
+        .concat()
+}
+
 /// basic.publish to the default exchange with the key `q`.
 fn publish_frame() -> Vec<u8> {
     encode(1, publish("", "q"))
@@ -228,6 +235,20 @@ fn mistakes_that_close_the_connection() {
             },
             502,
             "SYNTAX_ERROR - cannot decode message properties",
+            (60, 40),
+        ),
+        (
+            "a routing key that is no text, its message in one piece",
+            |c| c.send_bytes(&whole_publish(b"\x00\x01\xFF", &[0, 0])),
+            501,
+            "FRAME_ERROR - cannot decode <<0,0,0,1,255,0>>",
+            (60, 40),
+        ),
+        (
+            "an exchange that is no text, and properties that cannot be decoded",
+            |c| c.send_bytes(&whole_publish(b"\x02x\xFF\x01k", &[0x80, 0])),
+            501,
+            "FRAME_ERROR - cannot decode <<0,0,2,120,255,1,107,0>>",
             (60, 40),
         ),
         (

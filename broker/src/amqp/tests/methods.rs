@@ -145,8 +145,8 @@ proptest! {
         let method = basic::Publish { exchange, routing_key, mandatory, immediate };
         let payload = payload_of(method.clone());
         let args = PublishArgs {
-            exchange: &method.exchange,
-            routing_key: &method.routing_key,
+            exchange: method.exchange.as_bytes(),
+            routing_key: method.routing_key.as_bytes(),
             mandatory,
             immediate,
         };
@@ -190,6 +190,7 @@ fn names_must_be_utf8() {
     let publish = b"\0\x3C\0\x28\0\0\0\x01\xFF\0";
     assert_eq!(Method::decode(publish), Err(DecodeError::BadString));
     assert_eq!(decode_publish(publish), Err(DecodeError::BadString));
+    assert_eq!(decode_publish(b"\0\x3C\0\x28\0\0\x01\xFF\0\0"), Err(DecodeError::BadString));
 }
 
 #[test]
