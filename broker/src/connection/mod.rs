@@ -20,6 +20,7 @@ mod foresight;
 mod frames;
 pub mod handshake;
 mod input;
+mod latest;
 mod names;
 mod opening;
 mod own_queues;

@@ -16,7 +16,7 @@ use super::checks::{Checked, check_properties};
 use super::confirms::Outcome;
 use super::content::Content;
 use super::context::Context;
-use super::routes::{Known, Route};
+use super::routes::Route;
 
 /// Room for so many queues is kept from one message to the next.
 const FOUND_KEPT: usize = 64;
@@ -171,14 +171,8 @@ fn route(cx: &mut Context, content: &Content) -> Result<Route, AmqpError> {
         return Ok(Route::To(cx.vhost.read().addressed(name).cloned()));
     }
     let address = content.address();
-    match cx.routes.get(address) {
-        Some(Known::To(route)) => return Ok(route.clone()),
-        Some(Known::ByHeaders) => {
-            if let Some(route) = cx.routes.get_by_headers(address, headers_of(content)) {
-                return Ok(route.clone());
-            }
-        }
-        None => {}
+    if let Some(route) = cx.routes.find(address, || headers_of(content)) {
+        return Ok(route);
     }
     let (exchange, routing_key) = content.names()?;
     check_may_publish(cx, exchange, routing_key)?;

@@ -10,6 +10,8 @@ use hashbrown::{Equivalent, HashMap};
 use crate::amqp::PublishArgs;
 use crate::queue::Queue;
 
+use super::latest::Latest;
+
 /// Entries kept.
 const ENTRIES_MAX: usize = 1024;
 
@@ -64,7 +66,7 @@ pub struct Address<'a> {
 }
 
 /// What is remembered of an address.
-pub enum Known {
+enum Known {
     To(Route),
     /// It depends on the headers.
     ByHeaders,
@@ -81,6 +83,7 @@ pub struct RouteCache {
     /// Queues in both.
     queues: usize,
     turned_away: usize,
+    latest: Latest,
     /// An exchange that the user may write to.
     writable: Option<Box<str>>,
 }
@@ -142,6 +145,7 @@ impl RouteCache {
             self.permission_revision = permission_revision;
             self.turned_away = 0;
             self.clear();
+            self.latest.forget();
             self.writable = None;
         }
     }
@@ -192,13 +196,27 @@ impl RouteCache {
         }
     }
 
+    /// Where a message goes, if that is remembered. `headers` is asked where it depends on them.
     #[inline]
-    pub fn get(&self, address: Address<'_>) -> Option<&Known> {
+    pub fn find<'h>(&mut self, address: Address<'_>, headers: impl Fn() -> &'h [u8]) -> Option<Route> {
+        if let Some(route) = self.latest.get(address, &headers) {
+            return Some(route.clone());
+        }
+        let (headers, route) = match self.get(address)? {
+            Known::To(route) => (None, route.clone()),
+            Known::ByHeaders => (Some(headers()), self.get_by_headers(address, headers())?.clone()),
+        };
+        self.latest.note(address, headers, &route);
+        Some(route)
+    }
+
+    #[inline]
+    fn get(&self, address: Address<'_>) -> Option<&Known> {
         self.routes.get(&KeyRef { address, headers: &[] })
     }
 
     /// Where a message with these headers goes, if that is remembered. Without any and with an empty table are the same.
-    pub fn get_by_headers(&self, address: Address<'_>, headers: &[u8]) -> Option<&Route> {
+    fn get_by_headers(&self, address: Address<'_>, headers: &[u8]) -> Option<&Route> {
         self.by_headers.get(&KeyRef { address, headers })
     }
 
@@ -308,11 +326,13 @@ mod tests {
     fn a_changed_topology_or_permission_forgets_all() {
         for changed in [(1, 0), (0, 1)] {
             let mut cache = RouteCache::default();
+            let address = Address { exchange_len: 0, octets: b"7" };
             insert(&mut cache, 7);
             cache.refresh(0, 0);
-            assert!(has(&cache, 7));
+            // The second time it is the latest.
+            assert!(cache.find(address, || b"").is_some() && cache.find(address, || b"").is_some());
             cache.refresh(changed.0, changed.1);
-            assert!(!has(&cache, 7));
+            assert!(cache.find(address, || b"").is_none());
         }
     }
 }
