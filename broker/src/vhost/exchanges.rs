@@ -21,6 +21,13 @@ pub struct DeclareExchange<'a> {
     pub arguments: &'a FieldTable,
 }
 
+impl DeclareExchange<'_> {
+    /// Arguments that have no effect here.
+    pub fn unknown_arguments(&self) -> impl Iterator<Item = &str> {
+        self.arguments.iter().map(|(name, _)| name).filter(|name| !ARGUMENTS.contains(name))
+    }
+}
+
 /// Arguments that have an effect. (`x-algorithm` has none: every algorithm sends a key to one place, and ours is one.)
 const ARGUMENTS: &[&str] = &[
     "alternate-exchange",
@@ -119,7 +126,6 @@ impl Vhost {
             )));
         }
         self.check_count("exchange", declare.name, topology.exchanges.len(), self.limits.exchanges_max)?;
-        self.warn_of_unknown_arguments(declare);
         let ticket = declare.durable.then(|| {
             self.definitions.submit(Change::PutExchange(ExchangeRow {
                 vhost: self.name.to_string(),
@@ -148,17 +154,15 @@ impl Vhost {
         Ok(Done { value: (), ticket })
     }
 
-    fn warn_of_unknown_arguments(&self, declare: &DeclareExchange<'_>) {
-        let unknown = declare.arguments.iter().map(|(name, _)| name).filter(|name| !ARGUMENTS.contains(name));
-        let unknown: Vec<&str> = unknown.collect();
-        if !unknown.is_empty() {
-            tracing::warn!(
-                exchange = declare.name,
-                vhost = &*self.name,
-                "declared with arguments that have no effect here: {}",
-                unknown.join(", ")
-            );
-        }
+    /// For whoever declares an exchange that is new, as often as he may write to the log.
+    pub fn warn_of_unknown_arguments(&self, declare: &DeclareExchange<'_>, user: &str) {
+        tracing::warn!(
+            exchange = declare.name,
+            vhost = &*self.name,
+            user,
+            "declared with arguments that have no effect here: {}",
+            declare.unknown_arguments().collect::<Vec<_>>().join(", ")
+        );
     }
 
     fn check_equivalent(

@@ -82,7 +82,6 @@ impl Vhost {
                 declare.name, self.name
             ))
         })?;
-        self.warn_of_arguments_without_effect(declare.name, &parsed, asker);
         let id = QueueId(self.definitions.next_queue_id());
         let durable = is_durable(declare, &owner);
         let ticket = durable.then(|| {
@@ -181,16 +180,14 @@ impl Vhost {
         )))
     }
 
-    fn warn_of_arguments_without_effect(&self, queue: &str, parsed: &QueueArguments, asker: Asker<'_>) {
-        if parsed.without_effect.is_empty() {
-            return;
-        }
+    /// For whoever declares a queue that is new, as often as he may write to the log.
+    pub fn warn_of_arguments_without_effect(&self, queue: &Queue, user: &str) {
         tracing::warn!(
-            queue,
+            queue = queue.name(),
             vhost = &*self.name,
-            user = asker.user,
+            user,
             "declared with arguments that have no effect here: {}",
-            parsed.without_effect.join(", ")
+            queue.spec.parsed.without_effect.join(", ")
         );
     }
 

@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
-use broker::amqp::{Method, basic, queue};
+use broker::amqp::{Method, basic, exchange, queue};
 
 use crate::harness::*;
 use crate::http::ask;
@@ -213,4 +213,26 @@ fn warnings_are_also_messages() {
         "{line:?}"
     );
     assert!(line.text().contains("user=\"guest\""), "{line:?}");
+}
+
+#[test]
+fn whoever_declares_with_such_arguments_again_and_again_writes_so_many_lines() {
+    let broker = Broker::with("WARREN_LIMITS_CLIENT_LOG_LINES_PER_MINUTE_MAX", "3");
+    let mut reader = broker.connect();
+    reader.call(1, declare("log"), declare_ok("log", 0, 0));
+    reader.call(1, bind("log", "amq.rabbitmq.log", "warning"), queue::BindOk);
+    reader.call(1, consume_no_ack("log", "reader"), consume_ok("reader"));
+    let mut client = broker.connect();
+    for number in 0..10 {
+        let name = number.to_string();
+        client.call(1, declare_with(&name, [("x-max-lenght", 5.into())]), declare_ok(&name, 0, 0));
+        let mut exchange = declare_exchange(&name, "fanout");
+        exchange.arguments.insert("alternative-exchange", "x");
+        client.call(1, exchange, exchange::DeclareOk);
+    }
+    // The next one that no client is the cause of.
+    broker.ok(&["set_vm_memory_high_watermark", "absolute", "0"]);
+    let lines = std::iter::from_fn(|| Some(reader.delivery(1).text().to_owned()));
+    let before: Vec<_> = lines.take_while(|line| !line.contains("publishers are held")).collect();
+    assert_eq!(before.iter().filter(|line| line.contains("have no effect here")).count(), 3, "{before:?}");
 }

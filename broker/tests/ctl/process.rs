@@ -38,6 +38,13 @@ impl Broker {
         Broker::launched_by(Command::new(BROKER))
     }
 
+    /// With a setting other than the default.
+    pub fn with(variable: &str, value: &str) -> Broker {
+        let mut command = Command::new(BROKER);
+        command.env(variable, value);
+        Broker::launched_by(command)
+    }
+
     /// Of a shell that has run `before`: limits of the operating system, say.
     pub fn start_in_shell(before: &str) -> Broker {
         let mut shell = Command::new("sh");

@@ -28,15 +28,20 @@ pub fn declare(
             cx.check(Access::Write, "exchange", alternate)?;
             check_may_address_any_queue(cx, name, alternate)?;
         }
-        let done = cx.vhost.declare_exchange(&DeclareExchange {
+        let wanted = DeclareExchange {
             name,
             kind: &declare.kind,
             durable: declare.durable,
             auto_delete: declare.auto_delete,
             internal: declare.internal,
             arguments: &declare.arguments,
-        })?;
+        };
+        let is_new = cx.vhost.exchange(name).is_err();
+        let done = cx.vhost.declare_exchange(&wanted)?;
         cx.finish(done);
+        if is_new && wanted.unknown_arguments().next().is_some() && cx.broker.client_log.admits(cx.peer) {
+            cx.vhost.warn_of_unknown_arguments(&wanted, cx.user.name());
+        }
     }
     if !declare.no_wait {
         cx.send(ch.id, amqp::exchange::DeclareOk);

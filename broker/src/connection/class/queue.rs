@@ -80,6 +80,7 @@ fn declare_active(
     };
     cx.check(Access::Configure, "queue", &name)?;
     check_dead_letter_exchange(cx, &name, declare)?;
+    let is_new = cx.vhost.queue(&name).is_err();
     let done = cx.vhost.declare_queue(
         &DeclareQueue {
             name: &name,
@@ -93,6 +94,9 @@ fn declare_active(
     let queue = cx.finish(done);
     if matches!(queue.spec.owner, Owner::Connection(_)) {
         cx.own_queues.add(queue.clone());
+    }
+    if is_new && !queue.spec.parsed.without_effect.is_empty() && cx.broker.client_log.admits(cx.peer) {
+        cx.vhost.warn_of_arguments_without_effect(&queue, cx.user.name());
     }
     Ok(queue)
 }

@@ -164,16 +164,28 @@ fn declare(broker: &Broker, document: &Document) -> (Vec<Ticket>, Vec<String>) {
     }
     for entry in document.exchanges.iter().filter(|entry| predeclared(&entry.name).is_none()) {
         let Some(vhost) = broker.vhost(&entry.vhost) else { continue };
-        match vhost.declare_exchange(&entry.declaration()) {
-            Ok(done) => tickets.extend(done.ticket),
+        let (wanted, is_new) = (entry.declaration(), vhost.exchange(&entry.name).is_err());
+        match vhost.declare_exchange(&wanted) {
+            Ok(done) => {
+                tickets.extend(done.ticket);
+                if is_new && wanted.unknown_arguments().next().is_some() {
+                    vhost.warn_of_unknown_arguments(&wanted, "");
+                }
+            }
             Err(error) => notes.push(stays(&entry.place, &error.text)),
         }
     }
     for entry in &document.queues {
         let Some(vhost) = broker.vhost(&entry.vhost) else { continue };
         let user = entry.owner_user.as_deref().unwrap_or_default();
+        let is_new = vhost.queue(&entry.name).is_err();
         match vhost.declare_typed_queue(&entry.declaration(), Asker { connection_id: NO_CONNECTION, user }) {
-            Ok(done) => tickets.extend(done.ticket),
+            Ok(done) => {
+                tickets.extend(done.ticket);
+                if is_new && !done.value.spec.parsed.without_effect.is_empty() {
+                    vhost.warn_of_arguments_without_effect(&done.value, user);
+                }
+            }
             Err(error) => notes.push(stays(&entry.place, &error.text)),
         }
     }
