@@ -311,7 +311,7 @@ impl Store {
 
     /// A message entered a queue. Its confirm may be sent when the returned round is durable.
     ///
-    /// Called once per durable queue with the same Arc; the bytes are written once. `seq` must be larger than
+    /// Called once per durable queue with the same message; the bytes are written once. `seq` must be larger than
     /// any before in this queue. Each entry must be given up exactly once: [`Store::ack`], or a purge.
     pub fn enqueue(&self, queue: QueueId, seq: u64, message: &Message, meta: EntryMeta) -> Round {
         message.disk.refs.fetch_add(1, Ordering::Relaxed);
