@@ -74,20 +74,24 @@ pub struct Message(ThinArc<Head, u8>);
 pub struct Head {
     /// A large block; a small one stands behind this.
     large: Option<Box<Large>>,
-    small_len: u16,
     properties_len: u32,
+    /// The length of a small block, and what is known in single bits: eight bytes more would put small messages into the
+    /// allocator's next size.
+    small_len_and_bits: u16,
     exchange_len: u8,
     routing_key_len: u8,
-    /// delivery-mode 2 was set.
-    pub persistent: bool,
-    /// There is a BCC header, which nobody may see.
-    pub has_blind_copies: bool,
     /// The connection that published it; 0 where that is not known (any more).
     pub publisher: u64,
     pub disk: DiskState,
 }
 
-const _: () = assert!(size_of::<Head>() == 48 && SMALL_BYTES_MAX <= u16::MAX as usize);
+/// delivery-mode 2 was set.
+const PERSISTENT: u16 = 1 << 15;
+/// There is a BCC header, which nobody may see.
+const HAS_BLIND_COPIES: u16 = 1 << 14;
+const SMALL_LEN: u16 = HAS_BLIND_COPIES - 1;
+
+const _: () = assert!(size_of::<Head>() == 40 && SMALL_BYTES_MAX <= SMALL_LEN as usize);
 
 #[derive(Debug)]
 struct Large(Box<[u8]>);
@@ -98,6 +102,26 @@ pub struct Facts {
     pub persistent: bool,
     pub has_blind_copies: bool,
     pub publisher: u64,
+}
+
+impl Facts {
+    fn bits(self) -> u16 {
+        u16::from(self.persistent) * PERSISTENT + u16::from(self.has_blind_copies) * HAS_BLIND_COPIES
+    }
+}
+
+impl Head {
+    /// delivery-mode 2 was set.
+    #[inline]
+    pub fn is_persistent(&self) -> bool {
+        self.small_len_and_bits & PERSISTENT != 0
+    }
+
+    /// There is a BCC header, which nobody may see.
+    #[inline]
+    pub fn has_blind_copies(&self) -> bool {
+        self.small_len_and_bits & HAS_BLIND_COPIES != 0
+    }
 }
 
 /// Where the parts of a block end.
@@ -176,15 +200,16 @@ impl Message {
             usize::from(exchange_len) + usize::from(routing_key_len) + properties_len as usize <= block.len()
         );
         RESIDENT_BYTES.add(block.len() as u64 + OVERHEAD_BYTES);
-        let is_small = block.len() <= SMALL_BYTES_MAX;
+        let (small_len, large) = match block.len() {
+            len @ ..=SMALL_BYTES_MAX => (len as u16, None),
+            _ => (0, Some(Box::new(Large(std::mem::take(block).into_boxed_slice())))),
+        };
         let head = Head {
-            large: (!is_small).then(|| Box::new(Large(std::mem::take(block).into_boxed_slice()))),
-            small_len: if is_small { block.len() as u16 } else { 0 },
+            large,
             properties_len,
             exchange_len,
             routing_key_len,
-            persistent: facts.persistent,
-            has_blind_copies: facts.has_blind_copies,
+            small_len_and_bits: small_len | facts.bits(),
             publisher: facts.publisher,
             disk: DiskState::default(),
         };
@@ -232,7 +257,7 @@ impl Message {
     /// The properties as clients may see them: without BCC.
     #[inline]
     pub fn shown_properties(&self) -> Cow<'_, [u8]> {
-        match self.has_blind_copies {
+        match self.has_blind_copies() {
             false => Cow::Borrowed(self.properties()),
             true => Cow::Owned(without_blind_copies(self.properties())),
         }
@@ -241,7 +266,7 @@ impl Message {
     /// Bytes of what clients may see of the properties.
     #[inline]
     pub fn shown_properties_len(&self) -> usize {
-        match self.has_blind_copies {
+        match self.has_blind_copies() {
             false => self.properties_len as usize,
             true => self.shown_properties().len(),
         }
@@ -286,7 +311,8 @@ impl fmt::Debug for Message {
 
 impl Drop for Head {
     fn drop(&mut self) {
-        let block_len = self.large.as_ref().map_or(usize::from(self.small_len), |large| large.0.len());
+        let small_len = usize::from(self.small_len_and_bits & SMALL_LEN);
+        let block_len = self.large.as_ref().map_or(small_len, |large| large.0.len());
         RESIDENT_BYTES.remove(block_len as u64 + OVERHEAD_BYTES);
     }
 }
@@ -334,7 +360,10 @@ mod tests {
             assert_eq!((message.exchange(), message.routing_key()), ("x", "key"));
             assert_eq!((message.properties(), message.body()), (&b"\0\0"[..], &whole[6..]));
             assert_eq!(message.block(), (&whole[..], 1, 3, 2));
-            assert_eq!((message.persistent, message.publisher), (true, 7));
+            assert_eq!(
+                (message.is_persistent(), message.has_blind_copies(), message.publisher),
+                (true, false, 7)
+            );
             let new = Message::new("x", "key", b"\0\0", &whole[6..], true);
             assert_eq!(new.block(), message.block());
             assert!(message.is(&message.clone()) && !message.is(&new));

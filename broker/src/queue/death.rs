@@ -87,7 +87,7 @@ impl Death<'_> {
             self.routing_key.unwrap_or(message.routing_key()),
             &encoded,
             message.body(),
-            Facts { persistent: message.persistent, has_blind_copies, publisher: 0 },
+            Facts { persistent: message.is_persistent(), has_blind_copies, publisher: 0 },
         );
         DeadLetter { message, more_keys, deaths }
     }
@@ -232,7 +232,7 @@ mod tests {
         let letter = death("q", Reason::Rejected).letter(&died);
         assert_eq!((letter.message.exchange(), letter.message.routing_key()), ("dlx", "key"));
         assert_eq!(letter.more_keys, ["c1".into(), "c2".into()]);
-        assert!(letter.message.persistent);
+        assert!(letter.message.is_persistent());
         assert_eq!(letter.message.body(), b"body");
         let properties = Properties::parse(letter.message.properties()).unwrap();
         assert_eq!((properties.expiration(), properties.priority()), (None, Some(3)));

@@ -41,8 +41,8 @@ pub fn release(message: &Message) -> Released {
     }
     let expiration = properties.as_ref().and_then(Properties::expiration);
     let facts = Facts {
-        persistent: message.persistent,
-        has_blind_copies: message.has_blind_copies,
+        persistent: message.is_persistent(),
+        has_blind_copies: message.has_blind_copies(),
         publisher: message.publisher,
     };
     let released =
@@ -84,7 +84,7 @@ mod tests {
         let released = release(&Message::new("x", "key", &raw, b"body", true));
         let message = &released.message;
         assert_eq!((message.exchange(), message.routing_key(), message.body()), ("x", "key", &b"body"[..]));
-        assert!(message.persistent);
+        assert!(message.is_persistent());
         let properties = Properties::parse(message.properties()).unwrap().to_owned();
         assert_eq!(properties.headers, Some([("CC", cc), ("k", "v".into())].into()));
         assert_eq!(

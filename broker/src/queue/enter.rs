@@ -36,7 +36,7 @@ impl Queue {
         if state.is_bounded && state.limits.overflow().refuses() && is_too_much(&state, message) {
             return self.refuse(state, message, wakes);
         }
-        let stored = self.is_stored() && message.persistent;
+        let stored = self.is_stored() && message.is_persistent();
         let expires_at_ms = match self.spec.parsed.delays {
             false => expires_at_ms(&state.limits, expiration_ms),
             true => waits_until_ms(message),
@@ -97,7 +97,7 @@ impl Queue {
         if !state.backlog.is_empty() && !state.is_selective {
             return Publish::NotNow;
         }
-        let stored = self.is_stored() && message.persistent;
+        let stored = self.is_stored() && message.is_persistent();
         // Whoever gets it may give it back.
         let expires_at_ms = expires_at_ms(&state.limits, expiration_ms);
         let priority = priority(&state, message);
