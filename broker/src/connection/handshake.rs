@@ -11,8 +11,11 @@ const CAPABILITIES: &[&str] = &[
     "basic.nack",
     "consumer_cancel_notify",
     "connection.blocked",
+    // Without it, RabbitMQ federates no queue from here.
+    "consumer_priorities",
     "authentication_failure_close",
     "per_consumer_qos",
+    "direct_reply_to",
     "warren.user_exclusive_queues",
 ];
 

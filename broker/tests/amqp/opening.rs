@@ -30,7 +30,13 @@ fn the_server_says_what_it_is_and_can() {
     let properties = start.server_properties;
     assert_eq!(properties.get("product").and_then(FieldValue::as_str), Some("Warren"));
     let capabilities = properties.get("capabilities").and_then(FieldValue::as_table).unwrap();
-    for name in ["publisher_confirms", "consumer_cancel_notify", "warren.user_exclusive_queues"] {
+    for name in [
+        "publisher_confirms",
+        "consumer_cancel_notify",
+        "consumer_priorities",
+        "direct_reply_to",
+        "warren.user_exclusive_queues",
+    ] {
         assert_eq!(capabilities.get(name), Some(&FieldValue::Boolean(true)), "{name}");
     }
     client.send(0, Login::default().start_ok());

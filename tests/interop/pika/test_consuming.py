@@ -220,7 +220,7 @@ class Connections(unittest.TestCase):
             self.assertEqual(properties["product"], "Warren")
         for capability in ("publisher_confirms", "basic.nack", "consumer_cancel_notify", "connection.blocked",
                            "exchange_exchange_bindings", "authentication_failure_close", "per_consumer_qos",
-                           *(["warren.user_exclusive_queues"] if ours else [])):
+                           "consumer_priorities", "direct_reply_to", *(["warren.user_exclusive_queues"] if ours else [])):
             self.assertIs(properties["capabilities"].get(capability), True, capability)
 
     def test_a_wrong_password_and_a_wrong_vhost_are_told_apart(self):
