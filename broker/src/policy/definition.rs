@@ -72,7 +72,7 @@ impl Definition {
             }
             "max-length" => limits.length_max = Some(number(key, value, 0, u64::MAX)?),
             "max-length-bytes" => limits.body_bytes_max = Some(number(key, value, 0, u64::MAX)?),
-            "delivery-limit" => limits.delivery_limit = Some(number(key, value, 0, u64::MAX)?),
+            "delivery-limit" => limits.delivery_limit = number_or_unlimited(key, value)?,
             "dead-letter-exchange" => limits.dead_letter_exchange = Some(text(key, value)?.into()),
             "dead-letter-routing-key" => {
                 limits.dead_letter_routing_key = Some(short_text(key, value)?.into())
@@ -106,9 +106,11 @@ impl Definition {
     /// Under an operator policy: of two numbers the smaller one counts, as in RabbitMQ.
     pub fn under(&self, operator: &Definition) -> Definition {
         let mut object = self.object.clone();
+        // Below zero is no bound.
+        let number = |value: &Value| value.as_u64().unwrap_or(u64::MAX);
         for (key, bound) in &operator.object {
             match object.get_mut(key) {
-                Some(value) if value.as_u64() <= bound.as_u64() => {}
+                Some(value) if number(value) <= number(bound) => {}
                 Some(value) => *value = bound.clone(),
                 None => drop(object.insert(key.clone(), bound.clone())),
             }
@@ -137,6 +139,14 @@ fn number(key: &str, value: &Value, least: u64, most: u64) -> Result<u64, Policy
         Some(number) if (least..=most).contains(&number) => Ok(number),
         _ if most == u64::MAX => Err(invalid(key, value, &format!("a whole number of at least {least}"))),
         _ => Err(invalid(key, value, &format!("a whole number from {least} to {most}"))),
+    }
+}
+
+/// A number below zero says that there is no limit, as in RabbitMQ 4.
+fn number_or_unlimited(key: &str, value: &Value) -> Result<Option<u64>, PolicyError> {
+    match value.as_i64() {
+        Some(..0) => Ok(None),
+        _ => number(key, value, 0, u64::MAX).map(Some),
     }
 }
 
@@ -192,6 +202,13 @@ mod tests {
     }
 
     #[test]
+    fn a_delivery_limit_below_zero_is_none() {
+        let definition = parsed(&json!({"delivery-limit": -1}));
+        assert_eq!(definition.limits, Limits::default());
+        assert_eq!(Value::Object(definition.object().clone()), json!({"delivery-limit": -1}), "shown as set");
+    }
+
+    #[test]
     fn keys_of_what_is_not_here_change_nothing() {
         let definition =
             parsed(&json!({"ha-mode": "exactly", "ha-params": 2, "queue-version": 2, "max-length": 5}));
@@ -244,6 +261,13 @@ mod tests {
         let expected = json!({"max-length": 3, "message-ttl": 5, "expires": 7, "overflow": "reject-publish"});
         assert_eq!(Value::Object(both.object().clone()), expected);
         assert_eq!(both.limits, parsed(&expected).limits, "what is shown is what counts");
+        let policies = [("delivery-limit", -1, 3), ("delivery-limit", 3, -1)];
+        for (key, policy, operator) in policies {
+            let operator =
+                Definition::parse(&json!({key: operator}).to_string(), true).expect("a definition");
+            let both = parsed(&json!({key: policy})).under(&operator);
+            assert_eq!(both, parsed(&json!({key: 3})), "below zero is no bound");
+        }
         let alone = Definition::default().under(&operator);
         assert_eq!((&alone.limits, alone.object()), (&operator.limits, operator.object()));
     }

@@ -155,6 +155,14 @@ impl Context<'_> {
         u64::try_from(number).map_err(|_| self.invalid(name, format_args!("{{value_negative,{number}}}")))
     }
 
+    /// A number below zero says that there is no limit, as in RabbitMQ 4.
+    fn integer_or_unlimited(&self, name: &str, value: &FieldValue) -> Result<Option<u64>, AmqpError> {
+        match value.as_i64() {
+            Some(..0) => Ok(None),
+            _ => self.integer(name, value).map(Some),
+        }
+    }
+
     fn milliseconds(&self, name: &str, value: &FieldValue) -> Result<u64, AmqpError> {
         let number = self.integer(name, value)?;
         if number > MILLISECONDS_MAX {
@@ -278,7 +286,7 @@ fn apply(
                 return Err(context.invalid(name, "routing_key_but_no_dlx_defined"));
             }
         }
-        "x-delivery-limit" => limits.delivery_limit = Some(context.integer(name, value)?),
+        "x-delivery-limit" => limits.delivery_limit = context.integer_or_unlimited(name, value)?,
         "x-consumer-timeout" => {
             limits.consumer_timeout_ms = Some(context.above_zero(name, context.milliseconds(name, value)?)?);
         }

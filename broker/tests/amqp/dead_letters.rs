@@ -290,6 +290,21 @@ fn what_came_back_too_often_is_dead() {
 }
 
 #[test]
+fn with_a_delivery_limit_below_zero_nothing_comes_back_too_often() {
+    let broker = TestBroker::start();
+    let mut client = broker.connect_with_channel();
+    client.call(1, declare("dead"), declare_ok("dead", 0, 0));
+    client.call(1, with_dlq("q", "dead", [("x-delivery-limit", FieldValue::I32(-1))]), declare_ok("q", 0, 0));
+    client.publish(1, "", "q", "x");
+    for _ in 0..30 {
+        let fetched = client.fetch(1, "q");
+        client.send(1, reject(fetched.tag(), true));
+    }
+    assert!(client.fetch(1, "q").redelivered());
+    client.expect_empty(1, "dead");
+}
+
+#[test]
 fn stored_dead_letters_survive_a_crash() {
     let broker = TestBroker::start();
     let mut client = broker.connect_with_channel();
