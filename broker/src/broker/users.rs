@@ -92,5 +92,5 @@ impl Broker {
 
 /// What the connections of a deleted user are closed with.
 pub fn deleted(user: &str) -> AmqpError {
-    AmqpError::connection(ReplyCode::ConnectionForced, format!("user '{user}' was deleted"))
+    AmqpError::connection(ReplyCode::ConnectionForced, format!("user '{user}' is deleted"))
 }

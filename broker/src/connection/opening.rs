@@ -442,7 +442,7 @@ pub fn open_vhost(broker: &Broker, user: &User, name: &str) -> Result<OpenedVhos
         .map_err(|Full(max)| refused(format!("{no_access}: connection limit ({max}) is reached")))?;
     let of_user = user.connections().take().map_err(|Full(max)| {
         let user = user.name();
-        refused(format!("Connection refused for user '{user}': user connection limit ({max}) is reached"))
+        refused(format!("connection refused for user '{user}': user connection limit ({max}) is reached"))
     })?;
     let permission = broker.authority.permission(user.name(), name).ok_or_else(|| refused(no_access))?;
     Ok(OpenedVhost { vhost, permission, seats: [of_vhost, of_user] })

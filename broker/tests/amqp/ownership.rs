@@ -158,7 +158,7 @@ fn a_deleted_user_leaves_nothing_behind() {
 
     let deleted = std::thread::scope(|scope| {
         let deletion = scope.spawn(|| broker.runtime().block_on(broker.broker().delete_user("bob")));
-        bob.expect_connection_error(320, "CONNECTION_FORCED - user 'bob' was deleted");
+        bob.expect_connection_error(320, "CONNECTION_FORCED - user 'bob' is deleted");
         deletion.join().unwrap()
     });
     deleted.unwrap();

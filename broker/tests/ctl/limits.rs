@@ -58,7 +58,7 @@ fn a_user_has_so_many_connections_and_channels_and_no_more() {
     assert_eq!(broker.rows(&["list_user_limits"]), [limits]);
     let mut one = broker.connect_as(&alice());
     let mut two = broker.connect_as(&alice());
-    let refused = "NOT_ALLOWED - Connection refused for user 'alice': user connection limit (2) is reached";
+    let refused = "NOT_ALLOWED - connection refused for user 'alice': user connection limit (2) is reached";
     broker.refuses(&alice(), 530, refused);
     one.open_channel(2);
     // A channel that was closed for an error counts no more.

@@ -107,7 +107,7 @@ fn a_deleted_user_takes_his_connections_and_queues_along() {
     // The command returns when the connection is gone, so the client has to answer meanwhile.
     std::thread::scope(|scope| {
         scope.spawn(|| broker.ok(&["delete_user", "alice"]));
-        client.expect_connection_error(320, "CONNECTION_FORCED - user 'alice' was deleted");
+        client.expect_connection_error(320, "CONNECTION_FORCED - user 'alice' is deleted");
     });
     assert!(broker.rows(&["list_queues"]).is_empty());
     assert_eq!(broker.rows(&["list_users", "user"]), ["guest"]);
