@@ -127,6 +127,9 @@ fn exchanges_and_bindings_are_made_and_deleted() {
     http.does("DELETE exchanges/%2F/e?if-unused=true", "", 400);
     http.does(&format!("DELETE bindings/%2F/e/e/q/{location}"), "", 204);
     http.does("DELETE bindings/%2F/e/e/e/amq.fanout/~", "", 204);
+    // As rabbitmqadmin asks for it.
+    http.does("POST bindings/%2F/e/e/q/q", r#"{"routing_key": "b.#"}"#, 201);
+    http.does("DELETE bindings/%2F/e/e/q/q/b.%23", "", 204);
     http.refuses("DELETE bindings/%2F/e/e/q/q/a", "", 404, "Object Not Found", "there is no such binding");
     http.does("DELETE exchanges/%2F/e?if-unused=true", "", 204);
     http.does("DELETE exchanges/%2F/e", "", 404);

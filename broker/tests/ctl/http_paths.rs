@@ -91,7 +91,10 @@ fn bindings_have_paths() {
     assert_eq!(keys("exchanges/%2F/amq.topic/bindings/source"), [&of_q[1], &of_q[2], "c", "~"]);
     assert_eq!(keys("exchanges/%2F/amq.fanout/bindings/destination"), ["~"]);
     assert_eq!(found(http, "bindings/%2F/e/amq.topic/e/amq.fanout/~")["destination_type"], "exchange");
-    assert_eq!(found(http, "bindings/%2F/e/amq.topic/q/q/a+b.%2523")["routing_key"], "a b.#");
+    for key in ["a+b.%2523", "a+b.%23", "a%20b.%23"] {
+        let path = format!("bindings/%2F/e/amq.topic/q/q/{key}");
+        assert_eq!(found(http, &path)["routing_key"], "a b.#", "{path}");
+    }
     assert_eq!(
         found(http, &format!("bindings/%2F/e/amq.topic/q/q/{}", of_q[2]))["arguments"],
         json!({"x": 1})

@@ -218,7 +218,8 @@ fn no_vhost(name: &str) -> Response<Body> {
 fn unauthorized(reason: &str) -> Response<Body> {
     let body = json!({"error": "not_authorized", "reason": reason});
     let mut response = json_answer(StatusCode::UNAUTHORIZED, &body);
-    let realm = hyper::header::HeaderValue::from_static("Basic realm=\"Warren\"");
+    // RabbitMQ's: Perl's LWP, for one, keeps passwords by realm, and checks for Nagios name this one.
+    let realm = hyper::header::HeaderValue::from_static("Basic realm=\"RabbitMQ Management\"");
     response.headers_mut().insert(WWW_AUTHENTICATE, realm);
     response
 }

@@ -34,7 +34,10 @@ pub async fn answer(broker: &Arc<Broker>, what: &str, rest: &[&str], wanted: Wan
             let rows = move || bindings::to(&vhost, destination).filter(move |row| row.source() == source);
             match key {
                 [] => array(bindings::API, wanted, rows).await,
-                [key] => one(bindings::API, &wanted, rows().find(|row| row.key() == *key).as_ref()),
+                [key] => {
+                    let key = bindings::key_meant(key);
+                    one(bindings::API, &wanted, rows().find(|row| row.key() == key).as_ref())
+                }
                 _ => not_found(),
             }
         }

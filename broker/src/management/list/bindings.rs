@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use data_encoding::BASE64URL_NOPAD;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -82,13 +82,26 @@ pub fn key(key: &str, arguments: &FieldTable) -> String {
     if key.is_empty() && arguments.0.is_empty() {
         return "~".to_owned();
     }
-    let escaped = utf8_percent_encode(key, PLAIN).to_string().replace(' ', "+");
+    let escaped = escaped(key);
     if arguments.0.is_empty() {
         return escaped;
     }
     let mut encoded = Vec::new();
     encode_table(arguments, &mut encoded);
     format!("{escaped}~{}", BASE64URL_NOPAD.encode(&Sha256::digest(&encoded)[..HASH_BYTES]))
+}
+
+fn escaped(routing_key: &str) -> String {
+    utf8_percent_encode(routing_key, PLAIN).to_string().replace(' ', "+")
+}
+
+/// The key that part of a path means, which is the key, or what is left of it without escapes: clients put it into the
+/// path as they got it, or the routing key.
+pub fn key_meant(part: &str) -> String {
+    let (routing_key, arguments) = part.split_at(part.find('~').unwrap_or(part.len()));
+    let routing_key = routing_key.replace('+', " ");
+    let routing_key = percent_decode_str(&routing_key).decode_utf8_lossy();
+    format!("{}{arguments}", escaped(&routing_key))
 }
 
 /// First what the default exchange does by itself, then the rest by destination. The lock is taken anew for each

@@ -100,6 +100,7 @@ pub async fn unbind(
 ) -> Outcome {
     let vhost = change.vhost(vhost)?;
     let (source, end) = (exchange_name(source), end(kind, destination).ok_or_else(nothing_to_do)?);
+    let key = bindings::key_meant(key);
     let mut between = bindings::to(&vhost, end.clone()).filter(|row| row.source() == source);
     let found = between.find(|row| row.key() == key);
     let binding = found.ok_or_else(|| absent("there is no such binding"))?.binding().clone();
