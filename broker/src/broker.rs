@@ -101,6 +101,8 @@ pub struct Broker {
     /// Counts connections that ended.
     ended: watch::Sender<u64>,
     shutdown: watch::Sender<bool>,
+    /// Held while delivery counts are written: who asks for that meanwhile is not to return before they are.
+    saving_counts: Mutex<()>,
     /// Held for as long as the broker may write to its folder.
     _lock: DataDirLock,
 }
@@ -162,6 +164,7 @@ impl Broker {
             last_connection_id: AtomicU64::new(0),
             ended: watch::Sender::new(0),
             shutdown: watch::Sender::new(false),
+            saving_counts: Mutex::default(),
             _lock: lock,
         });
         broker.undo_what_is_rejected();
@@ -235,6 +238,7 @@ impl Broker {
 
     /// Writes down how often messages came back, if any did since the last time. Blocks.
     pub fn save_delivery_counts(&self) {
+        let _saving = self.saving_counts.lock();
         if !self.environment.take_counts_changed() {
             return;
         }
