@@ -67,6 +67,14 @@ impl Queue {
         wakes.bury(Burial { queue: self.clone(), limits, dead });
     }
 
+    /// Whose queue was deleted meanwhile was left in the store till now.
+    fn burial_ended(&self) {
+        let was_last = self.burials.fetch_sub(1, Ordering::AcqRel) == 1;
+        if was_last && self.is_stored() && self.is_deleted() {
+            self.store().delete_queue(self.spec.id);
+        }
+    }
+
     /// Dead letters that count for the queue are buried, or stay.
     fn settle_kept(self: &Arc<Self>, buried: &[Dead], untaken: Vec<Dead>) {
         if !buried.iter().chain(&untaken).any(|dead| dead.is_kept) {
@@ -119,7 +127,7 @@ impl Burial {
             queue.environment.pager.bury(self);
         } else {
             self.publish(wakes);
-            queue.burials.fetch_sub(1, Ordering::AcqRel);
+            queue.burial_ended();
         }
     }
 
@@ -136,7 +144,7 @@ impl Burial {
             self.dead = rest;
         }
         queue.burials_waiting.fetch_sub(1, Ordering::AcqRel);
-        queue.burials.fetch_sub(1, Ordering::AcqRel);
+        queue.burial_ended();
     }
 
     /// Who cannot be read is not buried: the store keeps it, and the log says so.

@@ -53,7 +53,8 @@ impl Queue {
         if state.timer_at_ms != 0 {
             self.environment.timer.cancel(self.spec.id, state.timer_at_ms);
         }
-        if self.is_stored() {
+        // What died in it goes on to others, and its bodies may still have to be read.
+        if self.is_stored() && self.burials.load(Ordering::Acquire) == 0 {
             self.store().delete_queue(self.spec.id);
         }
         for consumer in &consumers {

@@ -82,23 +82,43 @@ fn a_message_that_was_purged_while_it_was_read_is_not_missed() {
     assert!(!queue.state.lock().read_failed);
 }
 
-#[test]
-fn a_purge_leaves_what_is_being_buried() {
-    let (queue, _dir) = queue_with([("x-dead-letter-exchange", "dlx")].into());
-    let mut wakes = Wakes::default();
+/// A queue with two messages, of which the first is rejected and is to be buried with `wakes`.
+fn with_one_to_bury(wakes: &mut Wakes) -> (Arc<Queue>, TempDir) {
+    let (queue, dir) = queue_with([("x-dead-letter-exchange", "dlx")].into());
     publish(&queue, 2);
     let outbox = Arc::new(Outbox::new(1, 1));
-    let Fetched::Message(entry, 1) = queue.get(&outbox, &mut wakes) else { panic!("nothing to get") };
+    let Fetched::Message(entry, 1) = queue.get(&outbox, wakes) else { panic!("nothing to get") };
     wakes.hold_burials();
     let rejected = UnackedDelivery { tag: 1, queue: queue.clone(), entry, consumer: None };
-    queue.reject(vec![rejected], false, &mut wakes);
-    let (count, round) = queue.purge();
-    assert_eq!(count, 1);
-    while queue.store().durable_round() < round.expect("something was stored") {
+    queue.reject(vec![rejected], false, wakes);
+    (queue, dir)
+}
+
+/// Positions of its messages that the store has, behind all that it was told.
+fn stored(queue: &Queue) -> Vec<u64> {
+    let round = queue.store().barrier();
+    while queue.store().durable_round() < round {
         std::thread::yield_now();
     }
-    let stored = queue.store().read(queue.spec.id, &[0, 1]).unwrap();
-    assert_eq!(stored.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [0]);
+    let messages = queue.store().read(queue.spec.id, &[0, 1]).unwrap();
+    messages.into_iter().map(|(seq, _)| seq).collect()
+}
+
+#[test]
+fn a_purge_leaves_what_is_being_buried() {
+    let (queue, _dir) = with_one_to_bury(&mut Wakes::default());
+    assert_eq!(queue.purge().0, 1);
+    assert_eq!(stored(&queue), [0]);
+}
+
+#[test]
+fn what_is_being_buried_when_its_queue_is_deleted_can_be_read_until_it_is() {
+    let mut wakes = Wakes::default();
+    let (queue, _dir) = with_one_to_bury(&mut wakes);
+    assert!(queue.delete(|_| Ok::<(), ()>(())).is_ok());
+    assert!(stored(&queue).contains(&0));
+    wakes.bury_held();
+    assert!(stored(&queue).is_empty());
 }
 
 #[test]
