@@ -67,6 +67,19 @@ pub enum Purpose {
     Edit { row: i64, kept: String },
 }
 
+/// A letter that was typed where a friend request is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SingleLetter {
+    /// Another one before that makes a text of the two, which is no answer.
+    pub until: Timestamp,
+    /// Enter before that was meant to send the text.
+    pub sends_until: Timestamp,
+    /// Whose request it accepts then, if it stays alone.
+    pub accepts: Option<String>,
+    /// It has opened a question.
+    pub asks: bool,
+}
+
 /// Why nothing can be written to the friend shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Closed {
@@ -95,6 +108,8 @@ pub struct Model {
     pub selected: Option<Entry>,
     /// What is shown was not chosen by the person: until then keys that answer it were meant for something else.
     pub unchosen_until: Option<Timestamp>,
+    /// The last key was a letter where a request is shown.
+    pub letter: Option<SingleLetter>,
     /// Whose request was just accepted: the conversation is shown as soon as it is there.
     pub expected: Option<String>,
     /// Nobody is shown who was not asked for.
@@ -165,6 +180,7 @@ impl Model {
             conversations: BTreeMap::new(),
             selected: None,
             unchosen_until: None,
+            letter: None,
             expected: None,
             choose_nobody: false,
             selection: None,
@@ -215,6 +231,10 @@ impl Model {
         }
         if let Some(notice) = &mut self.notice {
             notice.until = notice.until.saturating_add(back).unwrap_or(now);
+        }
+        if let Some(letter) = &mut self.letter {
+            letter.until = letter.until.saturating_add(back).unwrap_or(now);
+            letter.sends_until = letter.sends_until.saturating_add(back).unwrap_or(now);
         }
         if let Some((_, due)) = &mut self.dragged_out {
             *due = due.saturating_add(back).unwrap_or(now);

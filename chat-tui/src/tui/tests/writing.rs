@@ -137,7 +137,7 @@ fn a_request_is_answered_with_one_key_and_the_friend_shown() {
     ui.event(Event::Requests(vec![asked])).shows("asks you");
     ui.keys("alt-up").shows("“We met at the conference.”");
     ui.take();
-    assert_eq!(ui.keys("a").commands(), [Command::Accept { name: "carol".into() }]);
+    assert_eq!(ui.keys("a").pass(1).commands(), [Command::Accept { name: "carol".into() }]);
     ui.event(Event::Requests(vec![]));
     ui.event(Event::Friends(vec![friend("bob", Presence::Online), friend("carol", Presence::Online)]));
     assert_eq!(ui.model.selected, Some(Entry::Friend("carol".into())));
@@ -157,16 +157,37 @@ fn the_other_answers() {
     // It may be the first letter of what was meant as a text.
     ui.keys("d").shows("Decline the request of carol?");
     assert_eq!(ui.keys("enter").commands(), [], "the safe answer is the one chosen at first");
-    assert_eq!(ui.keys("d y").commands(), [Command::Decline { name: "carol".into() }]);
+    assert_eq!(ui.keys("d").pass(1).keys("y").commands(), [Command::Decline { name: "carol".into() }]);
     ui.shows("You have declined the request of carol.");
     assert_eq!(ui.types("/decline").keys("enter").commands(), [Command::Decline { name: "carol".into() }]);
-    assert_eq!(ui.keys("b y").commands(), [Command::Block { name: "carol".into() }]);
+    assert_eq!(ui.keys("b").pass(1).keys("y").commands(), [Command::Block { name: "carol".into() }]);
     ui.keys("alt-down").shows("Now it is for dave to answer.");
     ui.keys("w").shows("Take back your request to dave?");
     assert_eq!(ui.keys("esc").commands(), []);
-    assert_eq!(ui.keys("w y").commands(), [Command::Withdraw { name: "dave".into() }]);
+    assert_eq!(ui.keys("w").pass(1).keys("y").commands(), [Command::Withdraw { name: "dave".into() }]);
     ui.shows("Your request to dave is taken back.");
     assert_eq!(ui.keys("a d b enter").commands(), [], "one's own request is not answered");
+}
+
+#[test]
+fn a_text_that_was_meant_for_somebody_answers_no_request() {
+    let mut ui = Ui::with_bob(80, 24);
+    ui.event(Event::Requests(vec![request("carol", Direction::Incoming, RequestState::Pending)]));
+    ui.keys("alt-up").take();
+    for text in ["all right", "hi all", "by the way", "daily", "boy", "do you"] {
+        ui.types(text).pass(2).keys("enter").shows("You and carol are not friends yet").shows("a accepts");
+        assert_eq!(ui.pass(10).commands(), [], "{text}");
+        ui.shows("carol asks to be friends").shows_not("Decline the request").shows_not("Block carol?");
+    }
+    // Enter alone accepts, and so does what is pressed before somebody else is looked at.
+    assert_eq!(ui.keys("enter").commands(), [Command::Accept { name: "carol".into() }]);
+    assert_eq!(ui.keys("a alt-down").commands(), [Command::Accept { name: "carol".into() }]);
+    ui.keys("alt-up a esc").pass(10);
+    assert_eq!(ui.commands(), [], "taken back in time");
+    ui.event(Event::Requests(vec![request("dave", Direction::Outgoing, RequestState::Forwarded)]));
+    ui.keys("alt-up").shows("for dave to answer").types("why not");
+    assert_eq!(ui.pass(10).commands(), []);
+    ui.shows_not("Take back your request");
 }
 
 #[test]

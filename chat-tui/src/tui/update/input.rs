@@ -4,8 +4,7 @@ use crossterm::event::{KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEve
 use jiff::{SignedDuration, Timestamp};
 use ratatui::layout::Position;
 
-use super::{Effect, act, inform, write};
-use crate::tui::action::Action;
+use super::{Effect, act, answer, inform, write};
 use crate::tui::keymap::{Chord, Meaning};
 use crate::tui::layer::{Context, Input, Reply};
 use crate::tui::layout::Pane;
@@ -34,10 +33,9 @@ pub fn key(model: &mut Model, key: KeyEvent, now: Timestamp, effects: &mut Vec<E
         Meaning::Action(action) => Some(action),
         Meaning::Nothing => None,
     };
-    if offer_to_layer(model, Input::Key(chord, action), now, effects) {
-        return;
-    }
-    if model.unchosen_until.is_some_and(|until| until > now) && action.is_some_and(answers_request) {
+    if answer::take(model, chord, action, now, effects)
+        || offer_to_layer(model, Input::Key(chord, action), now, effects)
+    {
         return;
     }
     match (action, chord.typed()) {
@@ -48,10 +46,6 @@ pub fn key(model: &mut Model, key: KeyEvent, now: Timestamp, effects: &mut Vec<E
         (None, Some(c)) => write::type_char(model, c, now, effects),
         (None, None) => {}
     }
-}
-
-fn answers_request(action: Action) -> bool {
-    matches!(action, Action::Accept | Action::Decline | Action::Block | Action::Withdraw)
 }
 
 pub fn paste(model: &mut Model, text: &str, now: Timestamp, effects: &mut Vec<Effect>) {

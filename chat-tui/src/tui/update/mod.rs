@@ -1,6 +1,7 @@
 //! ★ What happens next: the model changes by messages, and says what is to be done outside.
 
 mod act;
+mod answer;
 mod complete;
 mod input;
 mod line;
@@ -86,6 +87,7 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
         // Who types here looks here, whatever was heard of the focus: some terminals and multiplexers lose that.
         model.terminal_focused = true;
     }
+    answer::accept_due(model, now, &mut effects);
     match msg {
         Msg::Key(key) => input::key(model, key, now, &mut effects),
         Msg::Paste(text) => input::paste(model, &text, now, &mut effects),
@@ -113,7 +115,8 @@ pub fn next_wake(model: &Model, now: Timestamp) -> Option<Timestamp> {
     let typing = model.conversations.values().filter_map(|c| c.typing_until).min();
     let notice = model.notice.as_ref().map(|n| n.until);
     let dragging = model.dragged_out.map(|(_, due)| due);
-    [retry, typing, notice, dragging, model.draft_due, model.interrupt_until, settle::away_at(model)]
+    let accept = answer::accept_at(model);
+    [retry, typing, notice, dragging, accept, model.draft_due, model.interrupt_until, settle::away_at(model)]
         .into_iter()
         .flatten()
         .min()
