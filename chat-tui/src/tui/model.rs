@@ -350,6 +350,12 @@ impl Model {
         }
     }
 
+    /// Who has asked whom to be friends, if that is still to be answered.
+    pub fn asked_with(&self, name: &str) -> Option<Direction> {
+        let open = |direction| self.request(name, direction).is_some_and(is_open).then_some(direction);
+        open(Direction::Incoming).or_else(|| open(Direction::Outgoing))
+    }
+
     pub fn can_write(&self) -> bool {
         self.shown_friend().is_some() && self.closed().is_none() && self.conversation_is_visible()
     }

@@ -199,9 +199,18 @@ fn who_ended_a_friendship_is_remembered() {
         ..friend("bob", Presence::Offline { last_seen: None })
     };
     ui.event(Event::Friends(vec![former(true)])).shows("bob  × unfriended by you");
-    ui.shows("You have ended the friendship with bob.").types("x").shows("bob. Ctrl-N asks to");
-    ui.keys("esc").event(Event::Friends(vec![former(false)])).shows("bob  × no longer your friend");
+    ui.shows("You have ended the friendship with bob.").types("x").shows("bob. /befriend bob");
+    ui.keys("esc")
+        .shows("Ctrl-N asks bob again")
+        .event(Event::Friends(vec![former(false)]))
+        .shows("bob  × no longer your friend");
     ui.shows("bob is no longer your friend.").shows_not("You have ended");
+    ui.event(Event::Requests(vec![request("bob", Direction::Outgoing, RequestState::Forwarded)]));
+    ui.shows("You asked bob to be friends again").shows_not("asks bob again");
+    ui.event(Event::Requests(vec![request("bob", Direction::Incoming, RequestState::Pending)]));
+    ui.shows("bob asks to be friends again: /accept bob").take();
+    ui.types("/accept bob").keys("enter");
+    assert_eq!(ui.commands(), [Command::Accept { name: "bob".into() }]);
 }
 
 #[test]

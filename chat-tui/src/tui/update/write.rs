@@ -5,7 +5,7 @@ use ratatui::layout::Position;
 use shared::message::TEXT_BYTES_MAX;
 
 use super::{Effect, act, after, complain, complete, inform, settle};
-use crate::session::api::Command;
+use crate::session::api::{Command, Direction};
 use crate::tui::action::Action;
 use crate::tui::editor::Edit;
 use crate::tui::layout::{self, Pane};
@@ -129,7 +129,13 @@ pub fn closed_explanation(model: &Model, closed: Closed, name: &str) -> String {
     match closed {
         Closed::Former => {
             let ended = settle::former_text(model, name);
-            format!("{ended} {} asks to be friends again.", model.key(Action::Befriend))
+            match model.asked_with(name) {
+                None => format!("{ended} /befriend {name} asks to be friends again."),
+                Some(Direction::Incoming) => {
+                    format!("{ended} But {name} asks to be friends again: /accept {name}.")
+                }
+                Some(Direction::Outgoing) => format!("{ended} You asked {name} to be friends again."),
+            }
         }
         Closed::Blocked => format!("You have blocked {name}. /unblock {name} lifts it."),
     }

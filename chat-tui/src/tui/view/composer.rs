@@ -5,7 +5,7 @@ use ratatui::layout::{Position, Rect};
 
 use super::paint::{clear, inset, put, put_clipped, put_right, rows, shorten};
 use super::{Scene, request};
-use crate::session::api::Connection;
+use crate::session::api::{Connection, Direction};
 use crate::tui::action::Action;
 use crate::tui::layout;
 use crate::tui::model::{Closed, Conversation, Purpose};
@@ -85,7 +85,11 @@ fn closed(scene: &Scene<'_>, conversation: &Conversation, closed: Closed, buffer
 fn closed_hint(scene: &Scene<'_>, closed: Closed) -> String {
     let name = scene.model.shown_friend().unwrap_or_default();
     match closed {
-        Closed::Former => format!("{} asks {name} again", scene.model.key(Action::Befriend)),
+        Closed::Former => match scene.model.asked_with(name) {
+            None => format!("{} asks {name} again", scene.model.key(Action::Befriend)),
+            Some(Direction::Incoming) => format!("{name} asks to be friends again: /accept {name}"),
+            Some(Direction::Outgoing) => format!("You asked {name} to be friends again"),
+        },
         Closed::Blocked => format!("/unblock {name} lifts the block"),
     }
 }
