@@ -104,6 +104,8 @@ pub struct Model {
     pub requests: Vec<Request>,
     /// The session has told whether there are friends.
     pub friends_known: bool,
+    /// The session has told whether there are requests.
+    pub requests_known: bool,
     pub conversations: BTreeMap<String, Conversation>,
     pub selected: Option<Entry>,
     /// What is shown was not chosen by the person: until then keys that answer it were meant for something else.
@@ -177,6 +179,7 @@ impl Model {
             friends: Vec::new(),
             requests: Vec::new(),
             friends_known: false,
+            requests_known: false,
             conversations: BTreeMap::new(),
             selected: None,
             unchosen_until: None,

@@ -83,7 +83,7 @@ impl Plain {
 
     /// Whether it is known who there is.
     pub fn is_ready(&self) -> bool {
-        self.model.friends_known
+        self.model.friends_known && self.model.requests_known
     }
 
     /// Whether an answer is still to come to what was typed.

@@ -12,7 +12,9 @@ fn plain() -> Plain {
     assert!(!plain.is_ready());
     let friends = vec![Friend::new("bob"), Friend { unread: 2, ..Friend::new("erin") }];
     plain.event(Event::Friends(friends), now());
+    assert!(!plain.is_ready(), "who asks is not known yet");
     plain.event(Event::Requests(vec![request("carol", Direction::Incoming, RequestState::Pending)]), now());
+    assert!(plain.is_ready());
     plain
 }
 

@@ -37,7 +37,7 @@ pub fn event(model: &mut Model, event: Event, now: Timestamp, effects: &mut Vec<
             requests.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.name.cmp(&b.name)));
             call_for_requests(model, &requests, effects);
             tell_answers(model, &requests, now);
-            model.requests = requests;
+            (model.requests, model.requests_known) = (requests, true);
         }
         Event::History { friend, span, page } => add_history(model, &friend, span, page),
         Event::Found { query, friend, messages, more } => {
