@@ -128,9 +128,7 @@ impl Stage<'_> {
                 };
                 match act {
                     Act::About { text, deed } => {
-                        let known = self.players[number].message(text);
-                        let (friend, row) =
-                            known.ok_or_else(|| format!("  {user} knows no message {text:?}"))?;
+                        let (friend, row) = self.message(number, text).await?;
                         self.command(number, &deed.command(friend, row)).await
                     }
                     Act::Do(command) => self.command(number, command).await,
@@ -236,6 +234,19 @@ impl Stage<'_> {
         Ok(())
     }
 
+    /// With whom the message of this text is, and its row. That it was sent is known before the session tells of it.
+    async fn message(&mut self, number: usize, text: &str) -> Result<(String, i64), Reason> {
+        let deadline = Instant::now() + self.timeout;
+        loop {
+            if let Some(known) = self.players[number].message(text) {
+                return Ok(known);
+            }
+            if self.players[number].ended.is_some() || self.listen(number, deadline).await.is_none() {
+                return Err(format!("  {} knows no message {text:?}", self.players[number].name));
+            }
+        }
+    }
+
     async fn expect(&mut self, number: usize, expectation: &Expectation) -> Result<(), Reason> {
         let deadline = Instant::now() + self.timeout;
         loop {
@@ -296,5 +307,36 @@ impl Stage<'_> {
         {
             self.tell(&format!("the broker did not stop in order: {error}"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::api::{Direction, Message};
+
+    #[tokio::test]
+    async fn a_message_is_known_as_soon_as_the_session_tells_of_it() {
+        let uri: BrokerUri = "amqp://bob:secret@localhost/".parse().unwrap();
+        let folder = TempDir::new().unwrap();
+        let (sender, said) = mpsc::channel(1);
+        let mut stage = Stage {
+            world: World::Broker { uri: uri.clone(), password: "secret".into(), exist: true },
+            embedded: None,
+            players: vec![Player::new("bob", uri, folder.path().to_owned())],
+            folder,
+            sender: sender.clone(),
+            said,
+            say: &mut |_| {},
+            started: Instant::now(),
+            timeout: TIMEOUT,
+        };
+        let noon = Message::new(7, "alice", Direction::Outgoing, "noon", std::time::SystemTime::now());
+        // Asked for before it is told.
+        let (known, told) = tokio::join!(stage.message(0, "noon"), sender.send((0, Event::Message(noon))));
+        told.unwrap();
+        assert_eq!(known, Ok(("alice".to_owned(), 7)));
+        stage.timeout = Duration::ZERO;
+        assert_eq!(stage.message(0, "one").await, Err("  bob knows no message \"one\"".to_owned()));
     }
 }
