@@ -27,7 +27,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config;
 use crate::session::api::Command;
 use crate::session::{Session, SessionConfig, StartError};
-use crate::tui::{Defaults, Settings, TuiError, TuiOptions};
+use crate::tui::{Defaults, Settings, TuiError, TuiOptions, has_screen};
 pub use arguments::Arguments;
 use arguments::Subcommands;
 use client::Client;
@@ -224,6 +224,12 @@ async fn signed_in(
 async fn tui(place: &Place, settings: Settings) -> Result<(), Failure> {
     if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
         return Err("there is no terminal to draw on: add --plain, or give a command, see --help".into());
+    }
+    if std::env::var("TERM").is_ok_and(|term| !has_screen(&term)) {
+        return Err(
+            "this terminal has no screen to draw on (TERM=dumb): add --plain, or give a command, see --help"
+                .into(),
+        );
     }
     if place.login_is_known() {
         return chat(place.session(None)?, settings).await.map_err(|error| error.to_string());

@@ -43,7 +43,8 @@ pub enum DemoError {
 
 /// Runs the demo until the person leaves or the story ends. `say` gets the story, line by line.
 pub async fn run(settings: Settings, say: &mut (dyn FnMut(&str) + Send)) -> Result<(), DemoError> {
-    match std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
+    let is_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    match is_terminal && std::env::var("TERM").map_or(true, |term| tui::has_screen(&term)) {
         true => play_with_person(settings).await,
         false => Ok(script::run(&script::parse(STORY)?, World::Embedded, say).await?),
     }

@@ -1,6 +1,7 @@
 //! ★ What a person can choose about the screen.
 
 use super::keymap::Keymap;
+use super::kind;
 use super::theme::{Look, Overrides};
 
 /// Unless it is said otherwise.
@@ -53,9 +54,10 @@ impl Default for Notify {
 }
 
 impl Settings {
-    /// Without colours if `NO_COLOR` asks for that (<https://no-color.org>).
+    /// Without colours if `NO_COLOR` asks for that (<https://no-color.org>), or the terminal has none.
     pub fn under_environment(mut self) -> Self {
-        if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
+        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        if unwanted || std::env::var("TERM").is_ok_and(|term| kind::is_colourless(&term)) {
             self.look = Look::Plain;
             self.paints.clear();
         }

@@ -23,6 +23,7 @@ use ratatui::{Frame, Terminal};
 
 use super::doubtful::Doubtful;
 use super::job;
+use super::kind;
 use super::model::Model;
 use super::settings::{Desktop, Settings};
 use super::text;
@@ -63,6 +64,8 @@ const MOUSE_ON: Print<&str> = Print("\x1b[?1000h\x1b[?1002h\x1b[?1006h");
 pub struct OwnTerminal {
     terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
     desktop: Desktop,
+    /// It is drawn with those that every terminal has.
+    few_signs: bool,
     /// Where links were drawn last.
     links: Vec<Rect>,
     doubtful: Doubtful,
@@ -79,7 +82,8 @@ impl OwnTerminal {
         let made = Terminal::new(CrosstermBackend::new(out)).and_then(|mut terminal| {
             wipe(&mut terminal)?;
             let desktop = settings.notify.desktop.resolve(|name| std::env::var(name).ok());
-            Ok(OwnTerminal { terminal, desktop, links: Vec::new(), doubtful: Doubtful::default() })
+            let few_signs = std::env::var("TERM").is_ok_and(|term| kind::has_few_signs(&term));
+            Ok(OwnTerminal { terminal, desktop, few_signs, links: Vec::new(), doubtful: Doubtful::default() })
         });
         made.inspect_err(|_| restore())
     }
@@ -122,9 +126,12 @@ impl OwnTerminal {
             return Err(io::Error::other("a part of Warren has failed, see above"));
         }
         queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
-        let doubtful = &mut self.doubtful;
+        let (doubtful, few_signs) = (&mut self.doubtful, self.few_signs);
         let drawn = self.terminal.draw(|frame| {
             picture(frame);
+            if few_signs {
+                kind::simplify(frame.buffer_mut());
+            }
             doubtful.mark(frame.buffer_mut());
         })?;
         let mut again: Vec<(&str, LinkCells)> = Vec::new();

@@ -43,3 +43,27 @@ fn without_colours_nothing_is_coloured() {
     at_alice.shows("online since").types("hi").types(key::ENTER).shows_row(&["✓", "hi"]);
     assert_eq!(colours(&at_alice), [Color::Default]);
 }
+
+#[test]
+fn the_console_is_drawn_with_signs_that_it_has() {
+    let world = World::new();
+    let (alice, _bob) = world.friends("alice", "bob");
+    let mut command = alice.command(&[]);
+    command.env("TERM", "linux");
+    let at_alice = Terminal::start("alice", &command, Terminal::SIZE, Background::Dark);
+    at_alice.shows("online since").types("hi").types(key::ENTER).shows_row(&["you", "+", "hi"]);
+    let screen = at_alice.screen();
+    let signs: Vec<char> = screen.chars().filter(|c| !c.is_ascii() && !('─'..='╿').contains(c)).collect();
+    assert!(signs.is_empty(), "{signs:?} in\n{screen}");
+}
+
+#[test]
+fn a_terminal_without_a_screen_is_told_of_lines() {
+    let world = World::new();
+    let alice = world.user("alice");
+    let mut command = alice.command(&[]);
+    command.env("TERM", "dumb");
+    let mut at_alice = Terminal::start("alice", &command, Terminal::SIZE, Background::Dark);
+    assert!(!at_alice.wait().success());
+    at_alice.shows("no screen to draw on").shows("add --plain");
+}
