@@ -47,6 +47,8 @@ fn without_a_choice_it_is_about_the_newest() {
     assert_eq!(ui.commands(), [edit(2, "Hi")], "the newest of ours");
     ui.types("/retry").keys("enter").shows("Nothing came back");
     ui.event(Event::Message(outgoing(3, "bob", "lost", 1, Delivery::Returned)));
+    ui.keys("alt-s").shows("t sends it again").keys("up").pass(10).shows_not("sends it again");
+    ui.keys("down").shows("t sends it again").keys("esc");
     ui.types("/retry").keys("enter");
     assert_eq!(ui.commands(), [Command::Retry { friend: "bob".into(), row: 3 }]);
 }

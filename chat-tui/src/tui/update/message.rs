@@ -35,7 +35,8 @@ pub fn choose(model: &mut Model, now: Timestamp) {
         (Action::React, "marks"),
         (Action::Copy, "copies"),
     ];
-    let hints = does.into_iter().filter_map(|(action, does)| {
+    let retry = chosen_is(model, is_undelivered).then_some((Action::Retry, "sends it again"));
+    let hints = retry.into_iter().chain(does).filter_map(|(action, does)| {
         let key = model.keymap.keys(action).into_iter().find(|key| key.is_plain())?;
         Some(format!("{key} {does}"))
     });
@@ -43,10 +44,24 @@ pub fn choose(model: &mut Model, now: Timestamp) {
     inform(model, hints.join(" · "), now);
 }
 
-pub fn step(model: &mut Model, by: isize) {
+pub fn step(model: &mut Model, by: isize, now: Timestamp) {
     if let Some(conversation) = model.conversation_mut() {
         conversation.timeline.choose(by);
     }
+    if chosen_is(model, is_undelivered) {
+        let key = model.key(Action::Retry);
+        inform(model, format!("{key} sends it again."), now);
+    }
+}
+
+fn chosen_is(model: &Model, is: impl Fn(&Message) -> bool) -> bool {
+    model.conversation().and_then(|c| c.timeline.chosen()).is_some_and(|entry| is(&entry.message))
+}
+
+fn is_undelivered(message: &Message) -> bool {
+    message.direction == Direction::Outgoing
+        && (matches!(message.state, Delivery::Returned | Delivery::Failed(_))
+            || message.amending == Amending::Lost)
 }
 
 pub fn stop(model: &mut Model) {
@@ -147,12 +162,7 @@ pub fn delete(model: &mut Model, now: Timestamp) {
 }
 
 pub fn retry(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
-    let undelivered = |message: &Message| {
-        message.direction == Direction::Outgoing
-            && (matches!(message.state, Delivery::Returned | Delivery::Failed(_))
-                || message.amending == Amending::Lost)
-    };
-    match target(model, undelivered) {
+    match target(model, is_undelivered) {
         Some((friend, message)) => {
             stop(model);
             effects.push(Effect::Session(Command::Retry { friend, row: message.row }));
