@@ -54,7 +54,7 @@ pub fn to_file(dir: &Path, friend: &str, format: ExportFormat, path: &Path) -> R
 pub fn check_known(store: &Store, friend: &str) -> Result<(), String> {
     match store.knows(friend).map_err(|error| error.to_string())? {
         true => Ok(()),
-        false => Err(format!("{friend} is not in your list: there is nothing to export")),
+        false => Err(format!("there is nobody called {friend} in your list, and nothing to export")),
     }
 }
 

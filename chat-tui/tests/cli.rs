@@ -182,7 +182,7 @@ fn what_was_said_is_answered_changed_found_and_written_to_files() {
     let exported: serde_json::Value = serde_json::from_str(&exported).unwrap();
     assert_eq!(exported["messages"].as_array().unwrap().len(), 3);
     assert_eq!(world.ok("alice", &["export", "bob"]).len(), 3);
-    assert!(world.fails("alice", &["export", "bbo"], 1).contains("bbo is not in your list"));
+    assert!(world.fails("alice", &["export", "bbo"], 1).contains("nobody called bbo in your list"));
     world.ok("alice", &["nickname", "bob", "Bobby"]);
     world.ok("alice", &["mute", "bob"]);
     world.ok("alice", &["archive", "bob"]);
@@ -191,7 +191,7 @@ fn what_was_said_is_answered_changed_found_and_written_to_files() {
         (&bob["nickname"], &bob["muted"], &bob["archived"]),
         (&"Bobby".into(), &true.into(), &true.into())
     );
-    assert!(world.fails("alice", &["mute", "nobody"], 1).contains("not in your list"));
+    assert!(world.fails("alice", &["mute", "nobody"], 1).contains("nobody called nobody in your list"));
     assert!(world.fails("alice", &["retention", "soon"], 1).contains("number of days"));
 }
 

@@ -9,7 +9,7 @@ use shared::client::{ConnectError, Options, connect};
 use crate::embedded::Embedded;
 use crate::session::SessionConfig;
 use crate::store::state_dir;
-use crate::tui::{Choice, Gate, Refusal};
+use crate::tui::{Choice, Gate, Refusal, sentence};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -87,7 +87,9 @@ fn refusal(error: ConnectError) -> Refusal {
             ),
             no_broker: true,
         },
-        error @ ConnectError::Timeout { .. } => Refusal { reason: format!("{error}."), no_broker: true },
+        error @ ConnectError::Timeout { .. } => {
+            Refusal { reason: sentence(&error.to_string(), None), no_broker: true }
+        }
         ConnectError::LoginRefused { user, .. } => Refusal {
             reason: format!(
                 "Wrong password, or there is no account {user} yet. Try again; F2 makes an account."
@@ -102,7 +104,7 @@ fn refusal(error: ConnectError) -> Refusal {
                 no_broker: false,
             }
         }
-        error => Refusal { reason: format!("{error}."), no_broker: false },
+        error => Refusal { reason: sentence(&error.to_string(), None), no_broker: false },
     }
 }
 
@@ -135,6 +137,17 @@ mod tests {
         for given in ["example.org:5672", "0.0.0.0:5672", "10.0.0.1:5672"] {
             assert!(local_address(given).unwrap_err().contains("this machine only"), "{given}");
         }
+    }
+
+    #[test]
+    fn a_refusal_is_told_in_sentences() {
+        let address = "example.org:5671".to_owned();
+        let told = |error| refusal(error).reason;
+        let text = "this port is for TLS: connect with amqps://".to_owned();
+        let unwelcome = told(ConnectError::Unwelcome { address: address.clone(), text });
+        assert!(unwelcome.starts_with("The broker at example.org:5671 does not take"), "{unwelcome}");
+        let late = told(ConnectError::Timeout { address, after: Duration::from_secs(9) });
+        assert_eq!(late, "The broker at example.org:5671 did not answer within 9 s.");
     }
 
     #[tokio::test(flavor = "multi_thread")]

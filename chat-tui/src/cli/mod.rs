@@ -27,7 +27,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config;
 use crate::session::api::Command;
 use crate::session::{Session, SessionConfig, StartError};
-use crate::tui::{Defaults, Settings, TuiError, TuiOptions, has_screen};
+use crate::tui::{Defaults, Settings, TuiError, TuiOptions, has_screen, sentence};
 pub use arguments::Arguments;
 use arguments::Subcommands;
 use client::Client;
@@ -252,7 +252,7 @@ async fn by_the_door(place: &Place, settings: Settings, door: &mut Door) -> Resu
         defaults.broker = config.broker.without_login();
         match chat(config, settings.clone()).await {
             // Refused after all, e.g. a password that was changed meanwhile.
-            Err(ChatError::Tui(TuiError::Ended(reason))) => defaults.problem = Some(reason),
+            Err(ChatError::Tui(TuiError::Ended(reason))) => defaults.problem = Some(sentence(&reason, None)),
             ended => return ended.map_err(|error| error.to_string()),
         }
     }

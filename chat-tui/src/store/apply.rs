@@ -176,7 +176,7 @@ impl Store {
         let mut events = Vec::new();
         let mut id = self.peer_id(name)?;
         if id.is_none() && effects.iter().any(needs_known) {
-            return Ok(vec![Event::Notice(format!("{name} is not in your list"))]);
+            return Ok(vec![Event::Notice(format!("there is nobody called {name} in your list"))]);
         }
         if id.is_none() && effects.iter().any(needs_row) {
             id = Some(self.add_peer(name)?);

@@ -357,7 +357,9 @@ fn friends_are_called_muted_and_put_away() {
     bench.run(Command::SetNickname { name: name(), nickname: String::new() });
     assert_eq!(friend().called(), "bob");
     let refused = bench.run(Command::Mute { name: "nobody".into(), muted: true });
-    assert!(matches!(&refused[..], [Event::Notice(text)] if text.contains("not in your list")));
+    assert!(
+        matches!(&refused[..], [Event::Notice(text)] if text.contains("nobody called nobody in your list"))
+    );
 
     bench.run(Command::Archive { name: name(), archived: true });
     bench.send("bob", "from here");

@@ -51,6 +51,7 @@ pub use action::{ACTIONS, Action, named};
 pub use app::{TuiError, TuiOptions, run};
 pub use keymap::{Keymap, Keys};
 pub use kind::has_screen;
+pub use notice::sentence;
 pub use outside::open_link;
 pub use plain::{Plain, Said, Turn};
 pub use preset::Preset;

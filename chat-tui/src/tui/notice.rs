@@ -68,9 +68,49 @@ impl PastNotices {
     }
 }
 
+/// What the session says, as a sentence of its own: it begins in lower case, as what stands behind a colon does. The name
+/// of `somebody` stays as it is.
+pub fn sentence(text: &str, somebody: Option<&str>) -> String {
+    let mut sentence = String::with_capacity(text.len() + 1);
+    let mut chars = text.chars();
+    let begins_with_name = somebody.is_some_and(|name| text.split(char::is_whitespace).next() == Some(name));
+    match chars.next() {
+        Some(first) if first.is_ascii_lowercase() && !begins_with_name => {
+            sentence.push(first.to_ascii_uppercase());
+            sentence.push_str(chars.as_str());
+        }
+        _ => sentence.push_str(text),
+    }
+    // Behind a path or an address a full stop would be taken for a part of it.
+    let last = text.rsplit(char::is_whitespace).next().unwrap_or_default();
+    let is_place = last.contains(['/', ':', '.', '@', '`']);
+    if last.ends_with(|c: char| c.is_alphanumeric() || matches!(c, ')' | '"' | '”')) && !is_place {
+        sentence.push('.');
+    }
+    sentence
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_told_alone_is_a_sentence() {
+        let bob = Some("bob");
+        for (said, somebody, shown) in [
+            ("the disk is full; make room", None, "The disk is full; make room."),
+            ("bob is your friend already", bob, "bob is your friend already."),
+            ("bobbing is not allowed", bob, "Bobbing is not allowed."),
+            ("wrote 3 messages to /tmp/a", None, "Wrote 3 messages to /tmp/a"),
+            ("nobody answers (refused)", None, "Nobody answers (refused)."),
+            ("Is it running there?", None, "Is it running there?"),
+            ("\"b b\" cannot be a user", bob, "\"b b\" cannot be a user."),
+            ("éclair", None, "éclair."),
+            ("", bob, ""),
+        ] {
+            assert_eq!(sentence(said, somebody), shown);
+        }
+    }
 
     fn texts(past: &PastNotices) -> Vec<&str> {
         past.iter().map(|notice| notice.text.as_str()).collect()

@@ -65,7 +65,7 @@ pub(super) fn close_request(peer: &Peer, state: RequestState) -> Vec<Effect> {
 
 fn incoming_request(me: &str, peer: &Peer, envelope: &Envelope, note: &str, now: &Now) -> Vec<Effect> {
     let Some(reply_to) = friend_queue(envelope) else {
-        return vec![Effect::Notice(format!("{} sent a request that cannot be answered", peer.name))];
+        return vec![Effect::Notice(format!("a request of {} cannot be answered", peer.name))];
     };
     if peer.name == me || peer.newest_ask == Some(envelope.id) {
         return Vec::new();

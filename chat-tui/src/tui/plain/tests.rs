@@ -54,7 +54,7 @@ fn what_cannot_be_done_is_a_problem_and_hides_nothing_that_is_told_after_it() {
     let told = || Event::Notice("the broker takes no messages for now".to_owned());
     for _ in 0..2 {
         let turn = plain.event(told(), now());
-        assert_eq!(turn.said, [info("the broker takes no messages for now")]);
+        assert_eq!(turn.said, [info("The broker takes no messages for now.")]);
     }
 }
 

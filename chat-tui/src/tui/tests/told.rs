@@ -25,8 +25,8 @@ fn what_was_told_can_be_read_again() {
     let failed = Event::Failed { command: send("bob", "x"), reason: "it is too long".to_owned() };
     // What does not go over a problem is kept too.
     ui.event(failed).event(Event::Notice("seldom seen".to_owned())).pass(60);
-    ui.keys("alt-l").shows("10:45           · the broker takes no messages for now");
-    ui.shows("10:46           ! it is too long").shows("· seldom seen");
+    ui.keys("alt-l").shows("10:45           · The broker takes no messages for now.");
+    ui.shows("10:46           ! It is too long.").shows("· Seldom seen.");
     ui.keys("esc").shows("Good morning").shows_not("too long");
 }
 
@@ -37,13 +37,13 @@ fn notices_of_any_number_and_length_are_scrolled() {
         ui.event(Event::Notice(format!("number {n} of a notice that takes more than a row of the screen.")));
     }
     ui.keys("alt-l")
-        .shows("number 49")
-        .shows_not("number 4 ")
+        .shows("Number 49")
+        .shows_not("Number 4 ")
         .keys("up up up up up up")
-        .shows_not("number 49");
-    ui.keys("home up").shows("number 0 ").keys("pagedown").shows("number 4 ").shows_not("number 0 ");
-    ui.keys("end down").shows("number 49 ").keys("home");
-    ui.msg(crate::tui::update::Msg::Resize(80, 24)).shows("number 0 ").keys("alt-l").shows("Good morning");
+        .shows_not("Number 49");
+    ui.keys("home up").shows("Number 0 ").keys("pagedown").shows("Number 4 ").shows_not("Number 0 ");
+    ui.keys("end down").shows("Number 49 ").keys("home");
+    ui.msg(crate::tui::update::Msg::Resize(80, 24)).shows("Number 0 ").keys("alt-l").shows("Good morning");
 }
 
 #[test]

@@ -12,12 +12,12 @@ fn a_clock_that_is_set_back_delays_nothing() {
     let mut ui = Ui::with_bob(80, 24);
     ui.types("dear").keys("ctrl-r esc").types(" bob");
     ui.event(Event::Typing { friend: "bob".into() });
-    ui.event(Event::Notice("something to know".into())).shows("something to know").shows("is typing");
+    ui.event(Event::Notice("something to know".into())).shows("Something to know.").shows("is typing");
     ui.take();
     ui.now -= jiff::SignedDuration::from_hours(5);
     ui.event(Event::Connection(Connection::Online { since: ago(5) })).pass(2);
     assert_eq!(ui.commands(), [draft("bob", "dear bob")]);
-    ui.pass(10).shows_not("something to know").shows_not("is typing");
+    ui.pass(10).shows_not("omething to know").shows_not("is typing");
 }
 
 #[test]

@@ -8,9 +8,10 @@ use super::{Effect, after, complain, inform};
 use crate::session::api::{
     Command, Connection, Direction, Event, Friend, FriendStatus, Message, Page, Request, RequestState, Span,
 };
+use crate::session::protocol::command::subject;
 use crate::tui::layer::Layer;
 use crate::tui::model::Model;
-use crate::tui::notice::NoticeKind;
+use crate::tui::notice::{NoticeKind, sentence};
 use crate::tui::timeline::deed;
 
 /// Shown that long after the last sign of typing.
@@ -67,6 +68,7 @@ pub fn event(model: &mut Model, event: Event, now: Timestamp, effects: &mut Vec<
         Event::Unfriended { by } => unfriended(model, &by, now),
         Event::Failed { command, reason } => failed(model, command, reason, now),
         Event::Notice(text) => {
+            let text = sentence(&text, None);
             // What went wrong stays readable.
             if model.notice.as_ref().is_none_or(|n| n.kind == NoticeKind::Info) {
                 inform(model, text, now);
@@ -193,6 +195,7 @@ fn unfriended(model: &mut Model, by: &str, now: Timestamp) {
 }
 
 fn failed(model: &mut Model, command: Command, reason: String, now: Timestamp) {
+    let reason = sentence(&reason, subject(&command));
     match command {
         Command::Send { to, text } | Command::Reply { to, text, .. } => {
             model.open(&to).composer.give_back(&text);
