@@ -184,13 +184,25 @@ fn explain(
             ConnectError::SpeaksNoTls { address }
         }
         ErrorKind::IOError(io) if io.kind() == io::ErrorKind::InvalidData && server.is_none() => {
-            ConnectError::Tls { address, reason: io.to_string() }
+            ConnectError::Tls { address, reason: distrust(&io.to_string()) }
         }
         // Nothing came, and the stream ended: not a broker, or one that is shutting down.
         ErrorKind::IOError(io) if server.is_none() => {
             ConnectError::Unreachable { address, reason: io.to_string() }
         }
         _ => ConnectError::Failure(failure),
+    }
+}
+
+/// What `rustls` says of a certificate that it does not accept, with what to do about it.
+fn distrust(said: &str) -> String {
+    match said {
+        said if said.ends_with("UnknownIssuer") => {
+            "its certificate is signed by an authority that is not known here; \
+             if it is one of your own, name it with --ca-file"
+                .to_owned()
+        }
+        said => said.to_owned(),
     }
 }
 

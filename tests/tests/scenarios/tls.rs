@@ -35,7 +35,7 @@ fn friends_talk_over_tls() {
     let ca_file = certificates.ca_file();
     alice.must(&["--ca-file", &ca_file.to_string_lossy(), "friends"]);
     let said = alice.must_fail(&["sign-up"]);
-    assert!(said.contains("no secure connection"), "{said}");
+    assert!(said.contains("no secure connection") && said.contains("name it with --ca-file"), "{said}");
 }
 
 #[test]
