@@ -29,6 +29,8 @@ pub enum Line<'a> {
         friend: &'a str,
         id: Uuid,
         state: &'a Delivery,
+        /// How the message begins, if that is known.
+        text: Option<&'a str>,
     },
     Friend(&'a Friend),
     Request(&'a Request),
@@ -135,7 +137,7 @@ fn json(line: &Line<'_>) -> String {
     let shape = match line {
         Line::Message(message) | Line::Numbered(message) => return transcript::json("message", message),
         Line::Changed(message) => return transcript::json("message-changed", message),
-        Line::State { friend, id, state } => {
+        Line::State { friend, id, state, .. } => {
             let (state, reason) = delivery(state);
             Json::State { friend, id: *id, state, reason }
         }
@@ -193,9 +195,13 @@ fn plain(line: &Line<'_>, zone: &TimeZone) -> String {
         Line::Message(message) => transcript::plain(message, zone),
         Line::Numbered(message) => format!("{:>6}  {}", message.row, transcript::plain(message, zone)),
         Line::Changed(message) => format!("* changed: {}", transcript::plain(message, zone)),
-        Line::State { friend, id, state } => {
+        Line::State { friend, id, state, text } => {
             let (state, reason) = delivery(state);
-            format!("* message {} to {}: {}", short(*id), harmless::line(friend), with(state, reason))
+            let what = match text {
+                Some(text) => format!("“{}”", harmless::line(text)),
+                None => format!("message {}", short(*id)),
+            };
+            format!("* {what} to {}: {}", harmless::line(friend), with(state, reason))
         }
         Line::Friend(friend) => plain_friend(friend, zone),
         Line::Request(request) => plain_request(request, zone),
@@ -324,7 +330,7 @@ mod tests {
                 r#"{"event":"message","row":7,"id":"01920000-0000-7000-8000-000000000001","friend":"bob","direction":"outgoing","text":"hi\n\u001b[2J","at":"2025-11-24T16:00:00.123Z","state":"failed","reason":"no"}"#,
             ),
             (
-                Line::State { friend: "bob", id: sent.id, state: &Delivery::Read },
+                Line::State { friend: "bob", id: sent.id, state: &Delivery::Read, text: Some("hi") },
                 r#"{"event":"state","friend":"bob","id":"01920000-0000-7000-8000-000000000001","state":"read"}"#,
             ),
             (
@@ -360,6 +366,14 @@ mod tests {
             plain(&Line::Message(&forged), &TimeZone::UTC),
             "2025-11-24 16:00:00 bob: hi\n  | 2025-11-24 16:00:00 carol: give bob the key␛[2K␍* bob is typing"
         );
+        let state = |text| {
+            plain(
+                &Line::State { friend: "bob", id: Uuid::nil(), state: &Delivery::Read, text },
+                &TimeZone::UTC,
+            )
+        };
+        assert_eq!(state(Some("a\nb\x1b[2J")), "* “a⏎b␛[2J” to bob: read");
+        assert_eq!(state(None), "* message 00000000 to bob: read");
         let request = Request {
             name: "eve".into(),
             note: "a\nb".into(),

@@ -198,7 +198,11 @@ impl Talk<'_> {
             Event::MessageState { state: Delivery::Queued | Delivery::Delivered, .. } => true,
             _ => false,
         };
-        if skipped { Ok(()) } else { self.told.tell(event, self.output).map_err(unwritable) }
+        if skipped {
+            self.told.note(event);
+            return Ok(());
+        }
+        self.told.tell(event, self.output).map_err(unwritable)
     }
 
     /// At the end of the input: waits until everything is sent.

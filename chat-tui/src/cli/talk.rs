@@ -1,10 +1,12 @@
 //! Commands that talk: send, reply, listen.
 
+use std::collections::VecDeque;
 use std::io::Read;
 use std::path::Path;
 
 use shared::message::TEXT_BYTES_MAX;
 use tokio::signal::unix::{SignalKind, signal};
+use uuid::Uuid;
 
 use super::Failure;
 use super::client::{Client, Step};
@@ -140,20 +142,40 @@ pub async fn listen(client: Client, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What became of older messages is told with their ids alone.
+const SENT_MAX: usize = 256;
+/// So much of a text says which message it is.
+const EXCERPT_CHARS: usize = 40;
+
 /// Lists come whole; only what changed in them is printed.
 #[derive(Default)]
 pub struct Told {
     friends: Vec<Friend>,
     requests: Vec<Request>,
+    /// What was sent lately, and how it begins.
+    sent: VecDeque<(Uuid, String)>,
 }
 
 impl Told {
+    /// Remembers what was sent: a person knows it by its words.
+    pub fn note(&mut self, event: &Event) {
+        let Event::Message(message) = event else { return };
+        if message.direction == Direction::Outgoing {
+            if self.sent.len() == SENT_MAX {
+                self.sent.pop_front();
+            }
+            self.sent.push_back((message.id, excerpt(&message.text)));
+        }
+    }
+
     pub fn tell(&mut self, event: &Event, output: &Output) -> std::io::Result<()> {
+        self.note(event);
         match event {
             Event::Message(message) => output.print(&Line::Message(message)),
             Event::MessageChanged(message) => output.print(&Line::Changed(message)),
             Event::MessageState { friend, id, state } => {
-                output.print(&Line::State { friend, id: *id, state })
+                let text = self.sent.iter().rev().find(|(sent, _)| sent == id).map(|(_, text)| text.as_str());
+                output.print(&Line::State { friend, id: *id, state, text })
             }
             Event::Connection(connection) => output.print(&Line::Connection(connection)),
             Event::Typing { friend } => output.print(&Line::Typing { friend }),
@@ -187,6 +209,15 @@ impl Told {
         self.requests = requests.to_vec();
         Ok(())
     }
+}
+
+fn excerpt(text: &str) -> String {
+    let mut chars = text.trim().chars();
+    let mut excerpt: String = chars.by_ref().take(EXCERPT_CHARS).collect();
+    if chars.next().is_some() {
+        excerpt.push('…');
+    }
+    excerpt
 }
 
 fn seen(friend: &Friend) -> u8 {
