@@ -179,6 +179,8 @@ fn a_text_that_was_meant_for_somebody_answers_no_request() {
         assert_eq!(ui.pass(10).commands(), [], "{text}");
         ui.shows("carol asks to be friends").shows_not("Decline the request").shows_not("Block carol?");
     }
+    ui.types("oh").shows("not friends yet").pass(1).keys("a").pass(1).shows_not("not friends yet");
+    assert_eq!(ui.pass(10).commands(), [Command::Accept { name: "carol".into() }]);
     // Enter alone accepts, and so does what is pressed before somebody else is looked at.
     assert_eq!(ui.keys("enter").commands(), [Command::Accept { name: "carol".into() }]);
     assert_eq!(ui.keys("a alt-down").commands(), [Command::Accept { name: "carol".into() }]);

@@ -38,6 +38,8 @@ pub fn about(model: &mut Model, action: Action, name: String, now: Timestamp, ef
         }
         Action::Accept if model.request(&name, Direction::Incoming).is_some() => {
             model.expected = Some(name.clone());
+            // What was said of the request is settled by it.
+            model.notice = None;
             tell(model, Command::Accept { name }, now, effects);
         }
         Action::Decline => tell(model, Command::Decline { name }, now, effects),
