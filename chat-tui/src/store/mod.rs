@@ -79,6 +79,8 @@ fn advice(error: &rusqlite::Error) -> &'static str {
     use rusqlite::ErrorCode::*;
     match error.sqlite_error_code() {
         Some(DiskFull) => "; make room on the disk",
+        // What SQLite says of a full disk, too, when it cannot make the files beside the database.
+        Some(SystemIoFailure) => "; is the disk full? Then make room on it; if not, it may be damaged",
         Some(ReadOnly | PermissionDenied | CannotOpen) => "; is the folder there, and may you write to it?",
         Some(DatabaseBusy | DatabaseLocked) => "; another program keeps it locked",
         Some(DatabaseCorrupt | NotADatabase) => {

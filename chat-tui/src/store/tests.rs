@@ -1,5 +1,6 @@
 use std::time::SystemTime;
 
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 use shared::message::{Body, Envelope, PresenceState, ReceiptState};
 use shared::topology::{DEFAULT_EXCHANGE, FRIENDS_EXCHANGE, friend_queue_name};
 use tempfile::TempDir;
@@ -351,6 +352,10 @@ fn what_is_wrong_with_the_file_is_said_with_its_name() {
     std::fs::create_dir(&file).unwrap();
     let error = Store::open(folder.path()).map(drop).unwrap_err().to_string();
     assert!(error.contains("may you write to it?"), "{error}");
+    // As where the disk is full, and the index of the log cannot be made.
+    let source = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(SQLITE_IOERR_SHMSIZE), None);
+    let error = StoreError::Open { path: "/state".into(), source }.to_string();
+    assert!(error.contains("/state") && error.contains("is the disk full?"), "{error}");
 }
 
 #[test]
