@@ -46,6 +46,7 @@ fn friend(name: &str, presence: Presence) -> Friend {
         name: name.into(),
         status: FriendStatus::Friend,
         presence,
+        away_note: String::new(),
         unread: 0,
         last_message: None,
         draft: String::new(),

@@ -52,7 +52,8 @@ With --json every line on standard output is one object, told apart by \"event\"
   message-changed  the same, of a message that was edited, deleted or marked
   state       friend, id, state, reason?
   friend      name, status (friend, former, blocked), presence (online, away,
-              offline), last_seen?, unread, draft?, nickname?, muted?, archived?
+              offline), last_seen?, away_note?, unread, draft?, nickname?,
+              muted?, archived?
   request     name, note, at, direction, state (queued, pending, forwarded,
               declined, failed), reason?
   unfriended  by

@@ -83,6 +83,8 @@ enum Json<'a> {
         presence: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         last_seen: Option<String>,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        away_note: &'a str,
         unread: u32,
         #[serde(skip_serializing_if = "str::is_empty")]
         draft: &'a str,
@@ -146,6 +148,7 @@ fn json(line: &Line<'_>) -> String {
             status: status(friend.status),
             presence: presence(&friend.presence),
             last_seen: last_seen(&friend.presence).map(utc),
+            away_note: &friend.away_note,
             unread: friend.unread,
             draft: &friend.draft,
             nickname: friend.nickname.as_deref(),
@@ -224,6 +227,9 @@ fn plain_friend(friend: &Friend, zone: &TimeZone) -> String {
     let presence = match (friend.status, &friend.presence) {
         (FriendStatus::Friend, Presence::Offline { last_seen: Some(at) }) => {
             format!("offline, last seen {}", local(*at, zone))
+        }
+        (FriendStatus::Friend, Presence::Away) if !friend.away_note.is_empty() => {
+            format!("away: {}", harmless::line(&friend.away_note))
         }
         (FriendStatus::Friend, state) => presence(state).to_owned(),
         (FriendStatus::Former, _) => "no longer a friend".into(),
@@ -309,6 +315,7 @@ mod tests {
             name: "bob".into(),
             status: FriendStatus::Former,
             presence: Presence::Offline { last_seen: Some(UNIX_EPOCH) },
+            away_note: String::new(),
             unread: 2,
             last_message: None,
             draft: String::new(),
@@ -317,6 +324,7 @@ mod tests {
             ended_by_us: false,
             archived: false,
         };
+        let away = Friend { presence: Presence::Away, away_note: "lunch\n".into(), ..Friend::new("carol") };
         let request = Request {
             name: "eve".into(),
             note: "hi".into(),
@@ -338,6 +346,10 @@ mod tests {
                 r#"{"event":"friend","name":"bob","status":"former","presence":"offline","last_seen":"1970-01-01T00:00:00.000Z","unread":2,"nickname":"Bobby","muted":true}"#,
             ),
             (
+                Line::Friend(&away),
+                r#"{"event":"friend","name":"carol","status":"friend","presence":"away","away_note":"lunch\n","unread":0}"#,
+            ),
+            (
                 Line::Request(&request),
                 r#"{"event":"request","name":"eve","note":"hi","at":"1970-01-01T00:00:00.000Z","direction":"incoming","state":"pending"}"#,
             ),
@@ -353,6 +365,7 @@ mod tests {
         ] {
             assert_eq!(json(&line), expected);
         }
+        assert_eq!(plain(&Line::Friend(&away), &TimeZone::UTC), "carol: away: lunch⏎");
     }
 
     #[test]

@@ -192,7 +192,8 @@ impl Told {
         for friend in friends {
             let before = self.friends.iter().find(|before| before.name == friend.name);
             // Unread counts and last messages follow from the messages, which are told themselves.
-            if before.is_none_or(|before| (before.status, seen(before)) != (friend.status, seen(friend))) {
+            let told = |friend: &Friend| (friend.status, seen(friend), friend.away_note.clone());
+            if before.is_none_or(|before| told(before) != told(friend)) {
                 output.print(&Line::Friend(friend))?;
             }
         }

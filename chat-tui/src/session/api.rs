@@ -120,7 +120,8 @@ pub enum Command {
     Typing {
         friend: String,
     },
-    SetAway(bool),
+    /// Away, for a reason that friends see, which may be empty; or back.
+    SetAway(Option<String>),
     /// Try to connect at once, if there is no connection.
     Reconnect,
     /// Friend requests are to arrive with this session, if another one of the same user has them.
@@ -203,6 +204,8 @@ pub struct Friend {
     /// Of somebody who is no longer a friend: whether the person ended that.
     pub ended_by_us: bool,
     pub presence: Presence,
+    /// Why the friend is away, if that was said.
+    pub away_note: String,
     pub unread: u32,
     pub last_message: Option<Message>,
     pub draft: String,
@@ -222,6 +225,7 @@ impl Friend {
             status: FriendStatus::Friend,
             ended_by_us: false,
             presence: Presence::Offline { last_seen: None },
+            away_note: String::new(),
             unread: 0,
             last_message: None,
             draft: String::new(),

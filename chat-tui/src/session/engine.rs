@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use shared::message::AWAY_NOTE_BYTES_MAX;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
@@ -53,7 +54,8 @@ pub struct Engine {
     /// When to say that another session is online, unless it was said.
     alongside_at: Option<Instant>,
     link: Role,
-    away: bool,
+    /// Why the person is away, if they are.
+    away: Option<String>,
     /// As last told.
     connection: Option<Connection>,
     caught_up: bool,
@@ -98,7 +100,7 @@ impl Engine {
             forget_at: Instant::now() + FORGET_PAUSE,
             alongside_at: Some(Instant::now() + ALONGSIDE_AFTER),
             link: Role::Waiting,
-            away: false,
+            away: None,
             connection: None,
             caught_up: false,
             leaving: false,
@@ -191,8 +193,15 @@ impl Engine {
                     uplink.typing(friend);
                 }
             }
+            Command::SetAway(Some(note)) if note.len() > AWAY_NOTE_BYTES_MAX => {
+                let reason = format!(
+                    "the note is {} bytes long; at most {AWAY_NOTE_BYTES_MAX} say why somebody is away",
+                    note.len()
+                );
+                self.backlog.push_back(Event::Failed { command: Command::SetAway(Some(note)), reason });
+            }
             Command::SetAway(away) => {
-                self.away = away;
+                self.away.clone_from(&away);
                 if let Role::Online { uplink, .. } = &self.link {
                     uplink.set_away(away);
                 }
@@ -331,7 +340,7 @@ impl Engine {
                 self.backlog.push_back(Event::Notice(error.to_string()));
             }
             let (broker, sign_up) = (self.config.broker.clone(), self.config.sign_up.take());
-            let uplink = Uplink::start(broker, sign_up, self.store.clone(), self.away);
+            let uplink = Uplink::start(broker, sign_up, self.store.clone(), self.away.clone());
             self.link = Role::Online { uplink, _lock: lock };
             self.changed();
             self.alongside_at = None;

@@ -36,7 +36,7 @@ pub enum Note {
 pub struct Uplink {
     pub notes: mpsc::Receiver<Note>,
     look: watch::Sender<u64>,
-    away: watch::Sender<bool>,
+    away: watch::Sender<Option<String>>,
     leave: watch::Sender<bool>,
     take_over: watch::Sender<u64>,
     retry: watch::Sender<u64>,
@@ -52,7 +52,8 @@ pub(super) struct Context {
     pub notes: mpsc::Sender<Note>,
     /// Grows when the store has something new to bring about.
     pub look: watch::Sender<u64>,
-    pub away: watch::Receiver<bool>,
+    /// Why we are away, if we are.
+    pub away: watch::Receiver<Option<String>>,
     pub leave: watch::Receiver<bool>,
     /// Grows when this session is to have the inbox.
     pub take_over: watch::Receiver<u64>,
@@ -80,7 +81,12 @@ impl Context {
 }
 
 impl Uplink {
-    pub fn start(broker: BrokerUri, sign_up: Option<SignUp>, store: StoreActor, away: bool) -> Uplink {
+    pub fn start(
+        broker: BrokerUri,
+        sign_up: Option<SignUp>,
+        store: StoreActor,
+        away: Option<String>,
+    ) -> Uplink {
         let (note_sender, notes) = mpsc::channel(NOTES_MAX);
         let (look, _) = watch::channel(0);
         let (away, away_receiver) = watch::channel(away);
@@ -107,7 +113,7 @@ impl Uplink {
         self.look.send_modify(|count| *count += 1);
     }
 
-    pub fn set_away(&self, away: bool) {
+    pub fn set_away(&self, away: Option<String>) {
         self.away.send_replace(away);
     }
 
@@ -227,7 +233,7 @@ mod tests {
             std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).unwrap();
         let broker: BrokerUri = format!("amqp://alice:secret@{nobody}/").parse().unwrap();
         let store = StoreActor::spawn(Store::open_in_memory().unwrap()).unwrap();
-        let mut uplink = Uplink::start(broker, None, store, false);
+        let mut uplink = Uplink::start(broker, None, store, None);
         // What is asked for too early is no reason not to wait later.
         uplink.retry();
         loop {

@@ -230,7 +230,7 @@ impl Store {
             Effect::SetArchived(archived) => self.set_archived(id, archived),
             Effect::SaveDraft(text) => self.set_draft(id, &text, false),
             Effect::KeepAsDraft(text) => self.set_draft(id, &text, true),
-            Effect::SetPresence { presence, at } => self.set_presence(id, presence, millis(at)),
+            Effect::SetPresence { presence, note, at } => self.set_presence(id, presence, &note, millis(at)),
             // Shown by `apply`.
             Effect::ShowTyping | Effect::Refuse { .. } | Effect::Notice(_) => Ok(()),
         }

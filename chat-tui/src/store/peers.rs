@@ -82,7 +82,7 @@ impl Store {
     pub fn friends(&self) -> Result<Vec<Friend>, StoreError> {
         let mut statement = self.connection.prepare_cached(&format!(
             "SELECT {}, p.bond, p.blocked, p.presence, p.last_seen, p.unread, p.draft, p.name, p.nickname, p.muted,
-                 p.archived
+                 p.archived, iif(p.presence = 2, p.away_note, '')
              FROM peer p LEFT JOIN message m ON m.row = p.last_row {}
              WHERE p.bond <> 0 OR p.blocked OR p.last_row IS NOT NULL ORDER BY p.name",
             messages::COLUMNS,
@@ -148,15 +148,24 @@ impl Store {
         Ok(())
     }
 
-    pub(super) fn set_presence(&self, id: i64, presence: PresenceState, at: i64) -> Result<(), StoreError> {
+    pub(super) fn set_presence(
+        &self,
+        id: i64,
+        presence: PresenceState,
+        note: &str,
+        at: i64,
+    ) -> Result<(), StoreError> {
         let code = match presence {
             PresenceState::Offline => 0,
             PresenceState::Online => 1,
             PresenceState::Away => 2,
         };
         self.connection
-            .prepare_cached("UPDATE peer SET presence = ?2, last_seen = ?3 WHERE id = ?1 AND bond = 1")?
-            .execute(params![id, code, at])?;
+            .prepare_cached(
+                "UPDATE peer SET presence = ?2, last_seen = ?3, away_note = iif(?2 = 2, ?4, '')
+                 WHERE id = ?1 AND bond = 1",
+            )?
+            .execute(params![id, code, at, note])?;
         Ok(())
     }
 
@@ -218,6 +227,7 @@ fn read_friend(row: &Row<'_>) -> rusqlite::Result<Friend> {
         nickname: row.get(PEER + 7)?,
         muted: row.get(PEER + 8)?,
         archived: row.get(PEER + 9)?,
+        away_note: row.get(PEER + 10)?,
     })
 }
 

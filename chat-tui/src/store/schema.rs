@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// One entry per version: entry `n` leads from version `n` to version `n + 1`. Entries are never edited.
-pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
 
 const V1: &str = "
 CREATE TABLE meta (
@@ -144,6 +144,11 @@ CREATE TRIGGER message_signs_delete AFTER DELETE ON message WHEN signs(old.text)
 END;
 INSERT INTO message_signs (message_signs, rank) VALUES ('secure-delete', 1);
 INSERT INTO message_signs (rowid, signs) SELECT row, signs(text) FROM message WHERE signs(text) IS NOT NULL;
+";
+
+/// Why friends are away.
+const V4: &str = "
+ALTER TABLE peer ADD COLUMN away_note TEXT NOT NULL DEFAULT '';     -- as long as presence is 2
 ";
 
 /// Brings the database to the newest version. A database from the future is refused untouched.

@@ -239,7 +239,7 @@ impl World {
     fn beat(&mut self, user: usize) -> bool {
         let mut any = false;
         for (friend, ours, theirs) in self.stores[user].bonds().unwrap() {
-            let body = Body::Presence { state: PresenceState::Online };
+            let body = Body::from(PresenceState::Online);
             let sign = Envelope::new(body).with_reply_to(ours);
             match self.queues.get_mut(&theirs) {
                 Some((_, queue)) => {

@@ -193,7 +193,7 @@ fn a_sign_of_life_that_comes_back_before_our_answer_does_not_speak_for_it() {
     let inbox = bench.store.queues().unwrap()[0].name.clone();
     bench.arrive(&inbox, "servers", body, &theirs);
     bench.run(Command::Accept { name: "bob".into() });
-    let sign = Envelope::new(Body::Presence { state: PresenceState::Online });
+    let sign = Envelope::new(PresenceState::Online.into());
     bench.store.beat_returned("bob", &theirs, &sign).unwrap();
     assert!(matches!(bench.store.peer("bob").unwrap().bond, Bond::Friend { .. }));
 
@@ -203,6 +203,23 @@ fn a_sign_of_life_that_comes_back_before_our_answer_does_not_speak_for_it() {
         matches!(&settled.events[..], [Event::Failed { reason, .. }] if reason.contains("took the request back"))
     );
     assert_eq!(bench.store.friends().unwrap(), []);
+}
+
+#[test]
+fn why_a_friend_is_away_is_known_as_long_as_they_are() {
+    let bench = Bench::new();
+    let (ours, theirs) = bench.befriend("bob");
+    let say = |state, note: &str| {
+        bench.arrive(&ours, "bob", Body::Presence { state, note: note.into() }, &theirs);
+        bench.store.friends().unwrap().remove(0).away_note
+    };
+    assert_eq!(say(PresenceState::Away, "lunch"), "lunch");
+    assert_eq!(say(PresenceState::Away, "tea"), "tea");
+    assert_eq!(say(PresenceState::Online, "never mind"), "");
+    assert_eq!(say(PresenceState::Away, ""), "");
+    say(PresenceState::Away, "lunch");
+    bench.store.forget_presence().unwrap();
+    assert_eq!(bench.store.friends().unwrap().remove(0).away_note, "");
 }
 
 #[test]
@@ -335,7 +352,7 @@ fn a_state_from_the_future_is_refused_untouched() {
     let bench = Bench::new();
     bench.store.connection.execute_batch("PRAGMA user_version = 99").unwrap();
     let Err(error) = Store::open(bench.dir.path()) else { panic!("opened") };
-    assert!(matches!(error, StoreError::Newer { found: 99, known: 3 }));
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 4 }));
     assert!(error.to_string().contains("update chat-tui"));
 }
 

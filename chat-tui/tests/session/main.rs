@@ -5,7 +5,9 @@ mod user;
 use std::time::Duration;
 
 use chat_tui::embedded::Embedded;
-use chat_tui::session::api::{Command, Connection, Delivery, Event, FriendStatus, Presence, RequestState};
+use chat_tui::session::api::{
+    Command, Connection, Delivery, Event, Friend, FriendStatus, Presence, RequestState,
+};
 use user::World;
 
 fn send(to: &str, text: impl Into<String>) -> Command {
@@ -146,9 +148,13 @@ async fn presence_and_typing_are_seen() {
     let world = World::new(1).await;
     let (mut alice, mut bob) = world.friends("alice", "bob").await;
     alice.until_presence(|presence| *presence == Presence::Online).await;
-    bob.give(Command::SetAway(true)).await;
-    alice.until_presence(|presence| *presence == Presence::Away).await;
-    bob.give(Command::SetAway(false)).await;
+    bob.give(Command::SetAway(Some("lunch".into()))).await;
+    let says_lunch = |friend: &Friend| friend.presence == Presence::Away && friend.away_note == "lunch";
+    alice.until(|event| matches!(event, Event::Friends(friends) if friends.iter().any(says_lunch))).await;
+    bob.give(Command::SetAway(Some("x".repeat(201)))).await;
+    let too_long = |reason: &str| reason.contains("201 bytes long");
+    bob.until(|event| matches!(event, Event::Failed { reason, .. } if too_long(reason))).await;
+    bob.give(Command::SetAway(None)).await;
     alice.until_presence(|presence| *presence == Presence::Online).await;
     bob.until_presence(|presence| *presence == Presence::Online).await;
     bob.give(Command::Typing { friend: "alice".into() }).await;

@@ -37,6 +37,8 @@ pub const MARK_BYTES_MAX: usize = 64;
 pub const TEXT_BYTES_MAX: usize = 16 * 1024;
 /// The note of a friend request, in bytes of UTF-8.
 pub const NOTE_BYTES_MAX: usize = 500;
+/// Why somebody is away, in bytes of UTF-8.
+pub const AWAY_NOTE_BYTES_MAX: usize = 200;
 /// A reason for a failure, in bytes of UTF-8.
 pub const REASON_BYTES_MAX: usize = 500;
 /// Message ids in one receipt.
@@ -52,9 +54,7 @@ pub enum Body {
     /// Where is my inbox?
     Hello {},
     /// Your inbox; from the account of the friend servers (the envelope's `user_id`).
-    Welcome {
-        inbox: String,
-    },
+    Welcome { inbox: String },
     /// Ask `to` to be friends. The envelope's `reply_to` is the friend queue for the answer.
     FriendRequest {
         to: String,
@@ -68,24 +68,13 @@ pub enum Body {
         note: String,
     },
     /// Take back the friend request `request_id` to `to`.
-    Withdraw {
-        to: String,
-        request_id: Uuid,
-    },
+    Withdraw { to: String, request_id: Uuid },
     /// `from` (verified) took back the request `request_id`.
-    Withdrawn {
-        from: String,
-        request_id: Uuid,
-    },
+    Withdrawn { from: String, request_id: Uuid },
     /// The request is in the inbox of `to`.
-    RequestForwarded {
-        to: String,
-    },
+    RequestForwarded { to: String },
     /// The request cannot reach `to`.
-    RequestFailed {
-        to: String,
-        reason: String,
-    },
+    RequestFailed { to: String, reason: String },
     /// The request was not allowed; `reason` says what to do, `retry_after_s` when it may be repeated.
     RequestRejected {
         to: String,
@@ -105,15 +94,9 @@ pub enum Body {
     },
     /// The sender's own message `id` now reads `text`. Of all edits of a message the one with the highest `revision`
     /// counts, in whatever order they arrive; revisions start at 1.
-    Edit {
-        id: Uuid,
-        revision: u32,
-        text: String,
-    },
+    Edit { id: Uuid, revision: u32, text: String },
     /// The sender takes the own message `id` back. Nothing undoes that.
-    Delete {
-        id: Uuid,
-    },
+    Delete { id: Uuid },
     /// What the sender thinks of the message `id`, of either side; no mark takes back an earlier one. Each side has one
     /// reaction to a message: the one with the highest `revision`, which starts at 1.
     Reaction {
@@ -123,12 +106,12 @@ pub enum Body {
         mark: Option<String>,
     },
     /// What became of messages that the receiver of this once sent.
-    Receipt {
-        ids: Vec<Uuid>,
-        state: ReceiptState,
-    },
+    Receipt { ids: Vec<Uuid>, state: ReceiptState },
     Presence {
         state: PresenceState,
+        /// Why, in the words of whoever is away; may be empty.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        note: String,
     },
     /// Somebody is typing, and will say so again before [`Lifetime`] is over.
     Typing {},
@@ -136,10 +119,7 @@ pub enum Body {
     TakeOver {},
     /// A kind or a version from the future. Log it and go on; it cannot be encoded.
     #[serde(skip)]
-    Unknown {
-        version: u32,
-        kind: String,
-    },
+    Unknown { version: u32, kind: String },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -244,6 +224,12 @@ struct Head {
     kind: String,
 }
 
+impl From<PresenceState> for Body {
+    fn from(state: PresenceState) -> Body {
+        Body::Presence { state, note: String::new() }
+    }
+}
+
 impl Body {
     /// The kind, as in the JSON `type` and the AMQP property `type`.
     pub fn kind(&self) -> &str {
@@ -312,6 +298,7 @@ impl Body {
             Self::FriendRequest { note, .. } | Self::IncomingRequest { note, .. } => {
                 at_most("the note", note.len(), NOTE_BYTES_MAX)
             }
+            Self::Presence { note, .. } => at_most("the note", note.len(), AWAY_NOTE_BYTES_MAX),
             Self::RequestFailed { reason, .. } | Self::RequestRejected { reason, .. } => {
                 at_most("the reason", reason.len(), REASON_BYTES_MAX)
             }

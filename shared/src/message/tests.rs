@@ -69,7 +69,11 @@ fn golden() -> Vec<(Body, &'static str)> {
             Body::Receipt { ids: vec![ID], state: ReceiptState::Read },
             r#"{"v":1,"type":"receipt","ids":["01920000-0000-7000-8000-000000000001"],"state":"read"}"#,
         ),
-        (Body::Presence { state: PresenceState::Away }, r#"{"v":1,"type":"presence","state":"away"}"#),
+        (PresenceState::Away.into(), r#"{"v":1,"type":"presence","state":"away"}"#),
+        (
+            Body::Presence { state: PresenceState::Away, note: "lunch".into() },
+            r#"{"v":1,"type":"presence","state":"away","note":"lunch"}"#,
+        ),
         (Body::Typing {}, r#"{"v":1,"type":"typing"}"#),
         (Body::TakeOver {}, r#"{"v":1,"type":"take-over"}"#),
     ]

@@ -40,6 +40,14 @@ fn strangers_become_friends_and_read_each_other() {
     at_alice.shows("bob is typing");
     at_bob.types(" :tada:").types(key::ENTER);
     at_alice.shows_row(&["bob", "no 🎉"]).hides("bob is typing");
+
+    at_bob
+        .types("/away lunch, back at 1")
+        .types(key::ENTER)
+        .shows("You are shown as away: lunch, back at 1.");
+    at_alice.shows("◐ away: lunch, back at 1");
+    at_bob.types("/away").types(key::ENTER).shows("You are back.");
+    at_alice.shows("● online").hides("lunch, back at 1");
 }
 
 #[test]

@@ -117,7 +117,7 @@ async fn take_in(
 
 fn sign_of_life(envelope: &Envelope) -> Option<Sign> {
     match (&envelope.body, &envelope.user_id) {
-        (Body::Presence { state }, Some(user)) => Some(Sign { user: user.clone(), state: *state }),
+        (Body::Presence { state, .. }, Some(user)) => Some(Sign { user: user.clone(), state: *state }),
         _ => None,
     }
 }

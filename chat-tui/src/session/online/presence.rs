@@ -66,8 +66,7 @@ pub(super) async fn say_goodbye(link: &Link, context: &Context) -> Result<(), Fa
     let Ok(bonds) = context.store.call(|store| store.bonds()).await else { return Ok(()) };
     let mut pending = Vec::new();
     for (_, ours, theirs) in bonds {
-        let body = Body::Presence { state: PresenceState::Offline };
-        let sign = Envelope::new(body).with_reply_to(ours);
+        let sign = Envelope::new(PresenceState::Offline.into()).with_reply_to(ours);
         if let Ok(sent) = publisher.publish(DEFAULT_EXCHANGE, &theirs, sign).await {
             pending.push(sent);
         }
@@ -154,8 +153,10 @@ impl Presence {
     }
 
     fn own_state(&self) -> Body {
-        let away = *self.context.away.borrow();
-        Body::Presence { state: if away { PresenceState::Away } else { PresenceState::Online } }
+        match &*self.context.away.borrow() {
+            Some(note) => Body::Presence { state: PresenceState::Away, note: note.clone() },
+            None => PresenceState::Online.into(),
+        }
     }
 
     async fn tell(&mut self, friend: &str, body: Body) -> Result<(), Failed> {

@@ -165,9 +165,9 @@ pub fn letter(peer: &Peer, queue: &str, envelope: &Envelope, now: &Now) -> Vec<E
             };
             effects.extend(ids.iter().map(|&id| Effect::Advance { id, state: state.clone() }));
         }
-        Body::Presence { state } if friend => {
+        Body::Presence { state, note } if friend => {
             follow_rotation(&mut peer, queue, envelope, &mut effects);
-            effects.push(Effect::SetPresence { presence: *state, at: now.at });
+            effects.push(Effect::SetPresence { presence: *state, note: note.clone(), at: now.at });
         }
         Body::Typing {} if friend => effects.push(Effect::ShowTyping),
         Body::Accept {} if friend => follow_rotation(&mut peer, queue, envelope, &mut effects),

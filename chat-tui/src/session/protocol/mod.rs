@@ -231,6 +231,7 @@ pub enum Effect {
     KeepAsDraft(String),
     SetPresence {
         presence: PresenceState,
+        note: String,
         at: SystemTime,
     },
     /// Show that the peer is typing.

@@ -278,7 +278,8 @@ pub const ACTIONS: &[Spec] = {
             .typed(Argument::None),
         spec(A::TakeOver, "take-over", Warren, "Have friend requests arrive here, not elsewhere", &[])
             .typed(Argument::None),
-        spec(A::Away, "away", Warren, "Show yourself as away, or back", &[]).typed(Argument::None),
+        spec(A::Away, "away", Warren, "Show yourself as away, with why, or back", &[])
+            .typed(Argument::Words("WHY")),
         spec(A::DoNotDisturb, "do-not-disturb", Warren, "No bell and no notifications, or again", &[])
             .typed(Argument::None),
         spec(A::Theme, "theme", Warren, "Colours: auto, dark, light, contrast, plain", &[])

@@ -241,21 +241,41 @@ fn who_does_nothing_for_a_while_is_away_until_the_next_key() {
     let mut ui = Ui::with_bob(80, 24);
     (ui.model.away_after_minutes, ui.model.last_input) = (Some(10), Some(ui.now));
     assert_eq!(ui.pass(599).commands(), []);
-    assert_eq!(ui.pass(2).commands(), [Command::SetAway(true)]);
+    assert_eq!(ui.pass(2).commands(), [Command::SetAway(Some(String::new()))]);
     // They are called, and do not count as having read what nobody looked at.
     let later = |message| Message { at: ago(0) + Duration::from_secs(601), ..message };
     ui.shows("away").event(Event::Message(later(incoming(3, "bob", "still there?", 0))));
     assert_eq!(ui.take(), [Effect::Bell]);
     ui.keys("f1 esc");
     let back = ui.commands();
-    assert!(back.contains(&Command::SetAway(false)) && back.contains(&mark_read("bob", 3)), "{back:?}");
+    assert!(back.contains(&Command::SetAway(None)) && back.contains(&mark_read("bob", 3)), "{back:?}");
     ui.types("/away").keys("enter");
-    assert_eq!(ui.commands(), [Command::SetAway(true)]);
+    assert_eq!(ui.commands(), [Command::SetAway(Some(String::new()))]);
     ui.msg(Msg::Focus(false)).event(Event::Message(later(incoming(4, "bob", "now?", 0))));
     assert_eq!(ui.take(), [], "who said so wants to be left alone");
     ui.msg(Msg::Focus(true)).take();
     ui.pass(2000).keys("alt-up");
     assert_eq!(ui.commands(), [], "who said so stays away until saying otherwise");
+}
+
+#[test]
+fn it_can_be_said_why_somebody_is_away() {
+    let mut ui = Ui::with_bob(80, 24);
+    let away = |why: &str| [Command::SetAway(Some(why.to_owned()))];
+    ui.types("/away lunch, back at 1").keys("enter").shows("You are shown as away: lunch, back at 1.");
+    assert_eq!(ui.commands(), away("lunch, back at 1"));
+    ui.types("/away tea").keys("enter");
+    assert_eq!(ui.commands(), away("tea"), "away all the same");
+    ui.types("/away").keys("enter").shows("You are back.");
+    assert_eq!(ui.commands(), [Command::SetAway(None)]);
+    ui.types("/away ").msg(Msg::Paste("x".repeat(201))).keys("enter").shows("That is 201 bytes long");
+    assert_eq!(ui.commands(), []);
+    assert!(!ui.model.away);
+    // What friends say is shown as far as there is room, and does no harm.
+    let bob = |why: &str| Friend { away_note: why.to_owned(), ..friend("bob", Presence::Away) };
+    ui.event(Event::Friends(vec![bob("lunch\n\u{1b}[2J")])).shows("bob  ◐ away: lunch").shows_not("\u{1b}");
+    ui.event(Event::Friends(vec![bob(&"very far ".repeat(20))])).shows("away: very far very far").shows("…");
+    ui.event(Event::Friends(vec![friend("bob", Presence::Online)])).shows("bob  ● online");
 }
 
 #[test]

@@ -30,6 +30,7 @@ pub fn friend(name: &str, presence: Presence) -> Friend {
         name,
         status: FriendStatus::Friend,
         presence,
+        away_note: String::new(),
         unread: 0,
         last_message: None,
         draft: String::new(),

@@ -13,7 +13,7 @@ fn the_palette_does_what_it_shows() {
     let mut ui = Ui::with_bob(80, 24);
     ui.keys("ctrl-p").shows("What to do").shows("Ctrl-N");
     ui.types("away").keys("enter");
-    assert_eq!(ui.commands(), [Command::SetAway(true)]);
+    assert_eq!(ui.commands(), [Command::SetAway(Some(String::new()))]);
     ui.keys("ctrl-p ctrl-p").shows_not("What to do");
     // What needs a name is done with whoever is shown, and else asks for it.
     ui.keys("ctrl-p").types("unfriend").keys("enter").shows("Stop being friends with bob?").keys("esc");
@@ -106,7 +106,7 @@ fn with_vim_keys_letters_are_commands() {
     assert_eq!(ui.written(), "hello there!");
     // The colon is the command line; Escape in a dialog closes that.
     ui.keys("esc").types(":away").keys("enter");
-    assert!(ui.commands().contains(&Command::SetAway(true)));
+    assert!(ui.commands().contains(&Command::SetAway(Some(String::new()))));
     ui.types("a?").shows_not("Marks at your messages");
     assert_eq!(ui.written(), "hello there!?");
     ui.keys("esc").types("?").shows("Letters are text again").keys("esc").shows_not("Letters are text again");

@@ -230,7 +230,7 @@ fn befriending_checks_the_name() {
 fn a_slash_begins_a_command_and_two_a_message() {
     let mut ui = Ui::with_bob(80, 24);
     ui.types("/aw").shows("Show yourself as away");
-    assert_eq!(ui.keys("enter").commands(), [Command::SetAway(true)]);
+    assert_eq!(ui.keys("enter").commands(), [Command::SetAway(Some(String::new()))]);
     assert_eq!(ui.types("//etc").keys("enter").commands(), [send("bob", "/etc")]);
     ui.types("/nonsense").keys("enter").shows("There is no command /nonsense.");
     assert_eq!(ui.keys("esc").types("a/b").written(), "a/b");

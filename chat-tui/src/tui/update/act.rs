@@ -298,14 +298,14 @@ pub fn come_back(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
     model.last_input = Some(now);
     if std::mem::take(&mut model.auto_away) && model.away {
         model.away = false;
-        effects.push(Effect::Session(Command::SetAway(false)));
+        effects.push(Effect::Session(Command::SetAway(None)));
     }
 }
 
 fn away(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
     model.away = !model.away;
     model.auto_away = false;
-    effects.push(Effect::Session(Command::SetAway(model.away)));
+    effects.push(Effect::Session(Command::SetAway(model.away.then(String::new))));
     inform(
         model,
         if model.away { "You are shown as away. /away brings you back." } else { "You are back." },

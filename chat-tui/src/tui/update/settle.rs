@@ -39,7 +39,7 @@ pub fn away_at(model: &Model) -> Option<Timestamp> {
 fn go_away(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
     if away_at(model).is_some_and(|at| at <= now) {
         (model.away, model.auto_away) = (true, true);
-        effects.push(Effect::Session(Command::SetAway(true)));
+        effects.push(Effect::Session(Command::SetAway(Some(String::new()))));
     }
 }
 

@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use shared::message::AWAY_NOTE_BYTES_MAX;
+
 use super::{Effect, complain, inform, message, people, write};
 use crate::session::api::{Command, ExportFormat, FriendStatus};
 use crate::store::RETENTION_DAYS_MAX;
@@ -21,6 +23,7 @@ pub fn perform(model: &mut Model, action: Action, words: &str, now: Timestamp, e
         Action::Me => me(model, words, now, effects),
         Action::Export => export(model, words, now, effects),
         Action::Retention => retention(model, words, now, effects),
+        Action::Away => away(model, words, now, effects),
         Action::Theme => theme(model, words, now, effects),
         Action::Nickname => nickname(model, words, now, effects),
         _ => {}
@@ -86,6 +89,19 @@ fn retention(model: &mut Model, words: &str, now: Timestamp, effects: &mut Vec<E
         Some(days) => model.layers.push(Layer::Confirm(Confirm::forget(days))),
         None => people::tell(model, Command::SetRetention { days }, now, effects),
     }
+}
+
+/// Away for this reason; being away already is no hindrance.
+fn away(model: &mut Model, note: &str, now: Timestamp, effects: &mut Vec<Effect>) {
+    if note.len() > AWAY_NOTE_BYTES_MAX {
+        let length = note.len();
+        let problem =
+            format!("That is {length} bytes long; at most {AWAY_NOTE_BYTES_MAX} say why you are away.");
+        return complain(model, problem, now);
+    }
+    (model.away, model.auto_away) = (true, false);
+    effects.push(Effect::Session(Command::SetAway(Some(note.to_owned()))));
+    inform(model, format!("You are shown as away: {note}. /away brings you back."), now);
 }
 
 fn theme(model: &mut Model, words: &str, now: Timestamp, effects: &mut Vec<Effect>) {

@@ -11,7 +11,7 @@ use super::paint::{
 };
 use super::sidebar::presence_role;
 use super::{Scene, request};
-use crate::session::api::{Amending, Answered, Delivery, Direction, FriendStatus, Presence};
+use crate::session::api::{Amending, Answered, Delivery, Direction, Friend, FriendStatus, Presence};
 use crate::tui::action::Action;
 use crate::tui::layout::{self, MessageColumns};
 use crate::tui::marks;
@@ -57,7 +57,7 @@ fn title(scene: &Scene<'_>, buffer: &mut Buffer) {
     let (mark, state, role) = match friend.status {
         FriendStatus::Friend => match model.presence(friend) {
             Some(presence) => {
-                (marks::presence(presence), presence_text(scene, presence), presence_role(presence))
+                (marks::presence(presence), presence_text(scene, friend, presence), presence_role(presence))
             }
             None => (marks::PRESENCE_UNKNOWN, String::new(), Role::Quiet),
         },
@@ -84,8 +84,9 @@ fn title(scene: &Scene<'_>, buffer: &mut Buffer) {
     );
 }
 
-fn presence_text(scene: &Scene<'_>, presence: Presence) -> String {
+fn presence_text(scene: &Scene<'_>, friend: &Friend, presence: Presence) -> String {
     match presence {
+        Presence::Away if !friend.away_note.is_empty() => format!("away: {}", friend.away_note),
         Presence::Offline { last_seen: Some(at) } => {
             format!("last seen {}", moment(local(at, &scene.model.zone), scene.local))
         }

@@ -83,7 +83,7 @@ fn what_became_of_what_we_published() {
     for (before, key, envelope, expected) in [
         (friend(), QB, message(), [&["advance 1 Returned"][..], &ended].concat()),
         (friend(), QB, receipt(), ended.to_vec()),
-        (friend(), QB, ours(Body::Presence { state: PresenceState::Online }), ended.to_vec()),
+        (friend(), QB, ours(PresenceState::Online.into()), ended.to_vec()),
         (friend(), QC, receipt(), vec![]),
         (friend(), QC, message(), vec!["advance 1 Returned"]),
         (former(true), QB, message(), vec!["advance 1 Returned"]),
