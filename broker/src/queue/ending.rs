@@ -17,6 +17,8 @@ impl Queue {
         let mut state = self.state.lock();
         self.used(&mut state);
         let purged = state.backlog.take_all();
+        // What could not be read is gone, too.
+        state.read_failed = false;
         if let Some(extras) = &mut state.extras {
             extras.no_local.purged();
         }

@@ -62,8 +62,8 @@ impl Queue {
         tracing::error!(
             queue = self.name(),
             vhost = &*self.spec.vhost,
-            "cannot read a stored message: {why}; the queue delivers no more until the broker is restarted. \
-             Run `broker store check` on the data folder"
+            "cannot read a stored message: {why}; the queue delivers no more until it is purged or the broker \
+             is restarted. Run `broker store check` on the data folder"
         );
     }
 }

@@ -128,6 +128,9 @@ fn a_message_that_the_store_does_not_have_stops_the_queue() {
     let message = Message::new("", "q", &[0, 0], b"x", true);
     queue.bodies_read(&[0, 1], Ok(vec![(1, message)]));
     assert!(queue.state.lock().read_failed);
+    // What comes behind a purge can be read again.
+    queue.purge();
+    assert!(!queue.state.lock().read_failed);
 }
 
 #[test]
