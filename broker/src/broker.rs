@@ -69,7 +69,7 @@ pub enum StartError {
 
 pub use connections::{ConnectionInfo, Traffic};
 pub use start::{Process, Surroundings};
-pub use users::deleted;
+pub use users::{deleted, password_changed};
 pub use vhosts::{VhostError, check_vhost_name, vhost_deleted};
 
 pub struct Broker {

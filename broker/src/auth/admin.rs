@@ -271,7 +271,7 @@ impl Authority {
             // Nobody has changed it meanwhile.
             Some(current) if Arc::ptr_eq(current, &user) => {
                 let row = UserRow { password_hash, ..user.row() };
-                *current = Arc::new(user.changed(row.clone()));
+                *current = Arc::new(user.hashed_anew(row.clone()));
                 let changed = current.clone();
                 self.submit(Change::PutUser(row));
                 changed

@@ -161,6 +161,11 @@ impl Authority {
         self.state.read().users.get(user.name()).is_some_and(|current| current.is_same_account(user))
     }
 
+    /// Whether the user's password is still the one it was in this version.
+    pub fn is_current_password(&self, user: &User) -> bool {
+        self.state.read().users.get(user.name()).is_some_and(|current| current.has_same_password(user))
+    }
+
     /// Password checks and hashes done since the start, each of them slow.
     pub fn password_checks(&self) -> u64 {
         self.passwords.done()

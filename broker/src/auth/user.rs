@@ -22,9 +22,15 @@ pub struct User {
     tags: Vec<String>,
     /// The same for all versions of one account, and no other: a name may be deleted and made again.
     account: Arc<Account>,
+    /// The same for all versions with one password, however it is hashed.
+    password: Arc<Password>,
     /// Set by the last login with the right password. Held for a copy; a leaf in the lock order.
     proof: Mutex<Option<Proof>>,
 }
+
+/// Which password it is, without saying it.
+#[derive(Default)]
+struct Password;
 
 /// What an account has in use, and how much it may.
 #[derive(Default)]
@@ -46,13 +52,27 @@ impl User {
             password_hash: row.password_hash.into(),
             tags: row.tags,
             account: Arc::default(),
+            password: Arc::default(),
             proof: Mutex::new(None),
         }
     }
 
     /// The account with another password or other tags.
     pub(super) fn changed(&self, row: UserRow) -> User {
-        User { account: self.account.clone(), ..User::new(row) }
+        match *row.password_hash == *self.password_hash {
+            true => self.hashed_anew(row),
+            false => User { account: self.account.clone(), ..User::new(row) },
+        }
+    }
+
+    /// The account with the same password, whatever its hash.
+    pub(super) fn hashed_anew(&self, row: UserRow) -> User {
+        User { account: self.account.clone(), password: self.password.clone(), ..User::new(row) }
+    }
+
+    /// Whether the password is the same, of the same account.
+    pub fn has_same_password(&self, other: &User) -> bool {
+        self.is_same_account(other) && Arc::ptr_eq(&self.password, &other.password)
     }
 
     /// Whether both are versions of one account, and not only of the same name.

@@ -61,11 +61,7 @@ impl Broker {
             return Err(UserError::NoSuchUser(name.to_owned()));
         };
         let ticket = self.authority.change_password(name, password).await?;
-        let error = AmqpError::connection(
-            ReplyCode::ConnectionForced,
-            format!("the password of user '{name}' was changed; log in with the new one"),
-        );
-        self.close_connections(&error, |info| info.user.is_same_account(&user));
+        self.close_connections(&password_changed(name), |info| info.user.is_same_account(&user));
         Ok(ticket)
     }
 
@@ -88,6 +84,12 @@ impl Broker {
             vhost.drop_queues_of_user(user);
         }
     }
+}
+
+/// What connections are told that logged in with a password that is not the user's any more.
+pub fn password_changed(user: &str) -> AmqpError {
+    let text = format!("the password of user '{user}' was changed; log in with the new one");
+    AmqpError::connection(ReplyCode::ConnectionForced, text)
 }
 
 /// What the connections of a deleted user are closed with.

@@ -418,7 +418,12 @@ pub fn admit(broker: &Broker, info: ConnectionInfo, vhost: &Arc<Vhost>) -> Resul
         broker.forget_connection(id);
         return Err(crate::broker::deleted(user.name()));
     }
-    // The same for whoever deletes a vhost.
+    // The same for whoever changes a password,
+    if !broker.authority.is_current_password(&user) {
+        broker.forget_connection(id);
+        return Err(crate::broker::password_changed(user.name()));
+    }
+    // or deletes a vhost.
     if !broker.is_current_vhost(vhost) {
         broker.forget_connection(id);
         return Err(vhost_deleted(&vhost.name));

@@ -1,6 +1,6 @@
 //! One client, queue or message does not stand in the way of the others.
 
-use broker::amqp::{BasicProperties, FieldValue, Method, basic, confirm, queue};
+use broker::amqp::{BasicProperties, FieldValue, Method, basic, confirm, connection, queue};
 use broker::auth::Permission;
 
 use crate::harness::*;
@@ -212,8 +212,15 @@ fn a_changed_password_ends_connections() {
     broker.add_user("bob", FULL);
     let mut bob = broker.connect_as("bob");
     let mut other = broker.connect_with_channel();
+    // It has proven the old one, and takes its time with the rest.
+    let mut slow = Client::dial(broker.addr());
+    slow.log_in(&Login { user: "bob", password: "bob", ..Login::default() });
+    slow.method(0);
     broker.runtime().block_on(broker.broker().change_password("bob", "new")).unwrap();
     bob.expect_connection_error(320, "CONNECTION_FORCED - the password of user 'bob' was changed");
+    slow.send(0, connection::TuneOk { channel_max: 0, frame_max: 0, heartbeat: 0 });
+    slow.call(0, connection::Open { virtual_host: "/".into() }, connection::OpenOk);
+    slow.expect_connection_error(320, "CONNECTION_FORCED - the password of user 'bob' was changed");
     other.sync(1);
 }
 

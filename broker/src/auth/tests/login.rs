@@ -66,8 +66,11 @@ async fn a_password_that_was_right_is_not_checked_again() {
 async fn a_new_password_ends_the_old_one_at_once() {
     let broker = Broker::new();
     broker.authority.add_user("alice", "old password", vec!["x".into()]).await.unwrap();
-    broker.log_in("alice", "old password", NEAR).await.unwrap();
+    let before = broker.log_in("alice", "old password", NEAR).await.unwrap();
+    broker.authority.set_tags("alice", vec!["x".into()]).unwrap();
+    assert!(broker.authority.is_current_password(&before));
     broker.authority.change_password("alice", "new password").await.unwrap();
+    assert!(broker.authority.is_current(&before) && !broker.authority.is_current_password(&before));
     assert_eq!(refused_for(broker.log_in("alice", "old password", NEAR).await), RefusedReason::WrongPassword);
     let alice = broker.log_in("alice", "new password", NEAR).await.unwrap();
     assert_eq!(alice.tags(), ["x"]);
