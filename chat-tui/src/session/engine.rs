@@ -29,6 +29,9 @@ const FORGET_PAUSE: Duration = Duration::from_millis(50);
 /// For sessions beside the one that is online.
 const ALONGSIDE: &str = "another chat-tui of yours is running on this machine: both show the same, and this one goes online \
     by itself when that one ends";
+/// For those of them that are told to be away.
+const AWAY_ALONGSIDE: &str = "another chat-tui of yours on this machine is the one that friends see: they learn that you are \
+    away when you type /away there, or when that one ends";
 /// A session that lives no longer need not say so.
 const ALONGSIDE_AFTER: Duration = Duration::from_secs(2);
 /// How the session that is online for all tells the others.
@@ -202,8 +205,12 @@ impl Engine {
             }
             Command::SetAway(away) => {
                 self.away.clone_from(&away);
-                if let Role::Online { uplink, .. } = &self.link {
-                    uplink.set_away(away);
+                match &self.link {
+                    Role::Online { uplink, .. } => uplink.set_away(away),
+                    Role::Waiting if away.is_some() => {
+                        self.backlog.push_back(Event::Notice(AWAY_ALONGSIDE.into()));
+                    }
+                    Role::Waiting => {}
                 }
             }
             Command::Reconnect => match &self.link {

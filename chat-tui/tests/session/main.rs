@@ -111,10 +111,15 @@ async fn two_sessions_of_one_user_see_the_same_and_the_second_takes_over() {
     bob.give(send("alice", "to both")).await;
     assert_eq!(first.next_text("bob").await, "to both");
     assert_eq!(second.next_text("bob").await, "to both");
+    // Friends see the first, and the second does not pretend otherwise.
+    second.give(Command::SetAway(Some("lunch".into()))).await;
+    second.until(|event| matches!(event, Event::Notice(text) if text.contains("type /away there"))).await;
 
     first.crash().await;
     bob.give(send("alice", "to whoever is left")).await;
     assert_eq!(second.next_text("bob").await, "to whoever is left");
+    let says_lunch = |friend: &Friend| friend.presence == Presence::Away && friend.away_note == "lunch";
+    bob.until(|event| matches!(event, Event::Friends(friends) if friends.iter().any(says_lunch))).await;
     bob.give(Command::Unfriend { name: "alice".into() }).await;
     bob.settled().await;
     second.give(send("bob", "hello?")).await;
