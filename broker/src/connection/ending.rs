@@ -94,6 +94,8 @@ impl Connection {
         let out = self.cx.outbox.lock().close_channel(id);
         let mut unacked = out.map(|mut out| out.unacked.take_all()).unwrap_or_default();
         unacked.extend(transaction.into_iter().flat_map(|transaction| transaction.into_unsettled()));
+        // Those that a transaction had settled stand between the others: a queue gives them out again from the first on.
+        unacked.sort_unstable_by_key(|delivery| delivery.tag);
         settle::apply(&mut self.cx.wakes, unacked, settle::Verdict::Requeue, true);
         let mut to_drop = Vec::new();
         for subscription in subscriptions {

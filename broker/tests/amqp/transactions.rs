@@ -103,6 +103,29 @@ fn what_is_not_committed_ends_with_the_channel() {
 }
 
 #[test]
+fn what_was_settled_and_not_committed_comes_back_before_what_came_later() {
+    let broker = TestBroker::start();
+    let mut client = transactional(&broker);
+    client.call(1, declare("r"), declare_ok("r", 0, 0));
+    let mut other = broker.connect_with_channel();
+    for text in ["1", "2"] {
+        for queue in ["q", "r"] {
+            other.publish(1, "", queue, text);
+        }
+    }
+    other.sync(1);
+    for text in ["1", "2"] {
+        for queue in ["q", "r"] {
+            assert_eq!(client.fetch(1, queue).text(), text);
+        }
+    }
+    client.send(1, basic::Ack { delivery_tag: 1, multiple: false });
+    other.call(1, consume("q", "c"), consume_ok("c"));
+    client.close_channel(1);
+    other.expect_deliveries(1, ["1", "2"]);
+}
+
+#[test]
 fn returns_come_before_commit_ok() {
     let broker = TestBroker::start();
     let mut client = transactional(&broker);
