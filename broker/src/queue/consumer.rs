@@ -188,8 +188,9 @@ impl Consumers {
         self.sole = Some(consumer);
     }
 
+    /// Whether somebody wants to be alone, who then is.
     pub fn has_exclusive(&self) -> bool {
-        self.iter().any(|consumer| consumer.exclusive)
+        self.count == 1 && self.iter().any(|consumer| consumer.exclusive)
     }
 
     pub fn add(&mut self, consumer: Arc<Consumer>) {
