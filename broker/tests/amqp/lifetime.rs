@@ -40,21 +40,22 @@ fn heartbeats_and_any_other_traffic_keep_a_connection() {
     works.close();
 }
 
+/// A queue that keeps one message, and five thousand to send to it.
+fn many_for_a_small_queue(client: &mut Client) -> Vec<u8> {
+    let small = declare_with("q", [("x-max-length", FieldValue::I32(1))]);
+    client.call(1, small, declare_ok("q", 0, 0));
+    encode_content(1, publish("", "q"), &BasicProperties::default(), &[0; 100], client.frame_max).repeat(5000)
+}
+
 #[test]
 fn a_client_that_never_stops_sending_gets_heartbeats_too() {
     let broker = TestBroker::start();
     let mut client = beating(&broker);
     client.open_channel(1);
-    let small = declare_with("q", [("x-max-length", FieldValue::I32(1))]);
-    client.call(1, small, declare_ok("q", 0, 0));
-    let message =
-        encode_content(1, publish("", "q"), &BasicProperties::default(), &[0; 100], client.frame_max);
+    let many = many_for_a_small_queue(&mut client);
     let (mut reader, mut writer) = client.split();
     std::thread::scope(|scope| {
-        scope.spawn(move || {
-            let many = message.repeat(5000);
-            while writer.try_send_bytes(&many) {}
-        });
+        scope.spawn(move || while writer.try_send_bytes(&many) {});
         reader.wait_for_heartbeat();
         reader.wait_for_heartbeat();
         reader.hang_up();
@@ -66,14 +67,10 @@ fn a_client_that_never_stops_sending_gets_answers_that_wait_for_the_disk_too() {
     let broker = TestBroker::start();
     let mut client = broker.connect_with_channel();
     client.open_channel(2);
-    let small = declare_with("q", [("x-max-length", FieldValue::I32(1))]);
-    client.call(1, small, declare_ok("q", 0, 0));
-    let message =
-        encode_content(1, publish("", "q"), &BasicProperties::default(), &[0; 100], client.frame_max);
+    let many = many_for_a_small_queue(&mut client);
     let (mut reader, mut writer) = client.split();
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            let many = message.repeat(5000);
             writer.send_bytes(&many);
             writer.send(2, declare_durable("d"));
             // Where that is not answered, the test ends all the same.

@@ -36,10 +36,10 @@ pub fn declare(
             internal: declare.internal,
             arguments: &declare.arguments,
         };
-        let is_new = cx.vhost.exchange(name).is_err();
+        let is_to_be_told = wanted.unknown_arguments().next().is_some() && cx.vhost.exchange(name).is_err();
         let done = cx.vhost.declare_exchange(&wanted)?;
         cx.finish(done);
-        if is_new && wanted.unknown_arguments().next().is_some() && cx.broker.client_log.admits(cx.peer) {
+        if is_to_be_told && cx.broker.client_log.admits(cx.peer) {
             cx.vhost.warn_of_unknown_arguments(&wanted, cx.user.name());
         }
     }
